@@ -1,0 +1,92 @@
+# Each target works in one word on a fresh clone: it makes .venv, gets libzmq and builds what is
+# missing or out of date. GNU make 3.81 (macOS) is enough.
+#
+#   make test ARGS="-k close -x"          arguments for what is run
+#   make test PYTHON=python3.13 VENV=.venv-3.13
+#
+# RATCHET_ZMQ_PREFIX and RATCHET_ZMQ_STATIC choose the libzmq (see setup.py).
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+RUN := $(VENV)/bin/python
+# For tools that call other tools.
+IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/*.pxi)
+SCRIPTS := $(wildcard tools/*.sh) .ci/run
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+
+.DEFAULT_GOAL := help
+.PHONY: help test bench instructions memory lint wheel clean FORCE
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+
+test: $(VENV)/.ratchet $(VENV)/.test  ## run the tests
+	$(RUN) -m pytest $(ARGS)
+
+bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyzmq
+	$(RUN) -m benchmarks $(ARGS)
+
+instructions: $(VENV)/.ratchet $(VENV)/.bench  ## count the instructions of one message
+	$(RUN) -m benchmarks.instructions $(ARGS)
+
+memory: $(VENV)/.ratchet $(VENV)/.bench  ## measure the memory of sockets and threads
+	$(RUN) -m benchmarks.memory $(ARGS)
+
+lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(IN_VENV) cython-lint $(CYTHON_SOURCES)
+	$(IN_VENV) validate-pyproject pyproject.toml
+	$(IN_VENV) shellcheck $(SCRIPTS)
+	$(IN_VENV) actionlint $(WORKFLOWS)
+	$(IN_VENV) zizmor --offline --no-progress --quiet .github
+	$(IN_VENV) check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(IN_VENV) check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+wheel: $(VENV)/.made $(VENV)/.wheel  ## build the sdist, and from it the wheel, into dist/
+	rm -rf dist build/dist
+	$(RUN) -m build --outdir build/dist
+	mkdir dist
+	mv build/dist/*.tar.gz dist/
+	if [ "$$(uname)" = Linux ]; \
+	then $(IN_VENV) auditwheel repair --wheel-dir dist build/dist/*.whl; \
+	else mv build/dist/*.whl dist/; fi
+	ls -l dist
+
+clean:  ## remove everything that was made here
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f ratchet/*.so ratchet/*.c ratchet/*.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps, one for each thing in the environment; touched when it is in place.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is not Python 3.11 or later: say which one is, as in 'make test PYTHON=python3.12'" >&2; exit 1; }
+	PYTHON="$(PYTHON)" sh tools/get_libzmq.sh
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'  # the first with --group
+	touch $@
+
+# Written anew only when it would say something new, so that another libzmq or CFLAGS is seen.
+SETTINGS = "$$RATCHET_ZMQ_PREFIX|$$RATCHET_ZMQ_STATIC|$$CC|$$CFLAGS|$$LDFLAGS"
+$(VENV)/.settings: $(VENV)/.made FORCE
+	@echo $(SETTINGS) | cmp -s - $@ || echo $(SETTINGS) > $@
+FORCE:
+
+# Without build isolation, for then a changed .pyx is built in seconds.
+$(VENV)/.ratchet: $(VENV)/.settings setup.py pyproject.toml $(CYTHON_SOURCES)
+	PYTHON="$(PYTHON)" sh tools/get_libzmq.sh
+	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requires.txt
+	$(PIP) install --requirement $(VENV)/build-requires.txt
+	PYTHONWARNINGS='ignore:Editable installation' $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.%: $(VENV)/.made pyproject.toml
+	$(PIP) install --group $*
+	touch $@

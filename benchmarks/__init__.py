@@ -1,0 +1,1 @@
+"""Measures ratchet beside pyzmq and beside plain C on libzmq; README.md explains how."""

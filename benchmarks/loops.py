@@ -1,0 +1,139 @@
+"""The measured loops, written once: adapters.py takes them as they stand, or without their awaits.
+
+Each takes the sending and receiving methods of its sockets, and answers with the seconds and with
+what it received last. Methods are local names, nothing else is called while the clock runs, and
+between processes the clock starts only after a first message has found its way.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .adapters import Parcel
+
+    Ends = list[tuple[Callable[..., Any], Callable[..., Any]]]
+    Outcome = tuple[float, Any]
+
+
+async def send(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send a first message and `count` more, the last of them different."""
+    send, item = ends[0][0], parcel.item
+    await send(item)
+    start = perf_counter()
+    for _ in range(count - 1):
+        await send(item)
+    await send(parcel.last)
+    return perf_counter() - start, parcel.last
+
+
+async def recv(ends: Ends, _parcel: Parcel, count: int) -> Outcome:
+    """Receive what `send` sends, and time all but the first."""
+    recv = ends[0][1]
+    last = await recv()
+    start = perf_counter()
+    for _ in range(count):
+        last = await recv()
+    return perf_counter() - start, last
+
+
+async def send_many(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send the same in batches."""
+    send_many, batch = ends[0][0], parcel.batch
+    await send_many([parcel.item])
+    start = perf_counter()
+    for _ in range(count // len(batch) - 1):
+        await send_many(batch)
+    await send_many(parcel.last_batch)
+    return perf_counter() - start, parcel.last
+
+
+async def recv_many(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Receive the same in what batches there are."""
+    recv_many, batch = ends[0][1], len(parcel.batch)
+    await recv_many(1)
+    start = perf_counter()
+    while count > 0:
+        got = await recv_many(min(batch, count))
+        count -= len(got)
+    return perf_counter() - start, got[-1]
+
+
+async def ping(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send and await the answer; one round trip to warm up, and `count` more."""
+    (send, recv), item = ends[0], parcel.item
+    await send(item)
+    last = await recv()
+    start = perf_counter()
+    for _ in range(count):
+        await send(item)
+        last = await recv()
+    return perf_counter() - start, last
+
+
+async def pong(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Answer `ping`."""
+    (send, recv), item = ends[0], parcel.item
+    start = perf_counter()
+    for _ in range(count):
+        await recv()
+        await send(item)
+    await recv()
+    await send(parcel.last)
+    return perf_counter() - start, parcel.last
+
+
+async def burst(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send a batch one by one on the first socket, receive it on the second, and again."""
+    send, recv = ends[0][0], ends[1][1]
+    item, batch = parcel.item, len(parcel.batch)
+    start = perf_counter()
+    for turn in range(count // batch - 1, -1, -1):
+        for _ in range(batch - 1):
+            await send(item)
+        await send(item if turn else parcel.last)
+        for _ in range(batch):
+            last = await recv()
+    return perf_counter() - start, last
+
+
+async def burst_many(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Do the same with one call to send a batch and as few as possible to receive it."""
+    send_many, recv_many, batch = ends[0][0], ends[1][1], len(parcel.batch)
+    start = perf_counter()
+    for turn in range(count // batch - 1, -1, -1):
+        await send_many(parcel.batch if turn else parcel.last_batch)
+        left = batch
+        while left > 0:
+            got = await recv_many(left)
+            left -= len(got)
+    return perf_counter() - start, got[-1]
+
+
+async def bounce(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Be both sides of a round trip."""
+    ((send, recv), (answer, hear)), item = ends, parcel.item
+    start = perf_counter()
+    for left in range(count - 1, -1, -1):
+        await send(item)
+        await hear()
+        await answer(item if left else parcel.last)
+        last = await recv()
+    return perf_counter() - start, last
+
+
+async def cycle(new: Callable[[str, int], Any], endpoint: str, count: int) -> Outcome:
+    """Open a pair of sockets, pass a message, close them; `count` times."""
+    start = perf_counter()
+    for _ in range(count):
+        near, far = new("PUSH", 10), new("PULL", 10)
+        far.bind(endpoint)
+        near.connect(endpoint)
+        await near.send(b"sixteen bytes ok")
+        last = await far.recv()
+        near.close()
+        far.close()
+    return perf_counter() - start, last

@@ -1,0 +1,97 @@
+"""The worker for every Python library: one JSON order per line on stdin, one answer on stdout.
+
+Run as `python -m benchmarks.peer LIBRARY`. c_peer.c obeys the same orders, but the last two:
+
+    facts                                  versions
+    open slot type bind endpoint hwm       make a socket; answers the endpoint
+    send, recv, ping, pong                 one side of a case, on slot 0
+    burst, bounce                          both sides of a case in this thread, on slots 0 and 1
+    close                                  close every socket
+    usage                                  resident bytes and open descriptors
+    cycle endpoint count                   open a pair, pass one message, close; `count` times
+
+Each order has a `limit` in seconds. A worker past it is ended by SIGALRM, which costs the measured
+code nothing (unlike a receive timeout) and needs no parent that still lives.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .adapters import ADAPTERS, Parcel
+
+if TYPE_CHECKING:
+    from .adapters import Library
+
+
+class Peer:
+    """Carries out orders with one library."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.sockets: dict[int, Any] = {}
+
+    def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do what the order says; its answer."""
+        library = self.library
+        match order["do"]:
+            case "facts":
+                return dict(library.facts())
+            case "open":
+                args = (order["type"], order["hwm"], order["endpoint"], bool(order["bind"]))
+                self.sockets[order["slot"]], endpoint = library.run(library.open, *args)
+                return {"endpoint": endpoint}
+            case "close":
+                while self.sockets:
+                    library.run(self.sockets.popitem()[1].close)
+                return {}
+            case "usage":
+                return usage()
+            case "cycle":
+                loop = library.loops.cycle
+                what = (library.new, order["endpoint"], order["count"])
+                return {"seconds": library.run(loop, *what)[0]}
+            case does:
+                if does in ("recv", "pong"):
+                    say({"ready": True})
+                parcel = Parcel(order["work"], order["size"], order["batch"])
+                socks = [self.sockets[slot] for slot in sorted(self.sockets)]
+                return {"seconds": library.work(does, order["work"], socks, parcel, order["count"])}
+
+
+def usage() -> dict[str, int]:
+    """What this process holds."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    return {"resident": pages * os.sysconf("SC_PAGE_SIZE"), "descriptors": descriptors}
+
+
+def say(answer: dict[str, Any]) -> None:
+    """Answer the parent."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Obey until stdin ends."""
+    # Ctrl-C is the parent's to handle: it ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    peer = Peer(ADAPTERS[sys.argv[1]]())
+    for line in sys.stdin:
+        order = json.loads(line)
+        signal.alarm(order["limit"])
+        answer = peer.obey(order)
+        signal.alarm(0)
+        say(answer)
+    peer.obey({"do": "close"})
+
+
+if __name__ == "__main__":
+    main()

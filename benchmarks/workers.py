@@ -1,0 +1,220 @@
+"""Starts, talks to and ends the worker processes; nobody else starts one."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .adapters import ADAPTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .cases import Case
+
+HERE = Path(__file__).resolve().parent
+LIBRARIES = (*ADAPTERS, "c")
+# Seconds that an order may take. A case aims at a fraction of a second, so only a hang gets here.
+LIMIT = 30
+# glibc gives freed memory back to the kernel and asks for it again, or does not, depending on what
+# else lies on the heap; at 64 KiB and up that luck decides the result. Here it keeps what it has.
+# Both are read by C and Python workers alike; set in the environment they can be changed.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+
+
+class WorkerError(Exception):
+    """A worker died, hung or could not be started; the message says why."""
+
+
+def zmq_flags() -> list[str]:
+    """Compiler flags for libzmq: RATCHET_ZMQ_PREFIX, else pkg-config, else the default paths.
+
+    As setup.py does, asks pkg-config for variables: its --cflags wants files of libraries that
+    libzmq only uses inside.
+    """
+    folders = []
+    if prefix := os.environ.get("RATCHET_ZMQ_PREFIX"):
+        folders = [f"{prefix}/include", f"{prefix}/lib"]
+        if not Path(folders[0], "zmq.h").is_file():
+            raise WorkerError(f"RATCHET_ZMQ_PREFIX: there is no {folders[0]}/zmq.h")
+    else:
+        for name in ("includedir", "libdir"):
+            tool = shlex.split(os.environ.get("PKG_CONFIG", "pkg-config"))
+            try:
+                folders += [run([*tool, f"--variable={name}", "libzmq"]).strip()]
+            except WorkerError:
+                folders += [""]
+    if not all(folders):
+        return ["-lzmq"]
+    return [f"-I{folders[0]}", f"-L{folders[1]}", f"-Wl,-rpath,{folders[1]}", "-lzmq"]
+
+
+def run(line: list[str]) -> str:
+    """Run a tool; its output."""
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise WorkerError(f"{shlex.join(line)}: {error}") from None
+    if done.returncode != 0:
+        raise WorkerError(f"{shlex.join(line)} failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def command(library: str, folder: Path) -> list[str]:
+    """What starts a worker; for C it is compiled into the folder first."""
+    if library != "c":
+        return [sys.executable, "-m", f"{__package__}.peer", library]
+    program = folder / "c_peer"
+    if not program.exists():
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        run([*compiler, "-O2", "-o", str(program), str(HERE / "c_peer.c"), *zmq_flags()])
+    return [str(program)]
+
+
+def encode(order: dict[str, Any], limit: int = LIMIT) -> bytes:
+    """One order as a line, without spaces: c_peer.c counts on that."""
+    return json.dumps({**order, "limit": limit}, separators=(",", ":")).encode() + b"\n"
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, library: str, folder: Path) -> None:
+        self.library = library
+        self.order: dict[str, Any] = {}
+        self.deadline = 0.0
+        self.unread = b""
+        self.stderr = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by stop)
+        self.process = subprocess.Popen(
+            command(library, folder),
+            cwd=HERE.parent,
+            env=MALLOC | os.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            bufsize=0,
+            # Out of reach of the terminal's Ctrl-C, so that the parent decides the order of events.
+            start_new_session=True,
+        )
+
+        assert self.process.stdin
+        assert self.process.stdout
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+
+    def tell(self, order: dict[str, Any], limit: int = LIMIT) -> None:
+        """Give an order."""
+        self.order = order
+        self.deadline = time.monotonic() + limit + 5  # SIGALRM in the worker comes first
+        try:
+            self.stdin.write(encode(order, limit))
+        except BrokenPipeError:
+            raise self.failure() from None
+
+    def hear(self) -> dict[str, Any]:
+        """The next answer."""
+        while b"\n" not in self.unread:
+            left = max(self.deadline - time.monotonic(), 0)
+            heard = select.select([self.stdout], [], [], left)[0]
+            chunk = self.stdout.read(65536) if heard else b""
+            if not chunk:
+                raise self.failure()
+            self.unread += chunk
+        line, _, self.unread = self.unread.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, order: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
+        """Give an order and await its answer."""
+        self.tell(order, limit)
+        return self.hear()
+
+    def failure(self) -> WorkerError:
+        """What became of the worker, in its own words."""
+        try:
+            status = f"ended with status {self.process.wait(1)}"
+        except subprocess.TimeoutExpired:
+            status = "did not answer in time"
+        self.stderr.seek(0)
+        said = self.stderr.read().decode(errors="replace").strip() or "(nothing on its stderr)"
+        return WorkerError(f"the {self.library} worker {status}, after {self.order}:\n{said}")
+
+    def stop(self) -> None:
+        """End it, whatever it is doing."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.stdin, self.stdout, self.stderr):
+            stream.close()
+
+
+class Team:
+    """The two workers of one library."""
+
+    def __init__(self, library: str, folder: Path) -> None:
+        self.library = library
+        self.folder = folder
+        self.workers: list[Worker] = []
+        self.runs = 0
+        try:
+            for _ in range(2):
+                self.workers.append(Worker(library, folder))
+            self.facts = self.workers[0].ask({"do": "facts"})
+        except BaseException:
+            self.stop()
+            raise
+
+    @contextmanager
+    def ready(self, case: Case) -> Iterator[None]:
+        """Open the sockets of a case, and close them afterwards."""
+        self.runs += 1
+        starter, answerer = self.workers
+        if case.transport == "inproc":
+            answerer = starter
+        name = {
+            "inproc": f"inproc://run-{self.runs}",
+            "ipc": f"ipc://{self.folder}/{self.library}-{self.runs}",
+            "tcp": "tcp://127.0.0.1:*",
+        }[case.transport]
+        near, far = ({"do": "open", "type": kind, "hwm": case.hwm} for kind in case.types)
+        slot = 1 if answerer is starter else 0
+        endpoint = answerer.ask(far | {"slot": slot, "bind": 1, "endpoint": name})["endpoint"]
+        starter.ask(near | {"slot": 0, "bind": 0, "endpoint": endpoint})
+        yield
+        starter.ask({"do": "close"})
+        answerer.ask({"do": "close"})
+
+    def time(self, case: Case, count: int) -> float:
+        """Do the case `count` times on the open sockets; the seconds it took."""
+        starter, answerer = self.workers
+        trips = case.work == "round-trip"
+        if case.transport == "inproc":
+            answer = starter.ask(case.order("bounce" if trips else "burst", count))
+            return float(answer["seconds"])
+        answerer.tell(case.order("pong" if trips else "recv", count))
+        answerer.hear()
+        starter.tell(case.order("ping" if trips else "send", count))
+        # A side that dies leaves the other waiting for it, so first hear whoever speaks first.
+        spoken = select.select([worker.stdout for worker in self.workers], [], [], LIMIT)[0]
+        turns = sorted(self.workers, key=lambda worker: worker.stdout not in spoken)
+        seconds = {worker: worker.hear()["seconds"] for worker in turns}
+        return float(seconds[starter if trips else answerer])
+
+    def stop(self) -> None:
+        """End both."""
+        for worker in self.workers:
+            worker.stop()
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """A folder for ipc endpoints and the compiled worker, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="zbench-") as folder:
+        yield Path(folder)

@@ -1,0 +1,53 @@
+"""ratchet: ZeroMQ sockets that pause the thread that calls them.
+
+::
+
+    from ratchet import zmqsocket
+
+    zsock = zmqsocket.new("PULL")
+    zsock.bind("tcp://*:1337")
+    data, more = zsock.recv()          # sleeps until a message is there
+
+- `ratchet.zmqsocket`: sockets.
+- `ratchet.options`: every option of a socket, its unit and default.
+- `ratchet.errors`: every exception; the ones you catch are here as well.
+"""
+
+from . import errors, options, zmqsocket
+from ._zmq import configure, curve_keypair, curve_public, has, libzmq_version
+from .errors import (
+    Alarm,
+    ArgumentError,
+    ClosedError,
+    DeadlockError,
+    Error,
+    ForkedError,
+    Killed,
+    StateError,
+    Timeout,
+    UriError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Alarm",
+    "ArgumentError",
+    "ClosedError",
+    "DeadlockError",
+    "Error",
+    "ForkedError",
+    "Killed",
+    "StateError",
+    "Timeout",
+    "UriError",
+    "__version__",
+    "configure",
+    "curve_keypair",
+    "curve_public",
+    "errors",
+    "has",
+    "libzmq_version",
+    "options",
+    "zmqsocket",
+]

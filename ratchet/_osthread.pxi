@@ -1,0 +1,135 @@
+# How an OS thread pauses: zmq_poll without the GIL, on the bell and on a descriptor of its own.
+#
+# The descriptor of its own is what another thread writes to when it has answered the bell and
+# found that this one can go on. Only the head of a line watches the bell, so that a message
+# does not wake sixteen threads of which fifteen go back to sleep.
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    #include <winsock2.h>
+    static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
+    static void ratchet_drain(Py_ssize_t fd) {
+        char scrap[512];
+        while (recv((SOCKET) fd, scrap, sizeof(scrap), 0) == (int) sizeof(scrap)) {}
+    }
+    #else
+    #include <unistd.h>
+    #include <stdint.h>
+    static void ratchet_signal(Py_ssize_t fd) {
+        uint64_t one = 1;  /* what an eventfd takes; a socket takes anything */
+        if (write((int) fd, &one, sizeof(one)) < 0) {}  /* full: it is readable already */
+    }
+    static void ratchet_drain(Py_ssize_t fd) {
+        char scrap[512];
+        while (read((int) fd, scrap, sizeof(scrap)) == (ssize_t) sizeof(scrap)) {}
+    }
+    #endif
+    """
+    void ratchet_signal(Py_ssize_t fd) noexcept nogil
+    void ratchet_drain(Py_ssize_t fd) noexcept nogil
+
+# The main thread runs the signal handlers, but the signal may land on any thread: the main one
+# looks this often. The specification promises Ctrl-C within 0.1 s.
+cdef int SIGNAL_SLICE_MS = 80
+cdef int LONGEST_SLICE_MS = 3_600_000
+
+
+cdef class OSThread(Caller):
+    """One OS thread, known by its own wake-up descriptor."""
+    cdef object wakeup      # made at the first pause
+    cdef Py_ssize_t wake_fd, write_fd
+    cdef unsigned int born  # a forked child must not share its parent's descriptor
+    cdef bint main
+    cdef OSWaiter spare     # one pause at a time is the rule; a signal handler that pauses nests
+
+    def __init__(self):
+        self.born = generation
+        self.wake_fd = self.write_fd = -1
+        self.main = current_thread_is_main()
+
+    cdef int prepare(self) except -1:
+        if self.wakeup is None:
+            self.wakeup = Wakeup()
+            self.wake_fd = self.wakeup.fileno()
+            self.write_fd = self.wakeup.write_fileno()
+        return 0
+
+    cdef OSWaiter waiter(self):
+        cdef OSWaiter waiter = self.spare
+        if waiter is None or waiter.line is not None:
+            waiter = OSWaiter(self)
+            self.spare = waiter
+        return waiter
+
+
+cdef class ThreadEnd:
+    """Lives in the thread's own dictionary, so it dies with the thread, and says so."""
+    cdef OSThread thread
+
+    def __dealloc__(self):
+        if self.thread is not None:
+            end_caller(self.thread)
+
+
+cdef class OSWaiter(Waiter):
+    """A paused OS thread."""
+    cdef OSThread thread
+    cdef bint asleep, watching
+
+    def __init__(self, OSThread thread not None):
+        self.caller = self.thread = thread
+
+    cpdef wake(self):
+        if self.asleep:
+            ratchet_signal(self.thread.write_fd)
+
+    cpdef promote(self):
+        if self.asleep and not self.watching:
+            ratchet_signal(self.thread.write_fd)
+
+    cpdef pause(self, Doorbell bell, double until):
+        cdef zmq_pollitem_t items[2]
+        cdef int rc, n, slice_ms
+        cdef double left
+        self.thread.prepare()
+        items[0].socket = items[1].socket = NULL
+        items[0].fd = self.thread.wake_fd
+        items[0].events = items[1].events = <short> ZMQ_POLLIN
+        while not self.woken:
+            self.watching = self.line is not None and self.line.first is self
+            n = 2 if self.watching else 1
+            items[1].fd = bell.descriptor()
+            left = (until - monotonic()) * 1000
+            if left <= 0:
+                break
+            slice_ms = SIGNAL_SLICE_MS if self.thread.main else LONGEST_SLICE_MS
+            if left < slice_ms:
+                slice_ms = <int> left + 1  # poll(2) counts whole milliseconds: never early
+            self.asleep = True
+            with nogil:
+                rc = zmq_poll(items, n, slice_ms)
+            self.asleep = False
+            if rc > 0:
+                if items[0].revents:
+                    ratchet_drain(self.thread.wake_fd)
+                break
+            if rc < 0 and zmq_errno() != EINTR:
+                raise from_errno(zmq_errno(), "waiting for a socket")
+            PyErr_CheckSignals()
+
+
+cdef void end_caller(Caller caller) noexcept:
+    caller.end()
+
+
+cdef OSThread this_thread():
+    """The OS thread that runs this."""
+    cdef ThreadEnd end
+    local = <object> PyThreadState_GetDict()
+    end = local.get(OSThread)
+    if end is None or end.thread.born != generation:
+        end = ThreadEnd()
+        end.thread = OSThread()
+        local[OSThread] = end
+    return end.thread

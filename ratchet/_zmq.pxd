@@ -1,0 +1,56 @@
+"""zmq.h as far as ratchet calls it: its order, its names, nothing of ours."""
+
+from libc.stdint cimport uint8_t
+
+cdef extern from "zmq.h" nogil:
+    void zmq_version(int *major, int *minor, int *patch) noexcept
+
+    int EAGAIN, EFAULT, EFSM, EHOSTUNREACH, EINTR, EINVAL, EMFILE, ENOMEM, ENOTSOCK, ENOTSUP, ETERM
+    int zmq_errno() noexcept
+    const char *zmq_strerror(int errnum) noexcept
+
+    int ZMQ_IO_THREADS, ZMQ_MAX_SOCKETS, ZMQ_SOCKET_LIMIT
+    void *zmq_ctx_new() noexcept
+    int zmq_ctx_term(void *context) noexcept
+    int zmq_ctx_set(void *context, int option, int optval) noexcept
+    int zmq_ctx_get(void *context, int option) noexcept
+
+    ctypedef struct zmq_msg_t:
+        pass
+    int zmq_msg_init(zmq_msg_t *msg) noexcept
+    int zmq_msg_init_size(zmq_msg_t *msg, size_t size) noexcept
+    int zmq_msg_send(zmq_msg_t *msg, void *s, int flags) noexcept
+    int zmq_msg_recv(zmq_msg_t *msg, void *s, int flags) noexcept
+    int zmq_msg_close(zmq_msg_t *msg) noexcept
+    int zmq_msg_move(zmq_msg_t *dest, zmq_msg_t *src) noexcept
+    void *zmq_msg_data(zmq_msg_t *msg) noexcept
+    size_t zmq_msg_size(const zmq_msg_t *msg) noexcept
+    int zmq_msg_more(const zmq_msg_t *msg) noexcept
+
+    int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
+    int ZMQ_ROUTER_MANDATORY
+    int ZMQ_DONTWAIT, ZMQ_SNDMORE
+    int ZMQ_POLLIN, ZMQ_POLLOUT
+
+    void *zmq_socket(void *context, int type) noexcept
+    int zmq_close(void *s) noexcept
+    int zmq_setsockopt(void *s, int option, const void *optval, size_t optvallen) noexcept
+    int zmq_getsockopt(void *s, int option, void *optval, size_t *optvallen) noexcept
+    int zmq_bind(void *s, const char *addr) noexcept
+    int zmq_connect(void *s, const char *addr) noexcept
+    int zmq_unbind(void *s, const char *addr) noexcept
+    int zmq_disconnect(void *s, const char *addr) noexcept
+    int zmq_send(void *s, const void *buf, size_t len, int flags) noexcept
+
+    ctypedef struct zmq_pollitem_t:
+        void *socket
+        Py_ssize_t fd  # int, or SOCKET on Windows: the C compiler converts
+        short events
+        short revents
+    int zmq_poll(zmq_pollitem_t *items, int nitems, long timeout) noexcept
+
+    int zmq_has(const char *capability) noexcept
+    int zmq_curve_keypair(char *z85_public_key, char *z85_secret_key) noexcept
+    int zmq_curve_public(char *z85_public_key, const char *z85_secret_key) noexcept
+    char *zmq_z85_encode(char *dest, const uint8_t *data, size_t size) noexcept
+    uint8_t *zmq_z85_decode(uint8_t *dest, const char *string) noexcept

@@ -1,0 +1,178 @@
+"""Every exception ratchet raises, and the one table that turns an errno into one of them.
+
+::
+
+    OSError
+     └─ Error                       errno, code (the symbol, "EADDRINUSE"), strerror
+         ├─ Timeout                 also TimeoutError; taken: messages handed over before it
+         ├─ ArgumentError           also ValueError: an argument that cannot mean anything
+         │   └─ UriError            not a ratchet URI
+         ├─ StateError              also RuntimeError: right call, wrong moment (a REQ out of turn)
+         ├─ ClosedError             the socket was closed, before the call or during it
+         ├─ ForkedError             also RuntimeError: the socket belongs to the parent process
+         ├─ DeadlockError           also RuntimeError: no ratchet thread can ever run again
+         └─ Alarm                   a ratchet thread outlived its alarm
+    BaseException
+     └─ Killed                      raised inside a ratchet thread that is being killed
+
+No class here defines ``__init__``: an exception is made by C code alone, because the exception
+is most of the price of a call that times out.
+"""
+
+from __future__ import annotations
+
+import errno
+
+__all__ = [
+    "Alarm",
+    "ArgumentError",
+    "ClosedError",
+    "DeadlockError",
+    "Error",
+    "ForkedError",
+    "Killed",
+    "StateError",
+    "Timeout",
+    "UriError",
+    "argument_error",
+    "from_errno",
+]
+
+# libzmq's own numbers start here (zmq.h), out of every system's way.
+_HAUSNUMERO = 156384712
+EFSM = _HAUSNUMERO + 51
+ENOCOMPATPROTO = _HAUSNUMERO + 52
+ETERM = _HAUSNUMERO + 53
+EMTHREAD = _HAUSNUMERO + 54
+
+_SYMBOLS: dict[int, str] = {
+    **errno.errorcode,
+    EFSM: "EFSM",
+    ENOCOMPATPROTO: "ENOCOMPATPROTO",
+    ETERM: "ETERM",
+    EMTHREAD: "EMTHREAD",
+    # Some systems give one number two names; these are the ones the man pages use.
+    errno.EAGAIN: "EAGAIN",
+    errno.ENOTSUP: "ENOTSUP",
+}
+
+
+class Error(OSError):
+    """Any failure of a socket: ``Error(errno, message)``.
+
+    ``errno`` is the number libzmq or the system gave, ``code`` its symbol, such as
+    ``"EADDRINUSE"`` (zmq_errno(3)); ``strerror`` the whole message.
+    """
+
+    # How many messages a ``send_many`` had handed over when this was raised.
+    taken: int = 0
+
+    @property
+    def code(self) -> str:
+        """The symbol of ``errno``, such as ``"EADDRINUSE"``; ``"ERROR"`` when there is none."""
+        return "ERROR" if self.errno is None else _SYMBOLS.get(self.errno, str(self.errno))
+
+    def __str__(self) -> str:
+        if self.strerror is None:
+            return super().__str__()
+        return f"{self.strerror} [{self.code}]"
+
+
+class Timeout(Error, TimeoutError):
+    """The time given ran out first. Nothing was sent or lost; ``taken`` counts for ``send_many``."""
+
+
+class ArgumentError(Error, ValueError):
+    """An argument that no call could make sense of: a wrong name, form or range."""
+
+
+class UriError(ArgumentError):
+    """Not a ratchet URI; the form is ``zmq:TYPE:ENDPOINT``."""
+
+
+class StateError(Error, RuntimeError):
+    """The call is right but not now, such as a REQ that must receive before it sends again."""
+
+
+class ClosedError(Error):
+    """The socket is closed, or was closed by someone else while this call was paused."""
+
+
+class ForkedError(Error, RuntimeError):
+    """The socket was made before a fork and belongs to the parent process."""
+
+
+class DeadlockError(Error, RuntimeError):
+    """Every ratchet thread is paused and nothing is left that could wake one."""
+
+    @property
+    def code(self) -> str:
+        """``"DEADLOCK"``."""
+        return "DEADLOCK"
+
+
+class Alarm(Error):
+    """Raised in a ratchet thread that is still running when its alarm goes off."""
+
+    @property
+    def code(self) -> str:
+        """``"ALARM"``."""
+        return "ALARM"
+
+
+class Killed(BaseException):
+    """Ends a ratchet thread from within, so that its ``finally`` blocks run.
+
+    A BaseException, like GeneratorExit: ``except Exception`` must not stop it.
+    """
+
+
+def argument_error(message: str) -> ArgumentError:
+    """An `ArgumentError` (code EINVAL) that says ``message``."""
+    return ArgumentError(errno.EINVAL, message)
+
+
+# errno -> (class, what to do about it). An errno that is not listed is a plain Error.
+_TABLE: dict[int, tuple[type[Error], str]] = {
+    errno.EAGAIN: (Timeout, ""),
+    errno.ETIMEDOUT: (Timeout, ""),
+    errno.EINVAL: (ArgumentError, "check the endpoint's form, or the option's value and type"),
+    errno.EPROTONOSUPPORT: (
+        ArgumentError,
+        "use tcp://, ipc:// or inproc:// (this libzmq was built without that transport; see ratchet.has())",
+    ),
+    ENOCOMPATPROTO: (ArgumentError, "this socket type cannot use that transport"),
+    errno.ENAMETOOLONG: (ArgumentError, "the path of an ipc:// endpoint has at most 107 bytes on Linux"),
+    errno.EADDRINUSE: (
+        Error,
+        "another socket listens there: close it first, or bind to port * and read last_endpoint",
+    ),
+    errno.EADDRNOTAVAIL: (Error, "no network interface of this machine has that address; * means all"),
+    errno.ENODEV: (Error, "no network interface has that name or address; tcp://*:PORT means all"),
+    errno.EACCES: (Error, "ports below 1024 and other users' paths need more rights"),
+    errno.ENOENT: (Error, "that endpoint is not in use by this socket, or its folder does not exist"),
+    errno.EHOSTUNREACH: (
+        Error,
+        "no peer with that identity is connected; router_mandatory=False drops such messages silently",
+    ),
+    errno.ENOTSUP: (Error, "this socket type cannot do that"),
+    errno.EMFILE: (
+        Error,
+        "out of descriptors: close sockets, or raise the limit (ulimit -n) or ratchet's (max_sockets)",
+    ),
+    errno.ENFILE: (Error, "the whole system is out of descriptors"),
+    EFSM: (
+        StateError,
+        "REQ must send, then receive, then send again, and REP the other way round; "
+        "req_relaxed=True with req_correlate=True lets a REQ send again without the reply",
+    ),
+    ETERM: (ClosedError, "the interpreter is exiting"),
+    errno.ENOTSOCK: (ClosedError, "the socket was closed meanwhile"),
+    EMTHREAD: (Error, "no I/O thread is left; see ratchet.configure()"),
+}
+
+
+def from_errno(number: int, what: str, reason: str) -> Error:
+    """The exception for ``number``: ``what`` was tried, ``reason`` is libzmq's or the system's text."""
+    kind, remedy = _TABLE.get(number, (Error, ""))
+    return kind(number, f"{what}: {reason}" + (f"; {remedy}" if remedy else ""))

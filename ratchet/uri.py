@@ -1,0 +1,66 @@
+"""Splits ``zmq:TYPE:ENDPOINT`` into a socket type and an endpoint."""
+
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple
+
+from .errors import UriError
+
+__all__ = ["OLD_NAMES", "TYPES", "ZMQRecord", "prepare_uri"]
+
+# Socket type -> libzmq's number (zmq.h). Draft types are not stable API and have no place here.
+TYPES: dict[str, int] = {
+    "PAIR": 0,
+    "PUB": 1,
+    "SUB": 2,
+    "REQ": 3,
+    "REP": 4,
+    "DEALER": 5,
+    "ROUTER": 6,
+    "PULL": 7,
+    "PUSH": 8,
+    "XPUB": 9,
+    "XSUB": 10,
+    "STREAM": 11,
+}
+# What DEALER and ROUTER were called before libzmq 2.1 (zmq.h still knows them).
+OLD_NAMES: dict[str, str] = {"XREQ": "DEALER", "XREP": "ROUTER"}
+
+
+class ZMQRecord(NamedTuple):
+    """What `prepare_uri` found. ``rec["type"]`` and ``rec["endpoint"]`` work as well."""
+
+    type: str
+    endpoint: str
+
+    def __getitem__(self, key: object) -> str:  # type: ignore[override]
+        """A field by its name, or by position as in any tuple."""
+        if isinstance(key, str):
+            if key in self._fields:
+                return str(getattr(self, key))
+            raise KeyError(f"{key!r}: a ZMQRecord has 'type' and 'endpoint'")
+        return str(tuple.__getitem__(self, key))  # type: ignore[index]
+
+
+def prepare_uri(uri: str) -> ZMQRecord:
+    """Split a URI such as ``zmq:pull:tcp://*:1337`` into type and endpoint.
+
+    The scheme ``zmq:`` may be left out and the type may be in any case; the endpoint is passed
+    on untouched, for `ZMQSocket.bind` and `ZMQSocket.connect` to read as zmq_bind(3) does.
+
+    Raises:
+        UriError: (a ValueError) not of that form.
+    """
+    if isinstance(uri, str):
+        rest = uri[4:] if uri[:4].lower() == "zmq:" else uri
+        type_, colon, endpoint = rest.partition(":")
+        type_ = type_.upper()
+        transport, slashes, address = endpoint.partition("://")
+        if colon and (type_ in TYPES or type_ in OLD_NAMES) and transport and slashes and address:
+            return ZMQRecord(type_, endpoint)
+    raise UriError(
+        errno.EINVAL,
+        f"not a ratchet URI: {uri!r}; the form is zmq:TYPE:ENDPOINT or TYPE:ENDPOINT, such as "
+        f"'zmq:pull:tcp://*:1337', with TYPE one of {', '.join([*TYPES, *OLD_NAMES])}",
+    )
