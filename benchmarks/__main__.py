@@ -26,6 +26,8 @@ DEFAULT_LIBRARIES = "ratchet,pyzmq,c"
 GUESS_SECONDS = 0.02
 # Below this a run is all start-up, so more --rounds in too few --seconds take longer.
 SHORTEST_RUN = 0.02
+# Beyond this, more rounds tell more than longer ones.
+LONGEST_RUN = 2.0
 
 
 class Progress:
@@ -86,9 +88,10 @@ class Bench:
         measured = self.warm_up()
         now = time.monotonic()
         overhead = (now - began - measured) / self.turns
-        seconds = (deadline - now) / (self.turns * self.rounds) - overhead
+        share = (deadline - now) / (self.turns * self.rounds) - overhead
+        seconds = min(max(share, SHORTEST_RUN), LONGEST_RUN)
         for number in range(self.rounds):
-            self.round(number, max(seconds, SHORTEST_RUN))
+            self.round(number, seconds)
         return {
             (case, name): self.samples[self.done_by(case, name), name]
             for case in self.chosen
@@ -188,12 +191,9 @@ def main() -> int:
             facts = {name: team.facts for name, team in teams.items()}
             print(machine.heading(about, facts), flush=True)
             samples = Bench(teams, args.cases, args.rounds).run(deadline)
-    except WorkerError as error:
-        print(f"\nbenchmarks: {error}", file=sys.stderr)
+    except (WorkerError, KeyboardInterrupt) as error:
+        print(f"\nbenchmarks: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nbenchmarks: interrupted", file=sys.stderr)
-        return 130
     print(report.tables(samples, args.cases, list(teams)))
     if args.json:
         results = report.document(samples)

@@ -4,7 +4,6 @@
  * A batched call does not exist in C: a plain loop is the same thing.
  */
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,7 +209,6 @@ int main(void)
 {
     static char line[1024];
     void *context = zmq_ctx_new();
-    signal(SIGINT, SIG_IGN); /* the parent ends its workers itself */
     while (fgets(line, sizeof line, stdin)) {
         char does[256];
         order = line;

@@ -125,11 +125,12 @@ async def bounce(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     return perf_counter() - start, last
 
 
-async def cycle(new: Callable[[str, int], Any], endpoint: str, count: int) -> Outcome:
+async def cycle(new: Callable[[str, int], Any], count: int) -> Outcome:
     """Open a pair of sockets, pass a message, close them; `count` times."""
     start = perf_counter()
-    for _ in range(count):
+    for number in range(count):
         near, far = new("PUSH", 10), new("PULL", 10)
+        endpoint = f"inproc://cycle-{number}"  # libzmq frees a name only some time after the close
         far.bind(endpoint)
         near.connect(endpoint)
         await near.send(b"sixteen bytes ok")

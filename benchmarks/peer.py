@@ -8,7 +8,7 @@ Run as `python -m benchmarks.peer LIBRARY`. c_peer.c obeys the same orders, but 
     burst, bounce                          both sides of a case in this thread, on slots 0 and 1
     close                                  close every socket
     usage                                  resident bytes and open descriptors
-    cycle endpoint count                   open a pair, pass one message, close; `count` times
+    cycle count                            open a pair, pass one message, close; `count` times
 
 Each order has a `limit` in seconds. A worker past it is ended by SIGALRM, which costs the measured
 code nothing (unlike a receive timeout) and needs no parent that still lives.
@@ -55,8 +55,7 @@ class Peer:
                 return usage()
             case "cycle":
                 loop = library.loops.cycle
-                what = (library.new, order["endpoint"], order["count"])
-                return {"seconds": library.run(loop, *what)[0]}
+                return {"seconds": library.run(loop, library.new, order["count"])[0]}
             case does:
                 if does in ("recv", "pong"):
                     say({"ready": True})
@@ -81,8 +80,6 @@ def say(answer: dict[str, Any]) -> None:
 
 def main() -> None:
     """Obey until stdin ends."""
-    # Ctrl-C is the parent's to handle: it ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     peer = Peer(ADAPTERS[sys.argv[1]]())
     for line in sys.stdin:
         order = json.loads(line)

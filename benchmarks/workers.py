@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .adapters import ADAPTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .cases import Case
 
@@ -25,10 +26,15 @@ HERE = Path(__file__).resolve().parent
 LIBRARIES = (*ADAPTERS, "c")
 # Seconds that an order may take. A case aims at a fraction of a second, so only a hang gets here.
 LIMIT = 30
-# glibc gives freed memory back to the kernel and asks for it again, or does not, depending on what
-# else lies on the heap; at 64 KiB and up that luck decides the result. Here it keeps what it has.
-# Both are read by C and Python workers alike; set in the environment they can be changed.
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+# Both kinds of worker get the same, unless the environment has it already.
+ENVIRONMENT = {
+    # glibc gives freed memory back to the kernel and asks for it again, or does not, depending on
+    # what else lies on the heap; from 64 KiB on that luck decides the result. Here it keeps it.
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    # Sets and dicts of strings cost the same every time.
+    "PYTHONHASHSEED": "0",
+}
 
 
 class WorkerError(Exception):
@@ -80,24 +86,20 @@ def command(library: str, folder: Path) -> list[str]:
     return [str(program)]
 
 
-def encode(order: dict[str, Any], limit: int = LIMIT) -> bytes:
-    """One order as a line, without spaces: c_peer.c counts on that."""
-    return json.dumps({**order, "limit": limit}, separators=(",", ":")).encode() + b"\n"
-
-
 class Worker:
     """One worker process."""
 
-    def __init__(self, library: str, folder: Path) -> None:
+    def __init__(self, library: str, folder: Path, under: Sequence[str] = ()) -> None:
+        """Start it; `under` is a tool to run it under, such as valgrind with its options."""
         self.library = library
         self.order: dict[str, Any] = {}
         self.deadline = 0.0
         self.unread = b""
         self.stderr = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by stop)
         self.process = subprocess.Popen(
-            command(library, folder),
+            [*under, *command(library, folder)],
             cwd=HERE.parent,
-            env=MALLOC | os.environ,
+            env=ENVIRONMENT | os.environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
@@ -114,8 +116,10 @@ class Worker:
         """Give an order."""
         self.order = order
         self.deadline = time.monotonic() + limit + 5  # SIGALRM in the worker comes first
+        # c_peer.c counts on there being no spaces.
+        line = json.dumps({**order, "limit": limit}, separators=(",", ":"))
         try:
-            self.stdin.write(encode(order, limit))
+            self.stdin.write(line.encode() + b"\n")
         except BrokenPipeError:
             raise self.failure() from None
 
@@ -140,12 +144,20 @@ class Worker:
     def failure(self) -> WorkerError:
         """What became of the worker, in its own words."""
         try:
-            status = f"ended with status {self.process.wait(1)}"
+            code = self.process.wait(1)
+            late = " (its time was up)" if code == -signal.SIGALRM else ""
+            status = f"ended with status {code}{late}"
         except subprocess.TimeoutExpired:
             status = "did not answer in time"
         self.stderr.seek(0)
         said = self.stderr.read().decode(errors="replace").strip() or "(nothing on its stderr)"
         return WorkerError(f"the {self.library} worker {status}, after {self.order}:\n{said}")
+
+    def finish(self) -> None:
+        """Let it end by itself."""
+        self.stdin.close()
+        if self.process.wait(LIMIT) != 0:
+            raise self.failure()
 
     def stop(self) -> None:
         """End it, whatever it is doing."""

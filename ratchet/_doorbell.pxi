@@ -21,8 +21,9 @@
 # Nothing here knows libzmq or an event loop. All of it runs with the GIL held and never releases
 # it, but `wake` and `look` may be Python code. Cost: join, leave and ring are O(1).
 
-RX = 1  # ZMQ_POLLIN
-TX = 2  # ZMQ_POLLOUT
+cdef enum:
+    RX = 1  # ZMQ_POLLIN
+    TX = 2  # ZMQ_POLLOUT
 
 
 cdef class Caller:
@@ -39,6 +40,9 @@ cdef class Caller:
 
     def end(self):
         """The thread is over: its unfinished messages are dropped and the next waiter wakes."""
+        self.finish()
+
+    cdef void finish(self) noexcept:
         cdef Doorbell bell
         self.alive = False
         if self.awaited is not None:
@@ -51,6 +55,7 @@ cdef class Waiter:
     """One paused call. A runtime overrides `wake` and `pause`."""
     cdef readonly Caller caller
     cdef public bint woken  # there is reason to try again; cleared by who tries
+    cdef bint nested        # its caller waits already, and cannot go on before this call does
     cdef Line line
     cdef Waiter ahead, behind
 
@@ -62,7 +67,7 @@ cdef class Waiter:
         raise NotImplementedError
 
     cpdef pause(self, Doorbell bell, double until):
-        """Sleep until woken, the bell's descriptor is readable, or ``until`` (monotonic seconds)."""
+        """Sleep until woken, the bell is readable, or ``until`` (monotonic seconds)."""
         raise NotImplementedError
 
     cpdef promote(self):
@@ -103,6 +108,8 @@ cdef class Doorbell:
     """The two lines of one socket and the rule above. A subclass supplies `look` (or `events`)."""
     cdef readonly Line rx, tx
     cdef readonly int waiting  # in both lines
+    cdef public object watcher  # the runtime that registered the descriptor last
+    cdef public set watchers    # all that have; each is told to `forget` it before it closes
 
     def __cinit__(self, *args, **kwargs):
         self.rx = Line(RX)
@@ -142,8 +149,19 @@ cdef class Doorbell:
                 tell(waiter)
                 waiter = waiter.behind
 
+    def rung(self):
+        """The descriptor rings: told by a runtime that watches it."""
+        if self.waiting:
+            self.ring(self.look(), None)
+
+    cdef void unwatch(self) noexcept:
+        watchers, self.watchers, self.watcher = self.watchers, None, None
+        if watchers is not None:
+            for watcher in watchers:
+                watcher.forget(self)
+
     cdef void enter(self, Line line, Waiter waiter) noexcept:
-        if line.owner is waiter.caller and line.first is not None:
+        if line.first is not None and (waiter.nested or line.owner is waiter.caller):
             waiter.behind = line.first
             line.first.ahead = waiter
             line.first = waiter
@@ -178,9 +196,10 @@ cdef class Doorbell:
         cdef Caller before = line.owner
         line.owner = caller
         line.shut = line.count > 0 or caller is not None
-        if line.count:
-            if before is not None and before.awaited is not None:
+        if before is not None and before.awaited is not None:
+            if self.rx.owner is not before and self.tx.owner is not before:
                 before.awaited.discard(self)
+        if line.count:
             if caller is not None:
                 await_end(caller, self)
             else:
@@ -210,8 +229,12 @@ cdef class Doorbell:
 cdef bint tell(Waiter waiter) noexcept:
     """Wake one. An error is reported, not raised: the message just taken must not be lost to it."""
     waiter.woken = True
-    waiter.wake()
-    return True
+    try:
+        waiter.wake()
+        return True
+    except BaseException as error:
+        report(error, waiter)
+        return False
 
 
 cdef void await_end(Caller owner, Doorbell bell) noexcept:

@@ -50,16 +50,21 @@ cdef class OSThread(Caller):
 
     cdef int prepare(self) except -1:
         if self.wakeup is None:
-            self.wakeup = Wakeup()
+            try:
+                self.wakeup = Wakeup()
+            except OSError as error:
+                raise from_errno(error.errno, "cannot pause this thread") from None
             self.wake_fd = self.wakeup.fileno()
             self.write_fd = self.wakeup.write_fileno()
         return 0
 
     cdef OSWaiter waiter(self):
         cdef OSWaiter waiter = self.spare
-        if waiter is None or waiter.line is not None:
+        if waiter is None:
+            waiter = self.spare = OSWaiter(self)
+        elif waiter.line is not None:
             waiter = OSWaiter(self)
-            self.spare = waiter
+            waiter.nested = True
         return waiter
 
 
@@ -69,7 +74,8 @@ cdef class ThreadEnd:
 
     def __dealloc__(self):
         if self.thread is not None:
-            end_caller(self.thread)
+            self.thread.spare = None  # it refers to the thread, which has a descriptor to give back
+            self.thread.finish()
 
 
 cdef class OSWaiter(Waiter):
@@ -110,17 +116,13 @@ cdef class OSWaiter(Waiter):
             with nogil:
                 rc = zmq_poll(items, n, slice_ms)
             self.asleep = False
-            if rc > 0:
-                if items[0].revents:
-                    ratchet_drain(self.thread.wake_fd)
-                break
             if rc < 0 and zmq_errno() != EINTR:
                 raise from_errno(zmq_errno(), "waiting for a socket")
+            if rc > 0 and items[0].revents:
+                ratchet_drain(self.thread.wake_fd)
             PyErr_CheckSignals()
-
-
-cdef void end_caller(Caller caller) noexcept:
-    caller.end()
+            if rc > 0:
+                break
 
 
 cdef OSThread this_thread():

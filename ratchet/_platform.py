@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 __all__ = ["Wakeup"]
 
@@ -14,6 +15,7 @@ class _EventWakeup:
     __slots__ = ("_fd",)
 
     def __init__(self) -> None:
+        self._fd = -1
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
@@ -24,10 +26,9 @@ class _EventWakeup:
         """The descriptor to write 8 bytes to (an integer of 1), which sets it."""
         return self._fd
 
-    def __del__(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self._fd >= 0:
+            close(self._fd)
 
 
 class _PairWakeup:
@@ -49,6 +50,4 @@ class _PairWakeup:
         return self._writer.fileno()
 
 
-Wakeup: type[_EventWakeup] | type[_PairWakeup] = (
-    _EventWakeup if hasattr(os, "eventfd") else _PairWakeup
-)
+Wakeup: type[_EventWakeup | _PairWakeup] = _EventWakeup if hasattr(os, "eventfd") else _PairWakeup

@@ -1,6 +1,7 @@
 # The life of the process: the hidden context, forks, the exit, and what the library can do.
 
-import collections
+import atexit
+import socket
 import sys
 
 cdef extern from "Python.h" nogil:
@@ -12,37 +13,89 @@ cdef extern from "Python.h" nogil:
     void PyThread_release_lock(PyThread_type_lock lock) noexcept
     unsigned long PyThread_start_new_thread(void (*run)(void *) noexcept, void *arg) noexcept
 
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    static void ratchet_at_fork(void (*child)(void)) { (void) child; }
+    #else
+    #include <pthread.h>
+    static void ratchet_at_fork(void (*child)(void)) { pthread_atfork(0, 0, child); }
+    #endif
+    """
+    void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
+
 # What the line on stderr can name: sockets closed with messages that may not have left yet.
 closed_lately = collections.deque(maxlen=8)
 # How long (seconds) the exit stays silent; delivering over a live connection takes far less.
 cdef double SILENT = 1.0
+# A descriptor that is given back at the end, when libzmq may need one to end (ctx.cpp, 4.3.4).
+cdef int reserve = -1
+
+
+cdef int head_room(int count, what) except -1:
+    """Raise unless the process can open ``count`` more descriptors; libzmq would abort."""
+    found = []
+    try:
+        for _ in range(count):
+            found.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise from_errno(error.errno, f"cannot {what}") from None
+    finally:
+        for fd in found:
+            os.close(fd)
+    return 0
+
+
+cdef int check_endpoint(str endpoint) except -1:
+    """Refuse what libzmq misreads or dies of; everything else is libzmq's to judge."""
+    cdef str why = None
+    transport, slashes, address = endpoint.partition("://")
+    host, colon, port = address.rpartition(":")
+    if "\0" in endpoint:
+        why = "it has a NUL character in it"
+    elif not slashes or not transport or not address:
+        why = "the form is TRANSPORT://ADDRESS, such as 'tcp://*:1337'"
+    elif transport == "tcp" and not (
+        colon and (port in ("*", "!") or port.isascii() and port.isdigit() and int(port) < 65536)
+    ):
+        why = "a tcp endpoint ends with a port from 1 to 65535, or * to have one picked"
+    elif transport == "norm":
+        why = "ratchet does not use norm: libzmq 4.3 may abort the process"
+    elif transport == "pgm" and not raw_socket_allowed():
+        why = "pgm needs the right to open raw sockets; libzmq would abort the process"
+    if why is not None:
+        raise errors.argument_error(f"not an endpoint that can be used: {endpoint!r}; {why}")
+    return 0
+
+
+cdef bint raw_socket_allowed():
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, 113).close()
+    except OSError:
+        return False
+    return True
 
 
 cdef void *the_context() except NULL:
     """The process's context, made when the first socket is."""
-    global context
+    global context, reserve
+    if exiting:
+        end_quietly()
+        raise errors.ClosedError(errors.ETERM, "cannot make a socket: the interpreter is exiting")
     if context != NULL:
         return context
-    if exiting:
-        raise errors.ClosedError(ETERM, "cannot make a socket: the interpreter is exiting")
-    spare = []
-    try:
-        for _ in range(HEAD_ROOM + 2 * io_threads):
-            spare.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        raise from_errno(error.errno, "cannot start libzmq") from None
-    finally:
-        for fd in spare:
-            os.close(fd)
+    head_room(HEAD_ROOM + 2 * io_threads, "start libzmq")
     fresh = zmq_ctx_new()
     if fresh == NULL:
         raise from_errno(zmq_errno(), "cannot start libzmq")
-    zmq_ctx_set(fresh, ZMQ_MAX_SOCKETS, max_sockets or zmq_ctx_get(fresh, ZMQ_SOCKET_LIMIT))
+    zmq_ctx_set(fresh, ZMQ_MAX_SOCKETS, zmq_ctx_get(fresh, ZMQ_SOCKET_LIMIT))
     zmq_ctx_set(fresh, ZMQ_IO_THREADS, io_threads)
     context = fresh
-    if "multiprocessing.util" in sys.modules:
-        # Its children end with os._exit and without atexit.
-        sys.modules["multiprocessing.util"].Finalize(None, _exit, exitpriority=0)
+    reserve = os.open(os.devnull, os.O_RDONLY)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        # The children of multiprocessing end with os._exit, without atexit and before their threads.
+        sys.modules["multiprocessing.util"].Finalize(None, _exit_child, exitpriority=0)
     return context
 
 
@@ -57,10 +110,10 @@ def configure(*, io_threads=None, max_sockets=None):
     Raises:
         StateError: a socket was made already.
     """
-    global_settings(io_threads, max_sockets)
+    settings(io_threads, max_sockets)
 
 
-cdef int global_settings(threads, sockets) except -1:
+cdef int settings(threads, sockets) except -1:
     global io_threads, max_sockets
     if context != NULL:
         raise errors.StateError(
@@ -70,7 +123,7 @@ cdef int global_settings(threads, sockets) except -1:
         if value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+            raise TypeError(f"{name} must be an int, not {kind_of(value)}")
         if not least <= value <= 65535:
             raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
     if threads is not None:
@@ -80,25 +133,31 @@ cdef int global_settings(threads, sockets) except -1:
     return 0
 
 
-# Fork: the child has no I/O threads, so the context and its sockets are the parent's alone. They are
-# left as they are, memory and descriptors included; the child starts with none.
+# Fork: the child has no I/O threads, so the context and its sockets are the parent's alone. They
+# are left as they are, memory and descriptors included; the child starts with none. The handler is
+# libc's, because Python drops the other threads' objects before it runs its own.
 
-def _after_fork():
-    global generation, context, exiting
+cdef void forked() noexcept nogil:
+    global generation, context, exiting, looping
     generation += 1
     context = NULL
     exiting = False
+    looping = 0
+
+
+def _after_fork():
     open_sockets.clear()
     closed_lately.clear()
 
 
+ratchet_at_fork(forked)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-# Exit: close what is open, then wait, at most as long as the lingers say, until libzmq has delivered
-# what was sent. zmq_ctx_term cannot be interrupted, so it runs in a thread of C, and this one waits
-# in slices that hear Ctrl-C.
+# Exit: close what is open, then wait, at most as long as the lingers say, until libzmq has
+# delivered what was sent. zmq_ctx_term cannot be interrupted, so it runs in a thread of C, and
+# this one waits in slices that hear Ctrl-C.
 
 cdef PyThread_type_lock term_lock = NULL
 
@@ -108,55 +167,73 @@ cdef void term_thread(void *old) noexcept nogil:
     PyThread_release_lock(term_lock)
 
 
+def _exit_child():
+    """The exit of a child of multiprocessing, whose threads still run here."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    _exit()
+
+
 def _exit():
     """Registered with atexit: deliver what was sent, and end the context."""
-    global context, exiting, term_lock
-    cdef void *old = context
+    global context, exiting, term_lock, reserve
+    cdef void *old
+    cdef Core zsock
     cdef double began
     cdef bint told = False
     cdef int acquired
-    if old == NULL:
-        exiting = True
-        return
+    cdef unsigned int born = generation
+    if context != NULL and "multiprocessing" in sys.modules:
+        # They may need this process's sockets to come to an end.
+        for child in sys.modules["multiprocessing"].active_children():
+            if not child.daemon:
+                child.join()
     exiting = True
-    for zsock in list(open_sockets):
-        zsock.close()
-    context = NULL
+    old, context = context, NULL
+    if old == NULL:
+        return
+    leaving = list(open_sockets)
+    # Who has only peers that are being closed here as well has nobody to linger for.
+    ours = {at for zsock in leaving for how, at, _ in zsock.endpoints if how == "bound to"}
+    for zsock in leaving:
+        hows = {how for how, _, _ in zsock.endpoints}
+        alone = hows == {"connected to"} and {at for _, at, _ in zsock.endpoints} <= ours
+        zsock.close(0 if alone else None)
+    os.close(reserve)
     term_lock = PyThread_allocate_lock()
     PyThread_acquire_lock(term_lock, 1)
-    PyThread_start_new_thread(term_thread, old)
+    if PyThread_start_new_thread(term_thread, old) == <unsigned long> -1:
+        tell_stderr("no thread could be started to deliver what was sent; it may be lost.")
+        return
     began = monotonic()
     while True:
         with nogil:
             acquired = PyThread_acquire_lock_timed(term_lock, 50_000, 0)
-        if acquired:
+        if acquired or born != generation:
             return
         try:
             PyErr_CheckSignals()
             if not told and monotonic() - began > SILENT:
                 told = True
-                names = "; ".join(closed_lately)
-                print(
-                    "ratchet: waiting for messages that were sent and not yet delivered, as long as "
-                    f"each socket's linger says ({names}). Ctrl-C gives up.",
-                    file=sys.stderr, flush=True,
+                tell_stderr(
+                    "waiting for messages that were sent and not yet delivered, as long as each "
+                    f"socket's linger says ({'; '.join(closed_lately)}). Ctrl-C gives up."
                 )
         except KeyboardInterrupt:
-            print("ratchet: gave up; undelivered messages are lost.", file=sys.stderr, flush=True)
+            tell_stderr("gave up; undelivered messages are lost.")
             return
 
 
-import atexit
+cdef tell_stderr(text):
+    try:
+        if sys.stderr is not None:
+            print(f"ratchet: {text}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # nobody reads it
+
+
 atexit.register(_exit)
-
-
-cdef int sleep_for_ever() except -1:
-    """What becomes of a daemon thread when the interpreter exits: it stops, without a traceback."""
-    cdef PyThread_type_lock lock = PyThread_allocate_lock()
-    PyThread_acquire_lock(lock, 1)
-    with nogil:
-        PyThread_acquire_lock(lock, 1)
-    return 0
 
 
 def libzmq_version():
@@ -172,7 +249,7 @@ def has(str capability not None):
 
 
 def curve_keypair():
-    """A new CURVE key pair, public and secret, in Z85: 40 characters each (zmq_curve_keypair(3))."""
+    """A new CURVE key pair, public and secret, 40 characters of Z85 each (zmq_curve_keypair(3))."""
     cdef char public[41]
     cdef char secret[41]
     if zmq_curve_keypair(public, secret) < 0:

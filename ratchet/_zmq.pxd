@@ -28,7 +28,7 @@ cdef extern from "zmq.h" nogil:
     int zmq_msg_more(const zmq_msg_t *msg) noexcept
 
     int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
-    int ZMQ_ROUTER_MANDATORY
+    int ZMQ_ROUTER_MANDATORY, ZMQ_SNDHWM, ZMQ_RCVHWM
     int ZMQ_DONTWAIT, ZMQ_SNDMORE
     int ZMQ_POLLIN, ZMQ_POLLOUT
 

@@ -1,5 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature=True, embedsignature.format=clinic, always_allow_keywords=True
+# cython: embedsignature=True, embedsignature.format=clinic
+# A plain method descriptor is called faster than a CyFunction from Python 3.11 on.
+# cython: binding=False
 """Sockets over libzmq: context, messages and the calls that pause. The only file that touches C.
 
 Theory of operation
@@ -19,10 +21,9 @@ Every call that pauses has a fast path, which looks at one flag (`Line.shut`) an
 slow one, `Core.wait`, which queues and tries again whenever it is woken (`_doorbell.pxi`).
 """
 
-cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint64_t
@@ -30,12 +31,15 @@ from libc.string cimport memcpy
 
 from ratchet._zmq cimport *
 
+import collections
 import errno
 import os
 import threading
 import warnings
 import weakref
 from time import monotonic as python_monotonic
+
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from . import errors
 from ._platform import Wakeup
@@ -66,6 +70,8 @@ cdef bint exiting = False
 cdef double DEFAULT_LINGER = 10.0
 
 open_sockets = weakref.WeakSet()  # of this process, for the exit
+cdef dict NONE_GIVEN = {}
+cdef list scratch = []  # collects the parts of the message that is being taken
 cdef object NOT_NOW = object()
 cdef object UNSET = ...
 
@@ -88,6 +94,16 @@ cdef from_errno(int number, what):
     return errors.from_errno(number, what, zmq_strerror(number).decode("utf-8", "replace"))
 
 
+cdef void report(error, where) noexcept:
+    """Tell sys.unraisablehook about an error that has nobody to go to."""
+    PyErr_SetObject(type(error), error)
+    PyErr_WriteUnraisable(where)
+
+
+cdef kind_of(value):
+    return type(value).__name__
+
+
 cdef double to_seconds(timeout) except? -2:
     """A timeout argument: -1 for ever."""
     cdef double limit
@@ -97,7 +113,7 @@ cdef double to_seconds(timeout) except? -2:
         limit = timeout
     except TypeError:
         raise TypeError(
-            f"timeout must be a number of seconds or None, not {type(timeout).__name__}"
+            f"timeout must be a number of seconds or None, not {kind_of(timeout)}"
         ) from None
     except OverflowError:
         raise errors.argument_error(f"timeout {timeout} is out of range") from None
@@ -108,12 +124,20 @@ cdef double to_seconds(timeout) except? -2:
 
 include "_doorbell.pxi"
 include "_osthread.pxi"
+include "_kernel.pxi"
 
 cdef Caller NOBODY = Caller()  # owns a line while its message is being taken
 
 
+cdef int end_quietly() except -1:
+    """A daemon thread that goes on during the exit ends here, without a traceback."""
+    if exiting and not current_thread_is_main():
+        raise SystemExit
+    return 0
+
+
 cdef class Frame:
-    """A large part, still in libzmq's memory. Has no object fields, so making one collects nothing."""
+    """A large part, still in libzmq's memory. Without object fields: making one collects nothing."""
     cdef zmq_msg_t msg
 
     def __cinit__(self):
@@ -151,30 +175,48 @@ cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
     return 0
 
 
+cdef int get_view(data, Py_buffer *view) except -1:
+    """The buffer of ``data``, held until it is released: its owner cannot resize it meanwhile."""
+    if isinstance(data, str):
+        raise TypeError("a message is bytes, not str: encode it, as in text.encode()")
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except TypeError:
+        raise TypeError(
+            f"a message is bytes or another object with a buffer, not {kind_of(data)}"
+        ) from None
+    return 0
+
+
 cdef bytes snapshot(data):
     """The bytes as they are now; bytes themselves are never copied."""
     cdef Py_buffer view
     if type(data) is bytes:
         return data
-    if isinstance(data, str):
-        raise TypeError("a message is bytes, not str: encode it, as in text.encode()")
-    try:
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    except TypeError:
-        raise TypeError(
-            f"a message is bytes or another object with a buffer, not {type(data).__name__}"
-        ) from None
+    get_view(data, &view)
     try:
         return PyBytes_FromStringAndSize(<char *> view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
 
 
+cdef list to_messages(items, str what):
+    """A list of bytes of our own, so that nobody can change it while the call is paused."""
+    cdef list found
+    cdef Py_ssize_t i
+    if isinstance(items, (bytes, bytearray, memoryview, str)):
+        raise TypeError(f"{what} must be an iterable of bytes-like objects, not {kind_of(items)}")
+    found = list(items)
+    for i in range(len(found)):
+        if type(found[i]) is not bytes:
+            found[i] = snapshot(found[i])
+    return found
+
+
 cdef bytes c_endpoint(endpoint):
     if not isinstance(endpoint, str):
-        raise TypeError(f"an endpoint is a str such as 'tcp://*:1337', not {type(endpoint).__name__}")
-    if "\0" in endpoint:
-        raise errors.argument_error(f"endpoint {endpoint!r} has a NUL character in it")
+        raise TypeError(f"an endpoint is a str, such as 'tcp://*:1337', not {kind_of(endpoint)}")
+    check_endpoint(endpoint)
     return os.fsencode(endpoint)
 
 
@@ -182,36 +224,42 @@ cdef class Core(Doorbell):
     """One libzmq socket and everything about it but pausing's kind and the options' names."""
     cdef void *handle
     cdef unsigned int born           # the process generation; 0 when closed
-    cdef bint can_send, can_recv
+    cdef bint can_send, can_recv, writable_tells
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
     cdef list held                   # parts sent with more=True; their caller owns tx
-    cdef list parts                  # parts taken and not yet handed out, last first; theirs owns rx
-    cdef list endpoints              # ("bound to" | "connected to", endpoint)
+    cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
+    cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
+    cdef dict given                  # connect_routing_id -> endpoint
     cdef object __weakref__
 
     def __init__(self, type="PAIR"):
         cdef int fd = -1
         cdef size_t size = sizeof(fd)
         cdef int64_t handle = 0
+        cdef void *context_
         cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
         if self.handle != NULL or self.type is not None:
             raise errors.StateError(errno.EALREADY, f"{self!r} exists already; make a new one")
-        name = OLD_NAMES.get(type, type)
+        name = OLD_NAMES.get(type, type) if isinstance(type, str) else None
         if name not in TYPES:
-            hint = " (types are upper-case)" if isinstance(type, str) and type.upper() in TYPES else ""
             raise errors.argument_error(
-                f"unknown socket type {type!r}{hint}; it is one of {', '.join([*TYPES, *OLD_NAMES])}"
+                f"unknown socket type {type!r}; it is one of {', '.join([*TYPES, *OLD_NAMES])}, "
+                "in upper case"
             )
         self._recv_timeout = self._send_timeout = -1
-        self._remembered = {}
-        self.parts = []
+        self.given = NONE_GIVEN
         self.endpoints = []
         self.can_send = name not in ("PULL", "SUB")
         self.can_recv = name not in ("PUSH", "PUB")
-        self.handle = zmq_socket(the_context(), TYPES[name])
+        # Of these, "not writable" means no room; of others it may mean that sending is an error.
+        self.writable_tells = name in ("PUSH", "DEALER", "PAIR")
+        context_ = the_context()
+        if 0 < max_sockets <= len(open_sockets):
+            raise from_errno(EMFILE, f"cannot make a {name} socket")
+        self.handle = zmq_socket(context_, TYPES[name])
         if self.handle == NULL:
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.type = name
@@ -231,11 +279,15 @@ cdef class Core(Doorbell):
     def __del__(self):
         if self.handle != NULL and self.born == generation:
             if not exiting:
-                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
+                try:
+                    warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
+                except Warning as warning:  # they are errors here
+                    report(warning, self)
             self.close()
 
     def __dealloc__(self):
         if self.handle != NULL and self.born == generation:
+            self.unwatch()
             zmq_close(self.handle)
 
     # Life
@@ -267,12 +319,14 @@ cdef class Core(Doorbell):
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
+        self.held = self.parts = None
+        try:
+            self.wake_all()
+            self.unwatch()
+        finally:
+            zmq_close(handle)
         open_sockets.discard(self)
         closed_lately.append(self.describe())
-        self.held = None
-        self.parts = []
-        self.wake_all()
-        zmq_close(handle)
 
     def __enter__(self):
         self.alive("enter")
@@ -291,7 +345,7 @@ cdef class Core(Doorbell):
     cdef describe(self):
         text = f"{self.type} socket"
         if self.endpoints:
-            shown = [f"{how} {endpoint}" for how, endpoint in self.endpoints[:3]]
+            shown = [f"{how} {endpoint}" for how, endpoint, _ in self.endpoints[:3]]
             if len(self.endpoints) > 3:
                 shown.append(f"{len(self.endpoints) - 3} more")
             text += " " + ", ".join(shown)
@@ -304,19 +358,19 @@ cdef class Core(Doorbell):
         if self.type is None:
             raise errors.ClosedError(errno.ENOTSOCK, f"cannot {what}: the socket was never made")
         if self.handle == NULL:
-            if exiting and not current_thread_is_main():
-                sleep_for_ever()
+            end_quietly()
             raise errors.ClosedError(
                 errno.ENOTSOCK, f"cannot {what}: the {self.describe()} is closed"
             )
         raise errors.ForkedError(
             errno.EBADF,
-            f"cannot {what}: the {self.describe()} was made before a fork and belongs to the parent "
-            "process; make a new one in the child",
+            f"cannot {what}: the {self.describe()} was made before a fork and belongs to the "
+            "parent process; make a new one in the child",
         )
 
     cdef fail(self, int number, what):
-        """The exception for a failed call."""
+        """The exception for a failed call, which may have answered the bell as any other."""
+        self.after()
         if number == ENOTSOCK or number == ETERM:
             self.alive(what)
         if number == ENOTSUP:
@@ -341,10 +395,10 @@ cdef class Core(Doorbell):
         """
         data = c_endpoint(endpoint)
         self.endpoint_call(0, data, endpoint)
-        actual = self.last_endpoint
-        self.endpoints.append(("bound to", actual or endpoint))
+        actual = self.last_endpoint or endpoint
+        self.endpoints.append(("bound to", actual, endpoint))
         self.after()
-        return actual or endpoint
+        return actual
 
     def connect(self, endpoint):
         """Connect to ``endpoint`` (zmq_connect(3)): in the background, whenever it is there.
@@ -353,8 +407,17 @@ cdef class Core(Doorbell):
             bool: True, always.
         """
         data = c_endpoint(endpoint)
+        # libzmq 4.3 aborts when two connections of a ROUTER are given one identity.
+        identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
+        if identity is not None and identity in self.given:
+            raise errors.argument_error(
+                f"{self.describe()}: connect_routing_id {identity!r} is taken by another connection"
+            )
         self.endpoint_call(1, data, endpoint)
-        self.endpoints.append(("connected to", endpoint))
+        if identity is not None:
+            del self._remembered["CONNECT_ROUTING_ID"]
+            self.given = {**self.given, identity: endpoint}
+        self.endpoints.append(("connected to", endpoint, endpoint))
         self.after()
         return True
 
@@ -363,14 +426,19 @@ cdef class Core(Doorbell):
         self.undo(2, "bound to", endpoint)
 
     def disconnect(self, endpoint):
-        """Drop a connection made with `connect`. What was queued for it is dropped (zmq_disconnect(3))."""
+        """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
         self.undo(3, "connected to", endpoint)
 
     cdef undo(self, int which, str how, endpoint):
         data = c_endpoint(endpoint)
+        entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
+        if entries:
+            data = os.fsencode(entries[0][1])
         self.endpoint_call(which, data, endpoint)
-        if (how, endpoint) in self.endpoints:
-            self.endpoints.remove((how, endpoint))
+        if entries:
+            self.endpoints.remove(entries[0])
+        if self.given and which == 3:
+            self.given = {key: at for key, at in self.given.items() if at != endpoint}
         self.after()
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
@@ -378,6 +446,9 @@ cdef class Core(Doorbell):
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.alive(what)
+        if which <= 1:
+            # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
+            head_room(3, what)
         while True:
             if which == 0:
                 rc = zmq_bind(self.handle, data)
@@ -395,7 +466,11 @@ cdef class Core(Doorbell):
     @property
     def last_endpoint(self) -> str:
         """The endpoint bound or connected last, as libzmq resolved it (ZMQ_LAST_ENDPOINT)."""
-        return os.fsdecode(self._get_bytes(ZMQ_LAST_ENDPOINT, 1024).rstrip(b"\0"))
+        try:
+            data = self._get_bytes(ZMQ_LAST_ENDPOINT, 1024)
+        except errors.ArgumentError:  # longer than that
+            data = self._get_bytes(ZMQ_LAST_ENDPOINT, 1 << 20)
+        return os.fsdecode(data.rstrip(b"\0"))
 
     # Options by number; `options.py` gives them names, units and types.
 
@@ -419,6 +494,16 @@ cdef class Core(Doorbell):
         return bytes(buffer[:self.get_raw(number, <char *> buffer, size)])
 
     def _set_int(self, int number, int value):
+        self.alive("set an option")
+        if number in (ZMQ_SNDHWM, ZMQ_RCVHWM) and any(
+            endpoint.startswith("inproc:") for _, endpoint, _ in self.endpoints
+        ):
+            # libzmq 4.3 tells the peer's end of the pipe, which may have been freed: a crash.
+            raise errors.StateError(
+                errno.EBUSY,
+                f"{self.describe()}: set high-water marks before an inproc endpoint is used, best "
+                "as arguments of new()",
+            )
         self.set_raw(number, &value, sizeof(value))
 
     def _set_int64(self, int number, int64_t value):
@@ -428,7 +513,8 @@ cdef class Core(Doorbell):
         self.set_raw(number, &value, sizeof(value))
 
     def _set_bytes(self, int number, bytes value not None):
-        self.set_raw(number, <const char *> value, len(value))
+        # Some options take "none" only as a NULL, not as a pointer to no bytes.
+        self.set_raw(number, <const char *> value if value else NULL, len(value))
 
     cdef Py_ssize_t get_raw(self, int number, void *value, size_t size) except -1:
         self.alive("read an option")
@@ -455,7 +541,10 @@ cdef class Core(Doorbell):
         return None if self._recv_timeout < 0 else self._recv_timeout
 
     def subscribe(self, prefix):
-        """Receive messages that begin with ``prefix`` (bytes; b"" for all). SUB and XSUB only."""
+        """Receive messages that begin with ``prefix`` (bytes; b"" for all): SUB and XSUB.
+
+        On an XPUB with ``xpub_manual``: subscribe the peer whose request was received last.
+        """
         self.filter(snapshot(prefix), True)
 
     def unsubscribe(self, prefix):
@@ -470,10 +559,13 @@ cdef class Core(Doorbell):
             if not self.put(prefix, len(prefix)):
                 raise self.fail(EAGAIN, what)
             self.after()
-        elif self.type == "SUB":
-            self.set_raw(ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE, <const char *> prefix, len(prefix))
+        elif self.type == "SUB" or self.type == "XPUB" and (self._remembered or {}).get("XPUB_MANUAL"):
+            number = ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE
+            self.set_raw(number, <const char *> prefix, len(prefix))
         else:
-            raise errors.argument_error(f"cannot {what} a {self.type} socket, only SUB and XSUB")
+            raise errors.argument_error(
+                f"cannot {what} a {self.type} socket, only SUB, XSUB, and XPUB with xpub_manual"
+            )
         return 0
 
     # State
@@ -482,7 +574,7 @@ cdef class Core(Doorbell):
         return self.fd
 
     def get_fd(self):
-        """ZMQ_FD, for a poll or an event loop. Readable means: look at `is_readable` (zmq_getsockopt(3))."""
+        """ZMQ_FD, for an event loop: it may be time for `is_readable` (zmq_getsockopt(3))."""
         self.alive("get the descriptor")
         return self.fd
 
@@ -518,7 +610,7 @@ cdef class Core(Doorbell):
         if self.handle == NULL or self.born != generation:
             return RX | TX  # whoever waits shall find out
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
-            if zmq_errno() != EINTR:
+            if zmq_errno() != EINTR or self.born != generation:
                 return RX | TX
         return events
 
@@ -542,7 +634,7 @@ cdef class Core(Doorbell):
                 if error != EINTR:
                     raise self.fail(error, "send")
             return 1
-        if not self.look() & TX:
+        if self.writable_tells and not self.look() & TX:
             return 0  # before the copy, not after it
         copy_in(&msg, data, size)
         try:
@@ -566,7 +658,7 @@ cdef class Core(Doorbell):
         cdef list frames = None
         for part in parts:
             if <size_t> PyBytes_GET_SIZE(part) >= LARGE:
-                if not self.look() & TX:
+                if self.writable_tells and not self.look() & TX:
                     return 0
                 frames = []
                 break
@@ -636,11 +728,15 @@ cdef class Core(Doorbell):
         return 1
 
     cdef list take_rest(self, zmq_msg_t *msg):
-        """Every part of the message that begins with ``msg``. See the module's docstring on memory."""
-        cdef list parts = self.parts
+        """Every part of the message that begins with ``msg``."""
+        global scratch
+        cdef list parts
         cdef Frame frame
         cdef Py_ssize_t i
         cdef bint large = False, more = True
+        parts, scratch = scratch, None
+        if parts is None:  # in a finalizer, while the line below makes one
+            parts = []
         try:
             while more:
                 more = zmq_msg_more(msg)
@@ -657,9 +753,9 @@ cdef class Core(Doorbell):
             while more and self.take(msg):  # no memory: lose this message whole, not its head only
                 more = zmq_msg_more(msg)
                 zmq_msg_close(msg)
-            parts.clear()
+            scratch = []
             raise
-        self.parts = []
+        scratch = []
         if large:
             for i in range(len(parts)):
                 if type(parts[i]) is Frame:
@@ -689,6 +785,7 @@ cdef class Core(Doorbell):
         data = self.parts.pop()
         if self.parts:
             return data, True
+        self.parts = None
         self.seize(self.rx, None)
         return data, False
 
@@ -697,7 +794,7 @@ cdef class Core(Doorbell):
         cdef zmq_msg_t msg
         cdef list parts
         if self.parts:
-            parts, self.parts = self.parts, []
+            parts, self.parts = self.parts, None
             parts.reverse()
             self.seize(self.rx, None)
             return parts
@@ -719,11 +816,17 @@ cdef class Core(Doorbell):
         cdef list found = []
         cdef double began = 0
         while True:
-            data = self.get_joined()
+            try:
+                data = self.get_joined()
+            except errors.Error:
+                if found:
+                    return found  # a REP or REQ can take only one; the next call tells
+                raise
             if data is NOT_NOW:
                 return found if found else NOT_NOW
             found.append(data)
-            if len(found) >= most:
+            # A large part is copied without the GIL: someone may be in mid-message now.
+            if len(found) >= most or self.rx.owner is not None:
                 return found
             if len(found) % BATCH == 0:
                 # Signal handlers must not run here: what they raise would lose `found`.
@@ -741,11 +844,22 @@ cdef class Core(Doorbell):
 
     cdef Caller caller(self):
         """Whose call this is."""
+        cdef ThreadCore thread = thread_here()
+        if thread is not None and getcurrent() is thread.glet:
+            return thread
         return this_thread()
 
     cdef Waiter waiter(self):
         """How this caller pauses."""
-        return this_thread().waiter()
+        cdef Caller caller = self.caller()
+        cdef KernelWaiter waiter
+        if type(caller) is OSThread:
+            return (<OSThread> caller).waiter()
+        waiter = (<ThreadCore> caller).spare
+        if waiter is None or waiter.line is not None:
+            waiter = KernelWaiter(<ThreadCore> caller)
+            (<ThreadCore> caller).spare = waiter
+        return waiter
 
     cdef object attempt(self, Op op, object arg):
         """Do it now, or NOT_NOW. The caller is entitled to."""
@@ -756,15 +870,16 @@ cdef class Core(Doorbell):
             if line is self.tx:
                 self.held = None
             else:
-                self.parts = []
+                self.parts = None
             self.seize(line, None)
         if op == SEND:
             return None if self.put_object(arg) else NOT_NOW
         if op == HOLD:
             if self.held is None:
-                self.held = []
                 self.seize(self.tx, self.caller())
-            self.held.append(arg)
+                self.held = [arg]
+            else:
+                self.held.append(arg)
             return None
         if op == SEND_MULTIPART:
             if self.held is None:
@@ -787,7 +902,6 @@ cdef class Core(Doorbell):
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
         cdef Line line = self.tx if op <= SEND_MULTIPART else self.rx
-        cdef Waiter me
         if line.owner is not None and line.owner is self.caller():
             result = self.attempt(op, arg)
             if result is not NOT_NOW:
@@ -817,7 +931,9 @@ cdef class Core(Doorbell):
                 self.alive("send" if line is self.tx else "receive")
                 me.woken = False
                 until = deadline
-                if line.first is me and line.entitled(me.caller):
+                if line.first is me and not line.entitled(me.caller):
+                    self.ring(self.look(), me)  # the head watches the bell, so it answers it
+                elif line.first is me:
                     result = self.attempt(op, arg)
                     if result is not NOT_NOW:
                         return result
@@ -835,248 +951,9 @@ cdef class Core(Doorbell):
             self.exit(me)
 
     cdef object timeout(self, Line line, double limit):
-        what = "nothing to receive" if line is self.rx else "nothing was sent: no peer could take it"
+        what = "nothing to receive" if line is self.rx else "not sent: no peer could take it"
         return errors.Timeout(errno.ETIMEDOUT, f"{self.describe()}: {what} within {limit:g} s")
 
 
-cdef class PausingSocket(Core):
-    """The calls that pause the thread that makes them."""
-
-    def send(self, data, more=False, *, timeout=...):
-        """Send one part; pause until libzmq has taken the message.
-
-        Parts sent with ``more`` are kept until the last one, then sent as one message. Other
-        threads that send meanwhile pause.
-
-        Args:
-            data: bytes, or any object with a C-contiguous buffer, which is not read after the call.
-            more (bool): another part of the same message follows.
-            timeout: seconds for this call, instead of the socket's; 0: now or never.
-
-        Raises:
-            Timeout: no peer could take it in time; nothing was sent, parts before it are still kept.
-            StateError: a REQ or REP out of turn.
-            TypeError, BufferError: not bytes-like, or not contiguous.
-        """
-        cdef Py_buffer view
-        cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef int taken
-        if self.born != generation:
-            self.alive("send")
-        if more:
-            self.hold(snapshot(data), limit)
-            return
-        if not self.tx.shut:
-            if type(data) is bytes:
-                taken = self.put(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-            else:
-                get_view(data, &view)
-                try:
-                    self.alive("send")
-                    taken = self.put(<char *> view.buf, view.len)
-                    if not taken:
-                        data = PyBytes_FromStringAndSize(<char *> view.buf, view.len)
-                finally:
-                    PyBuffer_Release(&view)
-            if taken:
-                if self.waiting:
-                    self.ring(self.look(), None)
-                return
-        self.proceed(SEND, snapshot(data), limit)
-
-    cdef int hold(self, bytes data, double limit) except -1:
-        if not self.can_send:
-            raise self.fail(ENOTSUP, "send")
-        if self.tx.shut:
-            self.proceed(HOLD, data, limit)
-        else:
-            self.attempt(HOLD, data)
-        return 0
-
-    def send_multipart(self, parts, *, timeout=...):
-        """Send one whole message of many parts; atomic, whatever happens.
-
-        Args:
-            parts: an iterable of bytes-like parts, at least one.
-            timeout: seconds for this call, instead of the socket's; 0: now or never.
-        """
-        cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef list message = to_messages(parts, "parts")
-        if not message:
-            raise errors.argument_error("a message has at least one part; b'' is one")
-        self.alive("send")
-        if not self.tx.shut and self.put_all(message):
-            if self.waiting:
-                self.ring(self.look(), None)
-            return
-        self.proceed(SEND_MULTIPART, message, limit)
-
-    def send_many(self, messages, *, timeout=...):
-        """Send many messages of one part each.
-
-        Args:
-            messages: an iterable of bytes-like messages.
-            timeout: seconds for the whole call, instead of the socket's; 0: what can go now.
-
-        Returns:
-            int: how many, which is all of them.
-
-        Raises:
-            Timeout: the exception's ``taken`` says how many went; the rest did not.
-        """
-        cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef list batch = to_messages(messages, "messages")
-        cdef Py_ssize_t i = 0, count = len(batch), stop
-        cdef double deadline = monotonic() + limit if limit > 0 else 0
-        cdef bytes data
-        self.alive("send")
-        if not self.can_send:
-            raise self.fail(ENOTSUP, "send")
-        if self.tx.owner is not None and self.tx.owner is self.caller():
-            raise errors.StateError(
-                errno.EBUSY, f"{self.describe()}: in the middle of a message; send its last part first"
-            )
-        try:
-            while i < count:
-                if not self.tx.shut:
-                    stop = min(count, i + BATCH)
-                    while i < stop:
-                        data = <bytes> batch[i]
-                        if not self.put(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
-                            break
-                        i += 1
-                    self.after()
-                    if i == stop:
-                        if i < count:
-                            with nogil:
-                                pass
-                            PyErr_CheckSignals()
-                            self.alive("send")
-                        continue
-                self.proceed(SEND, batch[i], max(0, deadline - monotonic()) if limit > 0 else limit)
-                i += 1
-        except errors.Timeout:
-            error = self.timeout(self.tx, limit)
-            error.taken = i
-            raise error from None
-        except BaseException as error:
-            error.taken = i
-            raise
-        return count
-
-    def recv(self, *, timeout=...):
-        """Receive one part; pause until there is one.
-
-        Args:
-            timeout: seconds for this call, instead of the socket's; 0: now or never.
-
-        Returns:
-            tuple[bytes, bool]: the part, and whether more parts of the same message follow.
-
-        Raises:
-            Timeout: nothing came in time.
-            StateError: a REQ or REP out of turn.
-        """
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        if self.born != generation:
-            self.alive("receive")
-        if not self.rx.shut:
-            result = self.get_part()
-            if result is not NOT_NOW:
-                if self.waiting:
-                    self.ring(self.look(), None)
-                return result
-        return self.proceed(RECV, None, limit)
-
-    def recv_all(self, *, timeout=...):
-        """Receive every part of one message, joined: bytes. In mid-message, what is left of it."""
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        if self.born != generation:
-            self.alive("receive")
-        return self.joined(limit)
-
-    cdef object joined(self, double limit):
-        if not self.rx.shut:
-            result = self.get_joined()
-            if result is not NOT_NOW:
-                if self.waiting:
-                    self.ring(self.look(), None)
-                return result
-        return self.proceed(RECV_ALL, None, limit)
-
-    def recv_multipart(self, *, timeout=...):
-        """Receive one whole message: a list of its parts. In mid-message, what is left of it."""
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        self.alive("receive")
-        if not self.rx.shut:
-            result = self.get_parts()
-            if result is not None:
-                if self.waiting:
-                    self.ring(self.look(), None)
-                return result
-        return self.proceed(RECV_MULTIPART, None, limit)
-
-    def recv_many(self, max, *, timeout=...):
-        """Receive messages: pause for the first, then take what else is there, up to ``max``.
-
-        Returns:
-            list[bytes]: at least one message; the parts of a multi-part one are joined.
-        """
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef Py_ssize_t most = max
-        if most < 1:
-            raise errors.argument_error(f"recv_many takes at least one message, not {most}")
-        self.alive("receive")
-        if not self.rx.shut:
-            result = self.get_many(most)
-            if result is not NOT_NOW:
-                if self.waiting:
-                    self.ring(self.look(), None)
-                return result
-        return self.proceed(RECV_MANY, most, limit)
-
-    def __iter__(self):
-        """``for data in zsock``: `recv_all` until the socket is closed, or its timeout raises."""
-        return self
-
-    def __next__(self):
-        if self.born != generation and self.handle == NULL:
-            return stop()
-        self.alive("receive")
-        try:
-            return self.joined(self._recv_timeout)
-        except errors.ClosedError:
-            return stop()
-
-
-cdef object stop():
-    raise StopIteration
-
-
-cdef int get_view(data, Py_buffer *view) except -1:
-    """The buffer of ``data``, held until it is released: its owner cannot resize it meanwhile."""
-    if isinstance(data, str):
-        raise TypeError("a message is bytes, not str: encode it, as in text.encode()")
-    try:
-        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
-    except TypeError:
-        raise TypeError(
-            f"a message is bytes or another object with a buffer, not {type(data).__name__}"
-        ) from None
-    return 0
-
-
-cdef list to_messages(items, str what):
-    """A list of bytes of our own, so that nobody can change it while the call is paused."""
-    cdef list found
-    cdef Py_ssize_t i
-    if isinstance(items, (bytes, bytearray, memoryview, str)):
-        raise TypeError(f"{what} must be an iterable of bytes-like objects, not {type(items).__name__}")
-    found = list(items)
-    for i in range(len(found)):
-        if type(found[i]) is not bytes:
-            found[i] = snapshot(found[i])
-    return found
-
-
+include "_calls.pxi"
 include "_process.pxi"

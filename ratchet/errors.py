@@ -79,7 +79,7 @@ class Error(OSError):
 
 
 class Timeout(Error, TimeoutError):
-    """The time given ran out first. Nothing was sent or lost; ``taken`` counts for ``send_many``."""
+    """The time given ran out first. Nothing was sent or lost, but see ``taken``."""
 
 
 class ArgumentError(Error, ValueError):
@@ -132,47 +132,53 @@ def argument_error(message: str) -> ArgumentError:
     return ArgumentError(errno.EINVAL, message)
 
 
-# errno -> (class, what to do about it). An errno that is not listed is a plain Error.
-_TABLE: dict[int, tuple[type[Error], str]] = {
-    errno.EAGAIN: (Timeout, ""),
-    errno.ETIMEDOUT: (Timeout, ""),
-    errno.EINVAL: (ArgumentError, "check the endpoint's form, or the option's value and type"),
-    errno.EPROTONOSUPPORT: (
-        ArgumentError,
-        "use tcp://, ipc:// or inproc:// (this libzmq was built without that transport; see ratchet.has())",
-    ),
-    ENOCOMPATPROTO: (ArgumentError, "this socket type cannot use that transport"),
-    errno.ENAMETOOLONG: (ArgumentError, "the path of an ipc:// endpoint has at most 107 bytes on Linux"),
+# errno -> what to do about it. An errno that is in neither table is a plain Error.
+_REMEDIES: dict[int, str] = {
+    errno.EINVAL: "check the endpoint's form, or the option's value and type",
+    errno.EPROTONOSUPPORT: "use tcp://, ipc:// or inproc://; ratchet.has() tells what else",
+    ENOCOMPATPROTO: "this socket type cannot use that transport",
+    errno.ENAMETOOLONG: "the path of an ipc:// endpoint has at most 107 bytes on Linux",
     errno.EADDRINUSE: (
-        Error,
-        "another socket listens there: close it first, or bind to port * and read last_endpoint",
+        "another socket listens there: close it first, or bind to port * and read last_endpoint"
     ),
-    errno.EADDRNOTAVAIL: (Error, "no network interface of this machine has that address; * means all"),
-    errno.ENODEV: (Error, "no network interface has that name or address; tcp://*:PORT means all"),
-    errno.EACCES: (Error, "ports below 1024 and other users' paths need more rights"),
-    errno.ENOENT: (Error, "that endpoint is not in use by this socket, or its folder does not exist"),
+    errno.EADDRNOTAVAIL: "no network interface of this machine has that address; * means all",
+    errno.ENODEV: "no network interface has that name or address; tcp://*:PORT means all",
+    errno.EACCES: "ports below 1024 and other users' paths need more rights",
+    errno.ENOENT: "this socket does not use that endpoint, or its folder does not exist",
     errno.EHOSTUNREACH: (
-        Error,
-        "no peer with that identity is connected; router_mandatory=False drops such messages silently",
+        "no peer with that identity is connected; router_mandatory=False drops such messages"
     ),
-    errno.ENOTSUP: (Error, "this socket type cannot do that"),
     errno.EMFILE: (
-        Error,
-        "out of descriptors: close sockets, or raise the limit (ulimit -n) or ratchet's (max_sockets)",
+        "close sockets, or raise the limit of descriptors (ulimit -n) or of sockets "
+        "(ratchet.configure(max_sockets=...))"
     ),
-    errno.ENFILE: (Error, "the whole system is out of descriptors"),
+    errno.ENFILE: "the whole system is out of descriptors",
     EFSM: (
-        StateError,
         "REQ must send, then receive, then send again, and REP the other way round; "
-        "req_relaxed=True with req_correlate=True lets a REQ send again without the reply",
+        "req_relaxed=True with req_correlate=True lets a REQ send again without the reply"
     ),
-    ETERM: (ClosedError, "the interpreter is exiting"),
-    errno.ENOTSOCK: (ClosedError, "the socket was closed meanwhile"),
-    EMTHREAD: (Error, "no I/O thread is left; see ratchet.configure()"),
+    ETERM: "the interpreter is exiting",
+    errno.ENOTSOCK: "the socket was closed meanwhile",
+    EMTHREAD: "no I/O thread is left; see ratchet.configure()",
+}
+
+_CLASSES: dict[int, type[Error]] = {
+    errno.EAGAIN: Timeout,
+    errno.ETIMEDOUT: Timeout,
+    errno.EINVAL: ArgumentError,
+    errno.EPROTONOSUPPORT: ArgumentError,
+    errno.ENAMETOOLONG: ArgumentError,
+    ENOCOMPATPROTO: ArgumentError,
+    EFSM: StateError,
+    ETERM: ClosedError,
+    errno.ENOTSOCK: ClosedError,
 }
 
 
 def from_errno(number: int, what: str, reason: str) -> Error:
-    """The exception for ``number``: ``what`` was tried, ``reason`` is libzmq's or the system's text."""
-    kind, remedy = _TABLE.get(number, (Error, ""))
-    return kind(number, f"{what}: {reason}" + (f"; {remedy}" if remedy else ""))
+    """The exception for ``number``: ``what`` was tried, ``reason`` is the system's text."""
+    remedy = _REMEDIES.get(number)
+    if number == errno.EAGAIN:
+        number = errno.ETIMEDOUT
+    text = f"{what}: {reason}; {remedy}" if remedy else f"{what}: {reason}"
+    return _CLASSES.get(number, Error)(number, text)

@@ -471,12 +471,12 @@ class Options:
     tcp_keepalive_cnt = _OptionalInt("TCP_KEEPALIVE_CNT", 35, None, low=1, high=127, unit="probes",
         doc="How many unanswered probes end a connection; None for the system's default.")
     tcp_keepalive_idle = _OptionalSeconds("TCP_KEEPALIVE_IDLE", 36, None, low=1, high=32767,
-        scale=1, doc="The idle time before the first probe, rounded up; None for the system's default.")
+        scale=1, doc="The idle time before the first probe, rounded up; None for the system's.")
     tcp_keepalive_intvl = _OptionalSeconds("TCP_KEEPALIVE_INTVL", 37, None, low=1, high=32767,
-        scale=1, doc="The time from probe to probe, rounded up; None for the system's default.")
+        scale=1, doc="The time from probe to probe, rounded up; None for the system's.")
     tcp_maxrt = _Seconds("TCP_MAXRT", 80, 0.0, doc=
         "How long data may be on its way unconfirmed; 0 for the system's default.")
-    tcp_accept_filter = _Text("TCP_ACCEPT_FILTER", 38, None, doc=
+    tcp_accept_filter = _Text("TCP_ACCEPT_FILTER", 38, None, write_only=True, doc=
         "Adds addresses (10.0.0.0/8) that may connect; None removes all. Deprecated: use ZAP.")
     ipc_filter_pid = _Filter("IPC_FILTER_PID", 58, None, doc=
         "Adds a process that may connect by ipc; None removes all. Deprecated: use ZAP.")
@@ -503,7 +503,7 @@ class Options:
         "How long connecting by VMCI may take; None for the system's default.")
 
     # Security
-    mechanism = _Report("MECHANISM", 43, "str", lambda zsock: _MECHANISMS[zsock._get_int(43)], doc=
+    mechanism = _Report[str]("MECHANISM", 43, "str", lambda z: _MECHANISMS[z._get_int(43)], doc=
         "What the options below have turned on: NULL (nothing), PLAIN, CURVE or GSSAPI.")
     zap_domain = _Text("ZAP_DOMAIN", 55, None, doc=
         "The domain that ZAP is asked about; None, which cannot be set again, for no ZAP.")
@@ -534,13 +534,13 @@ class Options:
         needs="GSSAPI", doc="The same of gssapi_service_principal.")
 
     # State. TYPE and LAST_ENDPOINT are plain attributes of a socket, and in the table by name.
-    fd = _Report("FD", 14, "int", lambda zsock: int(zsock.get_fd()), doc=
+    fd = _Report[int]("FD", 14, "int", lambda zsock: int(zsock.get_fd()), doc=
         "The descriptor that becomes readable when `events` may have changed, as get_fd() tells.")
-    events = _Report("EVENTS", 15, "int", lambda z: z.is_readable() + 2 * z.is_writable(), doc=
+    events = _Report[int]("EVENTS", 15, "int", lambda z: z.is_readable() + 2 * z.is_writable(), doc=
         "What can be done without a pause: 1 to receive, 2 to send, 3 both, 0 neither.")
-    rcvmore = _Report("RCVMORE", 13, "bool", lambda zsock: bool(zsock.is_rcvmore()), doc=
+    rcvmore = _Report[bool]("RCVMORE", 13, "bool", lambda zsock: bool(zsock.is_rcvmore()), doc=
         "Whether more parts follow the one received last.")
-    thread_safe = _Report("THREAD_SAFE", 81, "bool", lambda z: bool(z._get_int(81)), doc=
+    thread_safe = _Report[bool]("THREAD_SAFE", 81, "bool", lambda z: bool(z._get_int(81)), doc=
         "Whether libzmq itself lets threads share the socket; ratchet lets them in any case.")
     # fmt: on
 
@@ -577,7 +577,13 @@ TABLE: dict[str, Option[Any, Any]] = {
     for option in (
         *(entry for entry in vars(Options).values() if isinstance(entry, Option)),
         _Report("TYPE", 16, "str", lambda zsock: zsock.type, "The socket's type."),
-        _Report("LAST_ENDPOINT", 32, "str", lambda z: z.last_endpoint, "The endpoint bound or connected last."),
+        _Report(
+            "LAST_ENDPOINT",
+            32,
+            "str",
+            lambda z: z.last_endpoint,
+            "The endpoint used last.",
+        ),
         _Prefixes("SUBSCRIBE", 6, None, "Receive also what begins with a prefix."),
         _Prefixes("UNSUBSCRIBE", 7, None, "Undo one SUBSCRIBE to a prefix."),
     )

@@ -40,7 +40,7 @@ class ZMQRecord(NamedTuple):
             if key in self._fields:
                 return str(getattr(self, key))
             raise KeyError(f"{key!r}: a ZMQRecord has 'type' and 'endpoint'")
-        return str(tuple.__getitem__(self, key))  # type: ignore[index]
+        return str(tuple.__getitem__(self, key))  # type: ignore[call-overload]
 
 
 def prepare_uri(uri: str) -> ZMQRecord:
@@ -55,7 +55,7 @@ def prepare_uri(uri: str) -> ZMQRecord:
     if isinstance(uri, str):
         rest = uri[4:] if uri[:4].lower() == "zmq:" else uri
         type_, colon, endpoint = rest.partition(":")
-        type_ = type_.upper()
+        type_ = type_.upper() if type_.isascii() else ""  # "ſ".upper() is "S"
         transport, slashes, address = endpoint.partition("://")
         if colon and (type_ in TYPES or type_ in OLD_NAMES) and transport and slashes and address:
             return ZMQRecord(type_, endpoint)

@@ -1,0 +1,237 @@
+# How a ratchet thread pauses and wakes: the ready queue and the switch, which a message passes
+# through. Deadlines, descriptors and everything else a kernel does are in `kernel.py`.
+#
+# A turn gives each thread that was ready at its start one run. A thread that pauses switches
+# straight to the next one of its turn, and the last one to the hub, the greenlet that called
+# loop(): half the switches of going through the hub each time.
+#
+# Nothing is delivered by a wake-up (`resume`), it only makes a thread run; what it paused for it
+# must check itself, for it may have been resumed for something else. What ends a pause early is
+# an exception left in `ThreadCore.thrown`.
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) void *ratchet_kernel_here = 0;
+    #else
+    static __thread void *ratchet_kernel_here = 0;
+    #endif
+    """
+    void *ratchet_kernel_here  # the kernel that loops in this OS thread, borrowed
+
+# How many kernels loop in this process: while none does, a socket call asks no further.
+cdef int looping = 0
+# Calls a thread may make before the others get their turn, if it never has to pause. 128 messages
+# are about 40 us; see docs/decisions.
+cdef int BURST = 128
+
+
+cdef class ThreadCore(Caller):
+    """A ratchet thread, as far as pausing goes."""
+    cdef readonly KernelCore kernel
+    cdef readonly object name
+    cdef readonly object glet           # None until it first runs
+    cdef public object func, args, kwargs
+    cdef readonly bint done
+    cdef bint queued
+    cdef public bint background, parked
+    cdef public object thrown           # raised in the thread when it next runs
+    cdef public object value            # what it returned; while parked, what unpause gave it
+    cdef public object error            # what it raised
+    cdef public object paused_on        # for people to read
+    cdef public double paused_since
+    cdef public object context, scratch, timer, alarm
+    cdef public list joiners            # called when it ends
+    cdef KernelWaiter spare
+    cdef object __weakref__
+
+    def __init__(self, KernelCore kernel not None, func, args, kwargs, background=False):
+        self.kernel = kernel
+        self.func, self.args, self.kwargs = func, args, kwargs
+        self.name = getattr(func, "__qualname__", None) or repr(func)
+        self.background = background
+
+    def _main(self):
+        """What its greenlet runs."""
+        func, args, kwargs = self.func, self.args, self.kwargs
+        self.func = self.args = self.kwargs = None
+        try:
+            if self.thrown is not None:
+                thrown, self.thrown = self.thrown, None
+                raise thrown
+            self.value = func(*args, **kwargs)
+        except GreenletExit:
+            return  # nobody holds it any more, and its kernel is gone
+        except BaseException as error:
+            self.error = error
+        func = args = kwargs = None
+        self.done = True
+        self.kernel.ended.append(self)
+
+
+cdef class KernelWaiter(Waiter):
+    """A paused ratchet thread, in a line of a socket."""
+    cdef ThreadCore thread
+
+    def __init__(self, ThreadCore thread not None):
+        self.caller = self.thread = thread
+
+    cpdef wake(self):
+        self.thread.kernel.resume(self.thread)
+
+    cpdef pause(self, Doorbell bell, double until):
+        cdef ThreadCore thread = self.thread
+        cdef KernelCore kernel = thread.kernel
+        if self.woken:
+            return
+        if bell.watcher is not kernel:
+            kernel.watch(bell)
+        kernel.suspend(thread, bell, until)
+
+
+cdef class KernelCore:
+    """The part of a kernel that a message passes through."""
+    cdef readonly object ready          # deque of threads
+    cdef readonly ThreadCore current        # who runs; None: the hub
+    cdef readonly object ended          # deque of threads that have, and are not yet accounted for
+    cdef public object hub
+    cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
+    cdef public bint asleep
+    cdef Py_ssize_t turn_left           # how many of this turn are still to run
+    cdef int budget                     # calls until the running thread must let others run
+
+    def __cinit__(self, *args, **kwargs):
+        self.ready = collections.deque()
+        self.ended = collections.deque()
+        self.write_fd = -1
+
+    cpdef resume(self, ThreadCore thread):
+        """Let ``thread`` run on the next turn. From any OS thread."""
+        if not thread.queued and not thread.done:
+            thread.queued = True
+            self.ready.append(thread)
+            if self.asleep:
+                ratchet_signal(self.write_fd)
+
+    cpdef suspend(self, ThreadCore me, object why, double until):
+        """Pause the running thread until it is resumed, or until a deadline (monotonic seconds)."""
+        if getcurrent() is not me.glet:
+            raise errors.StateError(
+                errno.EBUSY, f"a greenlet that is not ratchet's cannot pause {me!r}"
+            )
+        me.paused_on = why
+        me.paused_since = monotonic()
+        if until != INFINITY:
+            self.set_deadline(me, until)
+        self.go()
+        me.paused_on = None
+        if me.thrown is not None:
+            thrown, me.thrown = me.thrown, None
+            raise thrown
+
+    cdef int go(self) except -1:
+        """Switch to the next of this turn, or to the hub."""
+        cdef ThreadCore me = self.current, other = self.next_one()
+        if other is me and me is not None:
+            return 0
+        self.enter(other)
+        return 0
+
+    cdef ThreadCore next_one(self):
+        cdef ThreadCore thread
+        while self.turn_left > 0:
+            self.turn_left -= 1
+            thread = self.ready.popleft()
+            thread.queued = False
+            if not thread.done:
+                return thread
+        return None
+
+    cdef int enter(self, ThreadCore thread) except -1:
+        self.current = thread
+        self.budget = BURST
+        if thread is None:
+            self.hub.switch()
+        else:
+            if thread.glet is None:
+                thread.glet = greenlet(thread._main, self.hub)
+                thread.glet.gr_context = thread.context
+                thread.context = None
+            thread.glet.switch()
+        return 0
+
+    def run_turn(self):
+        """Run everybody who is ready now, once. In the hub; stops early when a thread has ended.
+
+        Returns:
+            bool: False: not all have run yet, see who is in ``ended`` and call again.
+        """
+        cdef ThreadCore thread
+        if self.turn_left == 0:
+            self.turn_left = len(self.ready)
+        while True:
+            thread = self.next_one()
+            if thread is None:
+                return True
+            self.enter(thread)
+            self.current = None
+            if self.ended:
+                thread = self.ended[0]
+                thread.glet = None
+                thread.finish()
+                return False
+
+    cdef int yield_turn(self) except -1:
+        """The running thread has used up its burst."""
+        cdef ThreadCore me = self.current
+        self.budget = BURST
+        if me is None:
+            return 0
+        if getcurrent() is me.glet:
+            self.resume(me)
+            self.suspend(me, "its turn", INFINITY)
+        return 0
+
+    def watch(self, Doorbell bell):
+        """Have the bell answered from now on while somebody waits for it."""
+        raise NotImplementedError
+
+    def set_deadline(self, ThreadCore thread, double until):
+        """Resume ``thread`` at ``until``, if it still wants that."""
+        raise NotImplementedError
+
+
+cdef inline ThreadCore thread_here():
+    """The ratchet thread that runs this, or None."""
+    if looping == 0 or ratchet_kernel_here == NULL:
+        return None
+    return (<KernelCore> ratchet_kernel_here).current
+
+
+cdef inline int breathe() except -1:
+    """Before each call: a thread that never pauses must let the others run."""
+    cdef KernelCore kernel
+    if looping and ratchet_kernel_here != NULL:
+        kernel = <KernelCore> ratchet_kernel_here
+        kernel.budget -= 1
+        if kernel.budget <= 0:
+            kernel.yield_turn()
+    return 0
+
+
+def current_thread():
+    """The ratchet thread that runs this, or None."""
+    return thread_here()
+
+
+def current_kernel():
+    """The kernel that loops in this OS thread, or None."""
+    return None if ratchet_kernel_here == NULL else <KernelCore> ratchet_kernel_here
+
+
+def set_kernel(KernelCore kernel):
+    """``kernel`` loops in this OS thread from now on; None: no more."""
+    global looping
+    global ratchet_kernel_here
+    looping += (kernel is not None) - (ratchet_kernel_here != NULL)
+    ratchet_kernel_here = <void *> kernel if kernel is not None else NULL

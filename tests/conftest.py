@@ -1,0 +1,104 @@
+"""What every test gets: endpoints, a guard against leftovers, random numbers to be had again."""
+
+import contextlib
+import gc
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ratchet import Timeout, _zmq, zmqsocket
+
+# Tests share `runtimes.py`, and pytest's importlib mode puts no folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+PATIENCE = 5.0  # seconds; libzmq's reaper closes descriptors when it gets to it
+
+
+def _descriptors():
+    """Each open descriptor and what it is, so that a number used anew is seen as another."""
+    found = {}
+    folder = Path("/proc/self/fd")  # of Linux only
+    for link in folder.iterdir() if folder.exists() else ():
+        with contextlib.suppress(OSError):  # iterdir's own, gone by now
+            found[link.name] = str(link.readlink())
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm():
+    """Make what stays for good: the context, and the main thread's wake-up descriptor."""
+    with zmqsocket.new("PULL") as zsock, contextlib.suppress(Timeout):
+        zsock.recv(timeout=0.001)
+    gc.collect()
+    gc.freeze()  # what is there by now stays; looking through it after each test would take a while
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(_warm):
+    """Fail a test that leaves a descriptor, a socket or a thread; clean up for those after it."""
+    descriptors = _descriptors()
+    threads = set(threading.enumerate())
+    sockets = set(_zmq.open_sockets)
+    yield
+    gc.collect()
+    left = []
+    for zsock in set(_zmq.open_sockets) - sockets:
+        left.append(repr(zsock))
+        zsock.close(linger=0)
+    del sockets
+    deadline = time.monotonic() + PATIENCE
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            left.append(repr(thread))
+    while True:
+        extra = sorted(set(_descriptors().items()) - set(descriptors.items()))
+        if not extra or time.monotonic() > deadline:
+            break
+        gc.collect()
+        time.sleep(0.001)
+    left += [f"descriptor {number} ({what})" for number, what in extra]
+    if left:
+        pytest.fail("left behind: " + "; ".join(left))
+
+
+@pytest.fixture
+def rng():
+    """Random numbers; a failure shows the seed, and RATCHET_TEST_SEED repeats it."""
+    seed = int(os.environ.get("RATCHET_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"RATCHET_TEST_SEED={seed} repeats this")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def inproc():
+    """An inproc endpoint that nobody else has."""
+    return f"inproc://{uuid.uuid4()}"
+
+
+@pytest.fixture
+def ipc():
+    """An ipc endpoint; its path is short, for libzmq takes 107 bytes and tmp_path can be longer."""
+    folder = tempfile.mkdtemp(prefix="ratchet-", dir="/tmp" if Path("/tmp").exists() else None)
+    yield f"ipc://{folder}/s"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def tcp():
+    """A tcp endpoint to bind to: the system picks the port, last_endpoint tells it."""
+    return "tcp://127.0.0.1:*"
+
+
+@pytest.fixture(params=["inproc", "ipc", "tcp"])
+def endpoint(request):
+    """An endpoint to bind to, of each transport in turn."""
+    return request.getfixturevalue(request.param)
