@@ -9,11 +9,12 @@
     data, more = zsock.recv()          # sleeps until a message is there
 
 - `ratchet.zmqsocket`: sockets.
+- `ratchet.new`, `ratchet.run` and `ratchet.thread`: cooperative threads for very many sockets.
 - `ratchet.options`: every option of a socket, its unit and default.
 - `ratchet.errors`: every exception; the ones you catch are here as well.
 """
 
-from . import errors, options, zmqsocket
+from . import errors, options, thread, zmqsocket
 from ._zmq import configure, curve_keypair, curve_public, has, libzmq_version
 from .errors import (
     Alarm,
@@ -27,6 +28,7 @@ from .errors import (
     Timeout,
     UriError,
 )
+from .kernel import Ratchet, new, run
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "Error",
     "ForkedError",
     "Killed",
+    "Ratchet",
     "StateError",
     "Timeout",
     "UriError",
@@ -48,6 +51,9 @@ __all__ = [
     "errors",
     "has",
     "libzmq_version",
+    "new",
     "options",
+    "run",
+    "thread",
     "zmqsocket",
 ]

@@ -158,7 +158,7 @@ cdef class Doorbell:
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
             for watcher in watchers:
-                watcher.forget(self)
+                watcher.forget(self.descriptor())
 
     cdef void enter(self, Line line, Waiter waiter) noexcept:
         if line.first is not None and (waiter.nested or line.owner is waiter.caller):

@@ -33,7 +33,7 @@ cdef class ThreadCore(Caller):
     cdef readonly object glet           # None until it first runs
     cdef public object func, args, kwargs
     cdef readonly bint done
-    cdef bint queued
+    cdef readonly bint queued
     cdef public bint background, parked
     cdef public object thrown           # raised in the thread when it next runs
     cdef public object value            # what it returned; while parked, what unpause gave it
@@ -115,7 +115,7 @@ cdef class KernelCore:
 
     cpdef suspend(self, ThreadCore me, object why, double until):
         """Pause the running thread until it is resumed, or until a deadline (monotonic seconds)."""
-        if getcurrent() is not me.glet:
+        if me is None or getcurrent() is not me.glet:
             raise errors.StateError(
                 errno.EBUSY, f"a greenlet that is not ratchet's cannot pause {me!r}"
             )
@@ -128,6 +128,19 @@ cdef class KernelCore:
         if me.thrown is not None:
             thrown, me.thrown = me.thrown, None
             raise thrown
+
+    def wake_up(self):
+        """Have the loop take a look around. From any OS thread."""
+        if self.asleep:
+            ratchet_signal(self.write_fd)
+
+    def take_hub(self):
+        """The running greenlet is the one that threads return to."""
+        if self.hub is not getcurrent():
+            self.hub = getcurrent()
+            for thread in self.threads:
+                if thread.glet is not None:
+                    thread.glet.parent = self.hub
 
     cdef int go(self) except -1:
         """Switch to the next of this turn, or to the hub."""

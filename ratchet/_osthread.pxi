@@ -1,4 +1,4 @@
-# How an OS thread pauses: zmq_poll without the GIL, on the bell and on a descriptor of its own.
+# How an OS thread pauses: in poll(2), without the GIL, on the bell and on a descriptor of its own.
 #
 # The descriptor of its own is what another thread writes to when it has answered the bell and
 # found that this one can go on. Only the head of a line watches the bell, so that a message
@@ -8,14 +8,27 @@ cdef extern from *:
     """
     #ifdef _WIN32
     #include <winsock2.h>
+    #include <zmq.h>
+    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) {
+        zmq_pollitem_t items[2] = {{0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
+        int rc = zmq_poll(items, bell == -1 ? 1 : 2, ms);
+        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
+    }
     static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
     static void ratchet_drain(Py_ssize_t fd) {
         char scrap[512];
         while (recv((SOCKET) fd, scrap, sizeof(scrap), 0) == (int) sizeof(scrap)) {}
     }
     #else
-    #include <unistd.h>
+    #include <poll.h>
     #include <stdint.h>
+    #include <unistd.h>
+    /* Not zmq_poll: it calls poll(2) twice, once to look and once to sleep. */
+    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) {
+        struct pollfd items[2] = {{(int) mine, POLLIN, 0}, {(int) bell, POLLIN, 0}};
+        int rc = poll(items, bell == -1 ? 1 : 2, ms);
+        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
+    }
     static void ratchet_signal(Py_ssize_t fd) {
         uint64_t one = 1;  /* what an eventfd takes; a socket takes anything */
         if (write((int) fd, &one, sizeof(one)) < 0) {}  /* full: it is readable already */
@@ -26,6 +39,7 @@ cdef extern from *:
     }
     #endif
     """
+    int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) noexcept nogil
     void ratchet_signal(Py_ssize_t fd) noexcept nogil
     void ratchet_drain(Py_ssize_t fd) noexcept nogil
 
@@ -95,33 +109,29 @@ cdef class OSWaiter(Waiter):
             ratchet_signal(self.thread.write_fd)
 
     cpdef pause(self, Doorbell bell, double until):
-        cdef zmq_pollitem_t items[2]
-        cdef int rc, n, slice_ms
+        cdef Py_ssize_t mine, watched
+        cdef int ready, slice_ms
         cdef double left
         self.thread.prepare()
-        items[0].socket = items[1].socket = NULL
-        items[0].fd = self.thread.wake_fd
-        items[0].events = items[1].events = <short> ZMQ_POLLIN
+        mine = self.thread.wake_fd
         while not self.woken:
             self.watching = self.line is not None and self.line.first is self
-            n = 2 if self.watching else 1
-            items[1].fd = bell.descriptor()
-            left = (until - monotonic()) * 1000
-            if left <= 0:
-                break
+            watched = bell.descriptor() if self.watching else -1
             slice_ms = SIGNAL_SLICE_MS if self.thread.main else LONGEST_SLICE_MS
-            if left < slice_ms:
-                slice_ms = <int> left + 1  # poll(2) counts whole milliseconds: never early
+            if until != INFINITY:
+                left = (until - monotonic()) * 1000
+                if left <= 0:
+                    break
+                if left < slice_ms:
+                    slice_ms = <int> left + 1  # poll(2) counts whole milliseconds: never early
             self.asleep = True
             with nogil:
-                rc = zmq_poll(items, n, slice_ms)
+                ready = ratchet_wait(mine, watched, slice_ms)
             self.asleep = False
-            if rc < 0 and zmq_errno() != EINTR:
-                raise from_errno(zmq_errno(), "waiting for a socket")
-            if rc > 0 and items[0].revents:
-                ratchet_drain(self.thread.wake_fd)
+            if ready > 0 and ready & 1:
+                ratchet_drain(mine)
             PyErr_CheckSignals()
-            if rc > 0:
+            if ready > 0:
                 break
 
 

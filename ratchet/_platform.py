@@ -1,15 +1,17 @@
-"""What differs between operating systems: the descriptor that wakes a sleeping thread."""
+"""What differs between operating systems: waking a sleeping thread, and watching descriptors."""
 
 from __future__ import annotations
 
 import os
+import select
+import selectors
 import socket
 from collections.abc import Callable
 
-__all__ = ["Wakeup"]
+__all__ = ["PairWakeup", "Poll", "Wakeup", "new_poll", "ready"]
 
 
-class _EventWakeup:
+class EventWakeup:
     """A wake-up over Linux' eventfd(2): one descriptor, one number."""
 
     __slots__ = ("_fd",)
@@ -31,8 +33,8 @@ class _EventWakeup:
             close(self._fd)
 
 
-class _PairWakeup:
-    """A wake-up over a socket pair: macOS has no eventfd, and Windows polls nothing but sockets."""
+class PairWakeup:
+    """A wake-up over a socket pair: what macOS and Windows have, and what a signal can set too."""
 
     __slots__ = ("_reader", "_writer")
 
@@ -49,5 +51,113 @@ class _PairWakeup:
         """The descriptor to write to, which sets it."""
         return self._writer.fileno()
 
+    def clear(self) -> None:
+        """Make it not readable."""
+        try:
+            while self._reader.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
 
-Wakeup: type[_EventWakeup | _PairWakeup] = _EventWakeup if hasattr(os, "eventfd") else _PairWakeup
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._reader.close()
+        self._writer.close()
+
+
+Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") else PairWakeup
+
+
+class Poll:
+    """Which of many descriptors are ready. This one, of the standard library, is level-triggered."""
+
+    # Does a descriptor that `watch_edge` watches stay quiet until it changes? Otherwise whoever is
+    # told must make it unreadable, or the loop spins.
+    edge = False
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.method = type(self._selector).__name__.removesuffix("Selector").lower()
+
+    def watch_edge(self, fd: int) -> None:
+        """Tell when ``fd`` becomes readable, until `forget`."""
+        self._selector.register(fd, selectors.EVENT_READ)
+
+    def watch(self, fd: int, reads: bool, writes: bool) -> None:
+        """Tell while ``fd`` is ready for one of these, until `forget` or the next `watch`."""
+        mask = (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if writes else 0)
+        if fd in self._selector.get_map():
+            self._selector.modify(fd, mask)
+        else:
+            self._selector.register(fd, mask)
+
+    def forget(self, fd: int) -> None:
+        """Watch ``fd`` no more; it may be closed already."""
+        try:
+            self._selector.unregister(fd)
+        except (KeyError, OSError, ValueError):
+            pass
+
+    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]:
+        """What is ready, as (fd, readable, writable); sleep that long (None: for ever) for it."""
+        return [
+            (key.fd, bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE))
+            for key, mask in self._selector.select(seconds)
+        ]
+
+    def close(self) -> None:
+        """Give its descriptor back."""
+        self._selector.close()
+
+
+class Epoll(Poll):
+    """epoll(7), edge-triggered where that is wanted."""
+
+    edge = True
+    method = "epoll"
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._levels: set[int] = set()
+
+    def watch_edge(self, fd: int) -> None:
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+
+    def watch(self, fd: int, reads: bool, writes: bool) -> None:
+        mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
+        if fd in self._levels:
+            self._epoll.modify(fd, mask)
+        else:
+            self._epoll.register(fd, mask)
+            self._levels.add(fd)
+
+    def forget(self, fd: int) -> None:
+        self._levels.discard(fd)
+        try:
+            self._epoll.unregister(fd)
+        except (OSError, ValueError):
+            pass
+
+    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]:
+        failed = select.EPOLLERR | select.EPOLLHUP  # the call that is made next will tell
+        return [
+            (fd, bool(mask & (select.EPOLLIN | failed)), bool(mask & (select.EPOLLOUT | failed)))
+            for fd, mask in self._epoll.poll(-1 if seconds is None else seconds, 256)
+        ]
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
+def ready(fd: int, write: bool) -> bool:
+    """Is the descriptor ready for writing, or for reading, now?"""
+    if not hasattr(select, "poll"):
+        return any(select.select([] if write else [fd], [fd] if write else [], [], 0))
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def new_poll() -> Poll:
+    """The best there is here."""
+    return Epoll() if hasattr(select, "epoll") else Poll()

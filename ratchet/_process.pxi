@@ -68,6 +68,20 @@ cdef int check_endpoint(str endpoint) except -1:
     return 0
 
 
+cdef bint ipc_taken(str endpoint):
+    """Does somebody listen on this ipc endpoint? libzmq would take the path over without a word."""
+    if not endpoint.startswith("ipc://") or endpoint[6:7] in ("*", "@") or os.name == "nt":
+        return False
+    probe = socket.socket(socket.AF_UNIX)
+    try:
+        probe.setblocking(False)
+        return probe.connect_ex(os.fsencode(endpoint[6:])) in (0, errno.EAGAIN)
+    except OSError:
+        return False  # such as a path that is too long, about which libzmq says more
+    finally:
+        probe.close()
+
+
 cdef bint raw_socket_allowed():
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, 113).close()
@@ -200,6 +214,8 @@ def _exit():
         hows = {how for how, _, _ in zsock.endpoints}
         alone = hows == {"connected to"} and {at for _, at, _ in zsock.endpoints} <= ours
         zsock.close(0 if alone else None)
+    for zsock in list(open_sockets):
+        zsock.close(0)  # made by a daemon thread while the others were being closed
     os.close(reserve)
     term_lock = PyThread_allocate_lock()
     PyThread_acquire_lock(term_lock, 1)

@@ -163,6 +163,30 @@ cdef bytes copy_out(zmq_msg_t *msg):
         zmq_msg_close(msg)
 
 
+cdef extern from *:
+    """
+    /* (data, False). For speed: the pair returned last is used again when nobody else has it, as
+       zip() does it; making one costs as much as half of a receive. Large data is not kept alive. */
+    static PyObject *ratchet_pair(PyObject *data) {
+        static PyObject *spare = NULL;
+        if (PyBytes_GET_SIZE(data) >= 4096) return PyTuple_Pack(2, data, Py_False);
+        if (spare != NULL && Py_REFCNT(spare) == 1) {
+            PyObject *old = PyTuple_GET_ITEM(spare, 0);
+            Py_INCREF(data);
+            PyTuple_SET_ITEM(spare, 0, data);
+            Py_DECREF(old);
+        } else {
+            PyObject *fresh = PyTuple_Pack(2, data, Py_False);
+            if (fresh == NULL) return NULL;
+            Py_XSETREF(spare, fresh);
+        }
+        Py_INCREF(spare);
+        return spare;
+    }
+    """
+    tuple single "ratchet_pair"(bytes data)
+
+
 cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
     """A new message with these bytes."""
     if zmq_msg_init_size(msg, size) < 0:
@@ -239,7 +263,7 @@ cdef class Core(Doorbell):
         cdef int fd = -1
         cdef size_t size = sizeof(fd)
         cdef int64_t handle = 0
-        cdef void *context_
+        cdef int number
         cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
         if self.handle != NULL or self.type is not None:
             raise errors.StateError(errno.EALREADY, f"{self!r} exists already; make a new one")
@@ -256,11 +280,14 @@ cdef class Core(Doorbell):
         self.can_recv = name not in ("PUSH", "PUB")
         # Of these, "not writable" means no room; of others it may mean that sending is an error.
         self.writable_tells = name in ("PUSH", "DEALER", "PAIR")
-        context_ = the_context()
+        the_context()
         if 0 < max_sockets <= len(open_sockets):
             raise from_errno(EMFILE, f"cannot make a {name} socket")
-        self.handle = zmq_socket(context_, TYPES[name])
+        number = TYPES[name]
+        if context != NULL:  # an exit may have begun meanwhile
+            self.handle = zmq_socket(context, number)
         if self.handle == NULL:
+            end_quietly()
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.type = name
         self.born = generation
@@ -275,6 +302,9 @@ cdef class Core(Doorbell):
                 raise from_errno(zmq_errno(), f"{self!r} has no descriptor")
             self.fd = <Py_ssize_t> handle
         open_sockets.add(self)
+        if exiting:
+            self.close(0)
+            end_quietly()
 
     def __del__(self):
         if self.handle != NULL and self.born == generation:
@@ -372,6 +402,7 @@ cdef class Core(Doorbell):
         """The exception for a failed call, which may have answered the bell as any other."""
         self.after()
         if number == ENOTSOCK or number == ETERM:
+            end_quietly()
             self.alive(what)
         if number == ENOTSUP:
             return errors.Error(
@@ -394,6 +425,8 @@ cdef class Core(Doorbell):
             ArgumentError: (a ValueError) not an endpoint.
         """
         data = c_endpoint(endpoint)
+        if ipc_taken(endpoint):
+            raise self.fail(errno.EADDRINUSE, f"bind to {endpoint!r}")
         self.endpoint_call(0, data, endpoint)
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
@@ -598,6 +631,20 @@ cdef class Core(Doorbell):
         self.alive("look")
         return bool(self.parts)
 
+    def ready_for(self, Waiter waiter not None):
+        """Could ``waiter``, which has joined a line here, go on now? For who only wants to know."""
+        cdef Line line = waiter.line
+        cdef int events
+        self.alive("wait")
+        waiter.woken = False
+        if line is None or line.first is not waiter or not line.entitled(waiter.caller):
+            return False
+        if line is self.rx and self.parts:
+            return True
+        events = self.look()
+        self.ring(events, waiter)
+        return (events & line.event) != 0
+
     cdef int answered(self):
         cdef int events = self.look()
         if self.waiting:
@@ -771,7 +818,7 @@ cdef class Core(Doorbell):
             if not self.take(&msg):
                 return NOT_NOW
             if not zmq_msg_more(&msg):
-                return copy_out(&msg), False
+                return single(copy_out(&msg))
             self.rx.owner = NOBODY  # large parts are copied without the GIL
             self.rx.shut = True
             try:
@@ -901,6 +948,7 @@ cdef class Core(Doorbell):
 
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
+        cdef bint tried = False
         cdef Line line = self.tx if op <= SEND_MULTIPART else self.rx
         if line.owner is not None and line.owner is self.caller():
             result = self.attempt(op, arg)
@@ -917,10 +965,15 @@ cdef class Core(Doorbell):
                     return result
             self.after()
             raise self.timeout(line, limit)
-        return self.wait(line, op, arg, limit)
+        # Only a receive has just looked; and whoever copied something large let others run.
+        tried = line is self.rx and not line.shut
+        return self.wait(line, op, arg, limit, tried)
 
-    cdef object wait(self, Line line, Op op, object arg, double limit):
-        """Queue, and try whenever woken, until it is done or the time is up."""
+    cdef object wait(self, Line line, Op op, object arg, double limit, bint tried):
+        """Queue, and try whenever woken, until it is done or the time is up.
+
+        ``tried``: the caller has just found that it cannot be done now.
+        """
         cdef Waiter me = self.waiter()
         cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
         cdef double until
@@ -934,18 +987,23 @@ cdef class Core(Doorbell):
                 if line.first is me and not line.entitled(me.caller):
                     self.ring(self.look(), me)  # the head watches the bell, so it answers it
                 elif line.first is me:
-                    result = self.attempt(op, arg)
-                    if result is not NOT_NOW:
-                        return result
-                    events = self.look()
-                    self.ring(events, me)
-                    if events & line.event:
+                    if not tried:
                         result = self.attempt(op, arg)
                         if result is not NOT_NOW:
                             return result
-                        until = min(deadline, monotonic() + REKNOCK)
+                    # A receive that found nothing has looked, for itself: libzmq did all it had
+                    # to. A send may not have, and neither tells what others wait for.
+                    if line is self.tx or self.waiting > 1:
+                        events = self.look()
+                        self.ring(events, me)
+                        if events & line.event:
+                            result = self.attempt(op, arg)
+                            if result is not NOT_NOW:
+                                return result
+                            until = min(deadline, monotonic() + REKNOCK)
                 if limit >= 0 and monotonic() >= deadline:
                     raise self.timeout(line, limit)
+                tried = False
                 me.pause(self, until)
         finally:
             self.exit(me)

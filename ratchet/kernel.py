@@ -14,18 +14,20 @@ while somebody waits for them.
 A thread has at most one entry in the heap of deadlines for its pause and one for its alarm. An
 entry may lie earlier than the deadline it stands for; it is put back when its time comes. So a
 thread that pauses 100,000 times a second with a timeout of 10 s adds one entry in 10 s.
+
+Every pause checks, when it is resumed, whether what it waits for is there, and pauses again if
+not: a resume is a hint, and one too many harms nobody.
 """
 
 from __future__ import annotations
 
-import collections
+import atexit
 import contextvars
 import errno
 import heapq
 import itertools
 import math
 import os
-import select
 import signal
 import sys
 import threading
@@ -33,126 +35,703 @@ import traceback
 import weakref
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import errors
-from ._platform import Wakeup
-from ._zmq import Core, KernelCore, Thread, current_kernel, set_kernel
+from ._platform import PairWakeup, new_poll
+from ._zmq import Core, KernelCore, ThreadCore, current_kernel, current_thread, set_kernel
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from ._zmq import Doorbell
 
-__all__ = ["Kernel", "Ratchet", "new", "run"]
+__all__ = ["Kernel", "Ratchet", "Thread", "new", "run"]
 
 T = TypeVar("T")
-OnError = Callable[[BaseException, Thread], object]
-
-# The loop asks the operating system after this many turns even if threads are always ready: a
-# system call costs as much as four messages.
-POLL_EVERY = 8
-# While every thread waits for an unpause that only another OS thread could do, the loop looks this
-# often (seconds) whether such a thread is left.
-LAST_HOPE = 0.5
-# How often a thread is killed that swallows Killed, at the end of its kernel, before it is left.
-KILLS = 100
 
 _kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
+# The operating system is asked after this many turns even if threads are always ready: a system
+# call costs as much as several messages.
+POLL_EVERY = 8
+# While every thread waits for an unpause that only another OS thread could do, the loop looks this
+# often (seconds) whether such a thread is left.
+LAST_HOPE = 0.25
+# A thread that is still there this long (seconds) after it was killed, at the end of its kernel, is
+# killed again, so often, and then left behind.
+KILL_AGAIN = 1.0
+KILLS = 10
+# Threads of the pool that runs offloaded functions.
+WORKERS = 32
 
-class _Poll(Protocol):
-    def watch_edge(self, fd: int) -> None: ...
-    def watch_level(self, fd: int, reads: bool, writes: bool) -> None: ...
-    def forget(self, fd: int) -> None: ...
-    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]: ...
-    def close(self) -> None: ...
 
+class Thread(ThreadCore):
+    """A ratchet thread, made by `ratchet.thread.attach`.
 
-class _Epoll:
-    """epoll(7)."""
+    Attributes:
+        done (bool): has it ended, in whichever way?
+        name (str): of the function it runs.
+    """
 
-    method = "epoll"
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._level: set[int] = set()
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until it has ended; what its function returned, or the exception it raised.
 
-    def watch_edge(self, fd: int) -> None:
-        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        From a ratchet thread this pauses; from another OS thread it sleeps.
 
-    def watch_level(self, fd: int, reads: bool, writes: bool) -> None:
-        mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
-        if fd in self._level:
-            self._epoll.modify(fd, mask)
+        Args:
+            timeout: seconds; None: for ever.
+
+        Raises:
+            Timeout: it has not ended in time.
+            Error: ECANCELED: it was killed.
+        """
+        kernel: Kernel = self.kernel  # type: ignore[assignment]
+        if not self.done and not kernel.join(self, timeout):
+            raise errors.Timeout(errno.ETIMEDOUT, f"{self!r} has not ended within {timeout:g} s")
+        if isinstance(self.error, errors.Killed):
+            raise errors.Error(errno.ECANCELED, f"{self!r} was killed")
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def __repr__(self) -> str:
+        if self.done:
+            state = "done" if self.error is None else f"ended by {self.error!r}"
+        elif self.paused_on is not None:
+            seconds = monotonic() - self.paused_since
+            state = f"paused on {self.paused_on!r} for {seconds:.3f} s"
         else:
-            self._epoll.register(fd, mask)
-            self._level.add(fd)
+            state = "running" if self.kernel.current is self else "ready"
+        return f"<ratchet.thread.Thread {self.name} at {id(self):#x}, {state}>"
 
-    def forget(self, fd: int) -> None:
-        self._level.discard(fd)
+
+class Deadline:
+    """One entry of a thread in the heap: what is wanted, and when the entry will be looked at."""
+
+    __slots__ = ("act", "armed", "wanted")
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+        self.wanted = self.armed = math.inf
+
+
+class Kernel(KernelCore):
+    """What `Ratchet` hands out to users. Threads refer to this one, so that the other can go."""
+
+    def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
+        self.on_error = on_error
+        self.threads: set[Thread] = set()  # that have not ended
+        self.foreground = 0  # how many of them loop() waits for
+        self.stuck = 0  # how many of them wait for nothing but another thread
+        self.stopping = False
+        self.closed = False
+        self.owner: int | None = None  # the OS thread that loops, by its ident
+        self.home: int | None = None  # the OS thread in which threads have run
+        self._heap: list[tuple[float, int, Deadline]] = []
+        self._order = itertools.count()
+        self._bells: dict[int, weakref.ref[Core]] = {}
+        self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
+        self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
+        self._sigwaits: dict[int, list[list[Any]]] = {}  # [thread, has it come?]
+        self._pending: set[int] = set()  # signals that came while nobody waited
+        self._ending = False
+        self._turns = 0
+        self._disturbed = False  # an exception left the loop: what was rung may be lost
+        self._pool: ThreadPoolExecutor | None = None
+        self._open()
+        _kernels.add(self)
+
+    def _open(self) -> None:
         try:
-            self._epoll.unregister(fd)
-        except (OSError, ValueError):
-            pass  # closed already, which takes it out as well
+            self._wakeup = PairWakeup()
+            self._poll = new_poll()
+        except OSError as error:
+            raise errors.from_errno(
+                error.errno or errno.EMFILE, "cannot make a kernel", os.strerror(error.errno or 0)
+            ) from None
+        self.write_fd = self._wakeup.write_fileno()
+        self._poll.watch(self._wakeup.fileno(), True, False)
 
-    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]:
-        bad = select.EPOLLERR | select.EPOLLHUP
-        return [
-            (fd, bool(mask & (select.EPOLLIN | bad)), bool(mask & (select.EPOLLOUT | bad)))
-            for fd, mask in self._epoll.poll(-1 if seconds is None else seconds, 256)
-        ]
+    # Threads
 
-    def close(self) -> None:
-        self._epoll.close()
+    def attach(
+        self, func: Callable[..., Any], args: Any, kwargs: Any, background: bool = False
+    ) -> Thread:
+        """A new thread, which starts on the next turn."""
+        if not callable(func):
+            raise TypeError(f"a thread runs a function, not {type(func).__name__}")
+        if self.closed:
+            raise errors.StateError(errno.EBADF, "the kernel of this thread has ended")
+        thread = Thread(self, func, args, kwargs, background)
+        thread.context = contextvars.copy_context()
+        self.threads.add(thread)
+        self.foreground += not background
+        self.resume(thread)
+        return thread
 
+    def kill(self, thread: Thread) -> None:
+        """End ``thread`` by raising `Killed` in it. From any OS thread."""
+        if thread.done:
+            return
+        if thread is current_thread():
+            raise errors.Killed
+        thread.thrown = errors.Killed()
+        self.resume(thread)
 
-class _Kqueue:
-    """kqueue(2), of macOS and the BSDs."""
+    def pause_until(self, why: object, until: float) -> None:
+        """Pause the running thread until it is resumed for whatever reason, or that time."""
+        self.suspend(self.current, why, until)
 
-    method = "kqueue"
+    def pause_stuck(self, why: object) -> None:
+        """The same, where only another thread can resume it: what a deadlock is made of."""
+        self.stuck += 1
+        try:
+            self.suspend(self.current, why, math.inf)
+        finally:
+            self.stuck -= 1
 
-    def __init__(self) -> None:
-        self._kqueue = select.kqueue()  # type: ignore[attr-defined, unused-ignore]
-        self._level: dict[int, tuple[bool, bool]] = {}
+    def join(self, thread: Thread, timeout: float | None) -> bool:
+        """Wait for the end of ``thread``; False if the time was up first."""
+        me = current_thread()
+        if me is thread:
+            raise errors.StateError(errno.EDEADLK, f"{thread!r} cannot wait for its own end")
+        deadline = math.inf if timeout is None or timeout < 0 else monotonic() + timeout
+        if me is not None:
+            return self.wait_all([thread], deadline, me)
+        if threading.get_ident() in (self.owner, self.home) or self.home is None:
+            raise errors.StateError(
+                errno.EDEADLK,
+                f"{thread!r} cannot end while its own OS thread waits for it: run loop() first",
+            )
+        ended = threading.Event()
+        _joiners(thread).append(ended.set)
+        if thread.done:
+            return True
+        ended.wait(None if deadline == math.inf else max(0.0, deadline - monotonic()))
+        return thread.done
 
-    def _control(self, fd: int, which: int, flags: int) -> None:
-        event = select.kevent(fd, which, flags)  # type: ignore[attr-defined, unused-ignore]
-        self._kqueue.control([event], 0, 0)
+    @staticmethod
+    def wait_all(threads: list[Thread], deadline: float, me: Thread) -> bool:
+        """Pause ``me`` until all ``threads`` have ended."""
+        kernel: Kernel = me.kernel  # type: ignore[assignment]
 
-    def watch_edge(self, fd: int) -> None:
-        self._control(fd, select.KQ_FILTER_READ, select.KQ_EV_ADD | select.KQ_EV_CLEAR)  # type: ignore[attr-defined, unused-ignore]
+        def ended() -> None:
+            kernel.resume(me)
 
-    def watch_level(self, fd: int, reads: bool, writes: bool) -> None:
-        before = self._level.get(fd, (False, False))
-        self._level[fd] = reads, writes
-        filters = (select.KQ_FILTER_READ, select.KQ_FILTER_WRITE)  # type: ignore[attr-defined, unused-ignore]
-        for which, old, new in zip(filters, before, (reads, writes), strict=True):
-            if old != new:
-                self._control(fd, which, select.KQ_EV_ADD if new else select.KQ_EV_DELETE)  # type: ignore[attr-defined, unused-ignore]
+        watched = [thread for thread in threads if not thread.done]
+        for thread in watched:
+            _joiners(thread).append(ended)
+        try:
+            while alive := [thread for thread in watched if not thread.done]:
+                if monotonic() >= deadline:
+                    return False
+                why = f"the end of {', '.join([thread.name for thread in alive[:3]])}"
+                if deadline == math.inf and all(t.kernel is kernel for t in alive):
+                    kernel.pause_stuck(why)
+                else:
+                    kernel.pause_until(why, deadline)
+            return True
+        finally:
+            for thread in watched:
+                if not thread.done:
+                    _joiners(thread).remove(ended)
+
+    # Deadlines
+
+    def set_deadline(self, thread: ThreadCore, until: float) -> None:
+        """Resume ``thread`` at ``until``, unless it has another wish by then."""
+        if thread.timer is None:
+            thread.timer = Deadline(lambda: self.resume(thread))
+        self._arm(thread.timer, until)
+
+    def set_alarm(
+        self, thread: Thread, seconds: float | None, callback: Callable[[], object] | None
+    ) -> None:
+        """Raise `Alarm` in ``thread`` after ``seconds``; None: no more."""
+        if thread.alarm is not None:
+            thread.alarm.wanted = math.inf
+            thread.alarm = None
+        if seconds is None:
+            return
+
+        def ring() -> None:
+            thread.alarm = None
+            if thread.done:
+                return
+            thread.thrown = errors.Alarm(
+                errno.ETIMEDOUT, f"{thread!r} is still running after {seconds:g} s"
+            )
+            self.resume(thread)
+            if callback is not None:
+                try:
+                    callback()
+                except Exception as error:
+                    self._failed(error, thread)
+
+        thread.alarm = Deadline(ring)
+        self._arm(thread.alarm, monotonic() + seconds)
+
+    def _arm(self, deadline: Deadline, until: float) -> None:
+        deadline.wanted = until
+        if until < deadline.armed:
+            deadline.armed = until
+            heapq.heappush(self._heap, (until, next(self._order), deadline))
+
+    def _ring_deadlines(self) -> None:
+        now = monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            at, _, deadline = heapq.heappop(self._heap)
+            if at != deadline.armed:
+                continue  # an earlier entry has taken its place
+            deadline.armed = math.inf
+            wanted, deadline.wanted = deadline.wanted, math.inf
+            if wanted <= now:
+                deadline.act()
+            elif wanted != math.inf:
+                self._arm(deadline, wanted)
+
+    # Descriptors
+
+    def watch(self, bell: Doorbell) -> None:
+        """Have the bell of a socket answered from now on."""
+        bell.watcher = self
+        if bell.watchers is None:
+            bell.watchers = set()
+        if self not in bell.watchers and isinstance(bell, Core):
+            bell.watchers.add(self)
+            fd = bell.get_fd()
+            self._bells[fd] = weakref.ref(bell)
+            self._poll.watch_edge(fd)
 
     def forget(self, fd: int) -> None:
-        reads, writes = self._level.pop(fd, (True, False))
-        filters = (select.KQ_FILTER_READ, reads), (select.KQ_FILTER_WRITE, writes)  # type: ignore[attr-defined, unused-ignore]
-        for which, there in filters:
-            if there:
-                try:
-                    self._control(fd, which, select.KQ_EV_DELETE)  # type: ignore[attr-defined, unused-ignore]
-                except OSError:
-                    pass  # closed already, which takes it out as well
+        """The socket of that bell is about to be closed. From any OS thread."""
+        if self._bells.pop(fd, None) is not None:
+            self._poll.forget(fd)
 
-    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]:
-        events = self._kqueue.control(None, 256, seconds)
-        return [
-            (e.ident, e.filter == select.KQ_FILTER_READ, e.filter == select.KQ_FILTER_WRITE)  # type: ignore[attr-defined, unused-ignore]
-            for e in events
-        ]
+    def wait_fds(self, thread: Thread, wants: dict[int, tuple[bool, bool]], until: float) -> None:
+        """Pause until one of these descriptors is ready, for (reading, writing)."""
+        for fd, (reads, writes) in wants.items():
+            self._waiting.setdefault(fd, []).append((thread, reads, writes))
+            self._rewatch(fd)
+        try:
+            self.pause_until(f"descriptors {', '.join(map(str, wants))}", until)
+        finally:
+            for fd in wants:
+                waiting = [entry for entry in self._waiting.get(fd, ()) if entry[0] is not thread]
+                if waiting:
+                    self._waiting[fd] = waiting
+                else:
+                    self._waiting.pop(fd, None)
+                self._rewatch(fd)
+
+    def _rewatch(self, fd: int) -> None:
+        waiting = self._waiting.get(fd)
+        if not waiting:
+            self._poll.forget(fd)
+            return
+        try:
+            self._poll.watch(
+                fd, any(reads for _, reads, _ in waiting), any(writes for _, _, writes in waiting)
+            )
+        except PermissionError:
+            for thread, _, _ in waiting:  # a plain file, which is always ready
+                self.resume(thread)
+
+    # Signals
+
+    def wait_signal(self, thread: Thread, number: int) -> None:
+        """Pause until the process gets the signal, or got it since the first such wait."""
+        if number not in self._handlers:
+            if threading.current_thread() is not threading.main_thread():
+                raise errors.StateError(
+                    errno.EPERM, "sigwait() works in kernels of the main thread, as signals do"
+                )
+
+            def handler(number: int, _frame: object) -> None:
+                if not self._sigwaits[number]:
+                    self._pending.add(number)
+                for entry in self._sigwaits[number]:
+                    entry[1] = True
+                    self.resume(entry[0])
+
+            self._sigwaits[number] = []
+            self._handlers[number] = signal.signal(number, handler)
+        if number in self._pending:
+            self._pending.discard(number)
+            return
+        entry = [thread, False]
+        self._sigwaits[number].append(entry)
+        try:
+            while not entry[1]:
+                self.pause_until(f"signal {signal.Signals(number).name}", math.inf)
+        finally:
+            self._sigwaits[number].remove(entry)
+
+    # Blocking functions
+
+    def offload(self, thread: Thread, func: Callable[..., T], args: tuple[Any, ...]) -> T:
+        """Run ``func`` in a worker OS thread and pause for its result."""
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(WORKERS, "ratchet-offload")
+        future = self._pool.submit(contextvars.copy_context().run, func, *args)
+        future.add_done_callback(lambda _: self.resume(thread))
+        try:
+            while not future.done():
+                self.pause_until(f"{getattr(func, '__qualname__', func)} in a worker", math.inf)
+        finally:
+            future.cancel()
+        return future.result()
+
+    # The loop
+
+    def begin(self) -> None:
+        """Take this OS thread."""
+        here = threading.get_ident()
+        if current_kernel() is not None:
+            raise errors.StateError(
+                errno.EBUSY, "a loop inside a loop: this OS thread runs a kernel already"
+            )
+        if self.owner is not None:
+            raise errors.StateError(errno.EBUSY, "another OS thread runs this kernel")
+        if self.closed:
+            raise errors.StateError(errno.EBADF, "this kernel has ended")
+        if self.home not in (None, here) and any(t.glet is not None for t in self.threads):
+            raise errors.StateError(
+                errno.EPERM, "the threads of this kernel have begun in another OS thread"
+            )
+        self.owner = self.home = here
+        self.take_hub()
+        set_kernel(self)
+        self._before = set(threading.enumerate())
+        self._wakeup_before = -1
+        if threading.current_thread() is threading.main_thread():
+            # A signal may land on any thread; this wakes the one that runs the handlers.
+            self._wakeup_before = signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+        if self._disturbed:
+            self._disturbed = False
+            for thread in self.threads:
+                self.resume(thread)
+
+    def end(self) -> None:
+        """Give this OS thread back."""
+        set_kernel(None)
+        self.owner = None
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(self._wakeup_before)
+
+    def loop(self) -> None:
+        """Run until every foreground thread has ended, then kill the background."""
+        self.begin()
+        try:
+            while self.foreground and not self.stopping:
+                self._turn(True)
+            if not self.foreground:
+                self._kill_all()
+        except BaseException:
+            self._disturbed = True
+            raise
+        finally:
+            self.stopping = False
+            self.end()
+
+    def loop_once(self, noblock: bool) -> bool:
+        """One turn."""
+        self.begin()
+        try:
+            if self.foreground:
+                self._turn(not noblock)
+            if not self.foreground:
+                self._kill_all()
+        except BaseException:
+            self._disturbed = True
+            raise
+        finally:
+            self.stopping = False
+            self.end()
+        return self.foreground > 0
+
+    def _turn(self, block: bool) -> None:
+        while not self.run_turn():
+            self._bury()
+        self._turns += 1
+        if self.ready and self._turns % POLL_EVERY:
+            if self._heap:
+                self._ring_deadlines()
+            return
+        if not self.foreground and not self._ending:
+            return
+        seconds: float | None = None
+        if self.ready or not block or self.stopping:
+            seconds = 0.0
+        elif self._heap:
+            seconds = max(0.0, self._heap[0][0] - monotonic())
+        elif self.stuck == len(self.threads):
+            if self._ending:
+                return
+            if not self._others():
+                raise errors.DeadlockError(errno.EDEADLK, self._deadlock())
+            seconds = LAST_HOPE
+        self.asleep = True  # from here on, who resumes a thread from elsewhere wakes this one
+        try:
+            events = self._poll.wait(0.0 if self.ready else seconds)
+        finally:
+            self.asleep = False
+        for fd, reads, writes in events:
+            reference = self._bells.get(fd)
+            if reference is not None:
+                if (bell := reference()) is not None:
+                    bell.rung() if self._poll.edge else bell.answer()
+            elif fd == self._wakeup.fileno():
+                self._wakeup.clear()
+            else:
+                for thread, wants_read, wants_write in self._waiting.get(fd, ()):
+                    if wants_read and reads or wants_write and writes:
+                        self.resume(thread)
+        if self._heap:
+            self._ring_deadlines()
+
+    def _bury(self) -> None:
+        """Account for threads that have ended."""
+        while self.ended:
+            thread: Thread = self.ended[0]
+            if thread in self.threads:
+                self.threads.discard(thread)
+                self.foreground -= not thread.background
+            for deadline in (thread.timer, thread.alarm):
+                if deadline is not None:
+                    deadline.wanted = math.inf
+            joiners, thread.joiners = thread.joiners, None
+            for ended in joiners or ():
+                ended()
+            self.ended.popleft()
+            if thread.error is not None:
+                self._failed(thread.error, thread)
+
+    def _failed(self, error: BaseException, thread: Thread) -> None:
+        if isinstance(error, errors.Killed):
+            return
+        if self.on_error is None or not isinstance(error, Exception):
+            raise error
+        self.on_error(error, thread)
+
+    def _others(self) -> bool:
+        """Is there an OS thread that could resume one of ours? One that is older than the loop
+        and runs no kernel cannot know them."""
+        pool = () if self._pool is None else self._pool._threads
+        return any(
+            thread not in self._before and thread not in pool for thread in threading.enumerate()
+        ) or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
+
+    def _deadlock(self) -> str:
+        named = sorted(repr(thread) for thread in self.threads)
+        more = f" and {len(named) - 10} more" if len(named) > 10 else ""
+        return (
+            "every ratchet thread waits for another, and nothing is left that could resume one: "
+            f"{', '.join(named[:10])}{more}"
+        )
+
+    def _kill_all(self) -> None:
+        """End every thread that is left, so that its ``finally`` blocks run."""
+        self._ending = True
+        try:
+            for _ in range(KILLS):
+                for thread in list(self.threads):
+                    self.kill(thread)
+                until = monotonic() + KILL_AGAIN
+                while self.threads and (self.ready or monotonic() < until):
+                    beat = Deadline(self.wake_up)
+                    self._arm(beat, until)
+                    self._turn(True)
+                    beat.wanted = math.inf
+                    if self.stuck == len(self.threads) and not self.ready:
+                        break
+                if not self.threads:
+                    break
+            self.threads.clear()
+        finally:
+            self._ending = False
 
     def close(self) -> None:
-        self._kqueue.close()
+        """Kill the threads that are left and give back the descriptors. Idempotent."""
+        if self.closed:
+            return
+        here = threading.get_ident()
+        if self.threads and self.owner is None and self.home in (None, here):
+            if current_kernel() is None:
+                self.begin()
+                try:
+                    self._kill_all()
+                finally:
+                    self.end()
+        self.closed = True
+        for number, before in self._handlers.items():
+            signal.signal(number, before)
+        self._handlers.clear()
+        for reference in list(self._bells.values()):
+            bell = reference()
+            if bell is not None and bell.watchers:
+                bell.watchers.discard(self)
+                if bell.watcher is self:
+                    bell.watcher = None
+        self._bells.clear()
+        self._poll.close()
+        self._wakeup.close()
+        self.write_fd = -1
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def forked(self) -> None:
+        """In a child process: its descriptors are the parent's, and so are the sockets."""
+        self._poll.close()
+        self._wakeup.close()
+        self._bells.clear()
+        self._pool = None
+        self._open()
+        for fd in self._waiting:
+            self._rewatch(fd)
+        for thread in self.threads:
+            self.resume(thread)  # who waits for a socket is told that it is the parent's
+        if self.owner is not None:
+            set_kernel(self if self.owner == threading.get_ident() else None)
 
 
-def _poll() -> Any:
-    if hasattr(select, "epoll"):
-        return _Epoll()
-    if hasattr(select, "kqueue"):
-        return _Kqueue()
-    raise errors.Error(errno.ENOSYS, "ratchet threads need epoll or kqueue; use OS threads here")
+def _joiners(thread: Thread) -> list[Callable[[], object]]:
+    if thread.joiners is None:
+        thread.joiners = []
+    return thread.joiners
+
+
+def _after_fork() -> None:
+    for kernel in list(_kernels):
+        if not kernel.closed:
+            kernel.forked()
+
+
+def _at_exit() -> None:
+    for kernel in list(_kernels):
+        kernel.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)  # before the sockets' own, which was registered first
+
+
+class Ratchet:
+    """A kernel: runs ratchet threads, many in one OS thread. `ratchet.new` makes one.
+
+    Args:
+        entry: what its first thread calls, without arguments.
+        on_error: called as ``on_error(exception, thread)`` for an exception that a thread does
+            not catch. Without it, the exception leaves `loop`, which may be called again.
+
+    When it is dropped, threads that are still alive are killed, so that ``finally`` blocks run.
+    """
+
+    def __init__(
+        self,
+        entry: Callable[[], object],
+        on_error: Callable[[BaseException, Thread], object] | None = None,
+    ) -> None:
+        if on_error is not None and not callable(on_error):
+            raise TypeError(f"on_error is a function, not {type(on_error).__name__}")
+        if not callable(entry):
+            raise TypeError(f"entry is a function, not {type(entry).__name__}")
+        self._kernel = Kernel(on_error)
+        self._first = self._kernel.attach(entry, (), {})
+
+    def loop(self) -> None:
+        """Run until every attached thread has ended; background threads are then killed.
+
+        Raises:
+            DeadlockError: every thread waits for another.
+            StateError: this OS thread runs a kernel already.
+            BaseException: what a thread raised and nobody caught; call `loop` again to go on.
+        """
+        self._kernel.loop()
+
+    def loop_once(self, noblock: bool = False) -> bool:
+        """Run each ready thread once, then wait for events, unless ``noblock``.
+
+        Returns:
+            bool: is any attached thread left?
+        """
+        return self._kernel.loop_once(noblock)
+
+    def stop(self) -> None:
+        """Leave `loop` after the current turn. From any thread."""
+        self._kernel.stopping = True
+        self._kernel.wake_up()
+
+    def attach(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
+        """A new thread; it starts on the next turn of the loop."""
+        return self._kernel.attach(func, args, kwargs)
+
+    def attach_background(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
+        """A new thread that `loop` does not wait for."""
+        return self._kernel.attach(func, args, kwargs, background=True)
+
+    def get_num_threads(self) -> int:
+        """How many threads have not ended, background threads included."""
+        return len(self._kernel.threads)
+
+    def get_space(self, thread: Thread, default: T | None = None) -> Any | T | None:
+        """The scratch namespace of ``thread``, or ``default`` if it has none."""
+        return default if thread.scratch is None else thread.scratch
+
+    def get_method(self) -> str:
+        """How it asks the operating system: ``"epoll"``, ``"kqueue"``, …"""
+        return self._kernel._poll.method
+
+    def dump(self, file: TextIO | None = None) -> None:
+        """Print every thread and its stack, to ``sys.stderr`` unless told otherwise."""
+        file = sys.stderr if file is None else file
+        for thread in sorted(self._kernel.threads, key=id):
+            print(repr(thread), file=file)
+            frame = None if thread.glet is None else thread.glet.gr_frame
+            if thread is current_thread():
+                frame = sys._getframe(1)
+            print("".join(traceback.format_stack(frame)) if frame else "", end="", file=file)
+
+    def close(self) -> None:
+        """Kill the threads that are left. Idempotent; also at the end of ``with``."""
+        self._kernel.close()
+
+    def __enter__(self) -> Ratchet:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        kernel = getattr(self, "_kernel", None)
+        if kernel is not None:
+            kernel.close()
+
+    def __repr__(self) -> str:
+        return f"<ratchet.Ratchet of {self.get_num_threads()} threads>"
+
+
+def new(
+    entry: Callable[[], object],
+    on_error: Callable[[BaseException, Thread], object] | None = None,
+) -> Ratchet:
+    """A kernel whose first thread calls ``entry``: `Ratchet`."""
+    return Ratchet(entry, on_error)
+
+
+def run(entry: Callable[..., T], *args: Any) -> T:
+    """Run ``entry(*args)`` as the first thread of a kernel until every thread has ended.
+
+    Returns:
+        what ``entry`` returned.
+    """
+    with Ratchet(lambda: entry(*args)) as ratchet:
+        ratchet.loop()
+        value: T = ratchet._first.value
+        return value

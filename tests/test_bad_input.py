@@ -466,15 +466,17 @@ def test_a_bytearray_resized_during_its_send(link, name):
 
     thread = threading.Thread(target=resize)
     thread.start()
-    for _ in range(20):
-        SENDS[name](push, data)
-        if name == "send more":
-            push.send(b"end")
-        if name == "send_many":
-            assert pull.recv_all() == b"1"
-        assert {short, long} & set(pull.recv_multipart())
-        if name == "send_many":
-            assert pull.recv_all() == b"3"
-    over.set()
-    thread.join()
+    try:
+        for _ in range(20):
+            SENDS[name](push, data)
+            if name == "send more":
+                push.send(b"end")
+            if name == "send_many":
+                assert pull.recv_all() == b"1"
+            assert {short, long} & set(pull.recv_multipart())
+            if name == "send_many":
+                assert pull.recv_all() == b"3"
+    finally:
+        over.set()
+        thread.join()
     push.send(b"before")

@@ -1,0 +1,284 @@
+"""What a ratchet thread may ask for: other threads, time, descriptors, signals, its end."""
+
+from __future__ import annotations
+
+import errno
+import math
+import signal as signals
+from collections.abc import Callable, Iterable
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, Protocol, TypeVar
+
+from . import errors
+from ._zmq import Core, KernelWaiter, current_thread
+from ._platform import ready
+from .kernel import Kernel, Thread
+
+__all__ = [
+    "Thread",
+    "alarm",
+    "attach",
+    "attach_background",
+    "block_on",
+    "current",
+    "kill",
+    "kill_all",
+    "offload",
+    "pause",
+    "self",
+    "sigwait",
+    "space",
+    "timer",
+    "unpause",
+    "wait_all",
+]
+
+T = TypeVar("T")
+
+
+class HasFileno(Protocol):
+    """Anything with a descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+
+
+def _me(what: str) -> tuple[Thread, Kernel]:
+    me = current_thread()
+    if me is None:
+        raise errors.Error(
+            errno.EPERM,
+            f"{what}() was called outside a ratchet thread; run the function that calls it with "
+            "ratchet.run(), or attach it to a kernel",
+        )
+    return me, me.kernel  # type: ignore[return-value]
+
+
+def _seconds(value: Any, what: str) -> float:
+    try:
+        seconds = float(value) if not isinstance(value, str) else math.nan
+    except (TypeError, ValueError):
+        raise TypeError(f"{what}: seconds are a number, not {type(value).__name__}") from None
+    if isinstance(value, str):
+        raise TypeError(f"{what}: seconds are a number, not str")
+    if math.isnan(seconds) or seconds < 0:
+        raise errors.argument_error(f"{what}: seconds are a number from 0 on, not {value!r}")
+    return seconds
+
+
+def _thread(value: object, what: str) -> Thread:
+    if not isinstance(value, Thread):
+        raise TypeError(f"{what}() takes a ratchet thread, not {type(value).__name__}")
+    return value
+
+
+def attach(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
+    """Queue a new thread that calls ``func(*args, **kwargs)``; it starts on the loop's next turn.
+
+    It has a copy of this thread's context variables.
+    """
+    return _me("attach")[1].attach(func, args, kwargs)
+
+
+def attach_background(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
+    """The same, but ``loop()`` does not wait for it: it is killed when the others have ended."""
+    return _me("attach_background")[1].attach(func, args, kwargs, background=True)
+
+
+def self() -> Thread | None:
+    """The running ratchet thread, or None."""
+    thread: Thread | None = current_thread()  # type: ignore[assignment]
+    return thread
+
+
+current = self
+
+
+def pause() -> Any:
+    """Pause until somebody calls `unpause` for this thread.
+
+    Returns:
+        what unpause was given: None, the one value, or a tuple of them.
+    """
+    me, kernel = _me("pause")
+    me.parked = True
+    try:
+        while me.parked:
+            kernel.pause_stuck("pause()")
+    finally:
+        me.parked = False
+    value, me.value = me.value, None
+    return value
+
+
+def unpause(thread: Thread, *values: Any) -> None:
+    """Resume a thread that is paused in `pause`, on the next turn. From any OS thread.
+
+    Raises:
+        StateError: it is not.
+    """
+    thread = _thread(thread, "unpause")
+    if not thread.parked or thread.done:
+        raise errors.StateError(errno.EINVAL, f"{thread!r} is not paused in pause()")
+    thread.parked = False
+    thread.value = None if not values else values[0] if len(values) == 1 else values
+    thread.kernel.resume(thread)
+
+
+def timer(seconds: float) -> None:
+    """Pause for that long; ``timer(0)`` lets the others run."""
+    me, kernel = _me("timer")
+    until = monotonic() + _seconds(seconds, "timer")
+    if seconds == 0:
+        kernel.resume(me)
+        kernel.pause_until("timer(0)", math.inf)
+        return
+    while monotonic() < until:
+        kernel.pause_until(f"timer({seconds:g})", until)
+
+
+def alarm(seconds: float | None, callback: Callable[[], object] | None = None) -> None:
+    """If this thread is still running after ``seconds``: call ``callback``, then raise `Alarm` in it.
+
+    A thread has one alarm; a new one takes the place of the last, ``alarm(None)`` cancels it.
+    The callback runs between threads, so it must not pause.
+    """
+    me, kernel = _me("alarm")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"alarm(): a callback is a function, not {type(callback).__name__}")
+    kernel.set_alarm(me, None if seconds is None else _seconds(seconds, "alarm"), callback)
+
+
+def wait_all(threads: Iterable[Thread]) -> None:
+    """Pause until all ``threads`` have ended, well or by error; `Thread.result` tells which."""
+    me, kernel = _me("wait_all")
+    others = [_thread(thread, "wait_all") for thread in threads]
+    if me in others:
+        raise errors.StateError(errno.EDEADLK, f"{me!r} cannot wait for its own end")
+    kernel.wait_all(others, math.inf, me)
+
+
+def space(premade: Any = None) -> Any:
+    """This thread's own scratch namespace; ``premade`` is used as such from now on, if given."""
+    me, _ = _me("space")
+    if premade is not None:
+        me.scratch = premade
+    elif me.scratch is None:
+        me.scratch = SimpleNamespace()
+    return me.scratch
+
+
+def block_on(
+    reads: Iterable[Any], writes: Iterable[Any] = (), timeout: float | None = None
+) -> Any | None:
+    """Pause until one of these objects is ready.
+
+    Args:
+        reads: objects to read or receive from: sockets of ratchet, or anything with ``get_fd()``
+            or ``fileno()``.
+        writes: objects to write or send to.
+        timeout: seconds; None or negative: for ever; 0: only look.
+
+    Returns:
+        the first object that is ready, or None when the time is up.
+
+    Raises:
+        TypeError: an object has no descriptor.
+        ClosedError: a socket is closed, or was closed meanwhile.
+    """
+    me, kernel = _me("block_on")
+    until = math.inf
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout < 0):
+        until = monotonic() + _seconds(timeout, "block_on")
+    wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
+    if not wanted and until == math.inf:
+        raise errors.argument_error("block_on() with nothing to wait for and no timeout")
+    sockets = [(thing, write) for thing, write in wanted if isinstance(thing, Core)]
+    others = [(_fd(thing), write, thing) for thing, write in wanted if not isinstance(thing, Core)]
+    waits: dict[int, tuple[bool, bool]] = {}
+    for fd, write, _ in others:
+        reads, writes = waits.get(fd, (False, False))
+        waits[fd] = reads or not write, writes or write
+    waiters: list[tuple[Core, KernelWaiter]] = []
+    try:
+        for zsock, write in sockets:
+            zsock.get_fd()  # raises when it is closed
+            kernel.watch(zsock)
+            waiters.append((zsock, KernelWaiter(me)))
+            zsock.join(zsock.tx if write else zsock.rx, waiters[-1][1])
+        while True:
+            for zsock, waiter in waiters:
+                if zsock.ready_for(waiter):
+                    return zsock
+            for fd, write, thing in others:
+                if ready(fd, write):
+                    return thing
+            if monotonic() >= until:
+                return None
+            kernel.wait_fds(me, waits, until)
+    finally:
+        for zsock, waiter in waiters:
+            zsock.leave(waiter)
+
+
+def _fd(thing: Any) -> int:
+    for name in ("get_fd", "fileno"):
+        if callable(get := getattr(thing, name, None)):
+            fd = get()
+            if not isinstance(fd, int) or fd < 0:
+                raise errors.argument_error(f"{thing!r} has no descriptor, perhaps it is closed")
+            return fd
+    if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
+        return thing
+    raise TypeError(
+        f"block_on() takes sockets, and objects with get_fd() or fileno(), not {thing!r}"
+    )
+
+
+def sigwait(signal: int | str) -> None:
+    """Pause until the process gets the signal.
+
+    From the first call on the signal is the kernel's, until the kernel ends; one that comes while
+    nobody waits is kept for the next call.
+
+    Args:
+        signal: a number, ``signal.SIGTERM``, or ``"SIGTERM"``.
+    """
+    me, kernel = _me("sigwait")
+    try:
+        if isinstance(signal, str):
+            number = signals.Signals[signal]
+        elif isinstance(signal, int) and not isinstance(signal, bool):
+            number = signals.Signals(signal)
+        else:
+            raise TypeError(f"a signal is a number or a name, not {type(signal).__name__}")
+    except (KeyError, ValueError):
+        names = ", ".join(sorted(s.name for s in signals.Signals))
+        raise errors.argument_error(f"unknown signal {signal!r}; it is one of {names}") from None
+    kernel.wait_signal(me, number)
+
+
+def kill(thread: Thread) -> None:
+    """End a thread: `Killed` is raised in it, at once if it is this one. From any OS thread.
+
+    Nothing happens to a thread that has ended.
+    """
+    thread = _thread(thread, "kill")
+    kernel: Kernel = thread.kernel  # type: ignore[assignment]
+    kernel.kill(thread)
+
+
+def kill_all(threads: Iterable[Thread]) -> None:
+    """End these threads; this one last, if it is among them."""
+    me = current_thread()
+    for thread in sorted((_thread(thread, "kill_all") for thread in threads), key=lambda t: t is me):
+        kill(thread)
+
+
+def offload(func: Callable[..., T], *args: Any) -> T:
+    """Run a blocking function in a worker OS thread; this ratchet thread pauses for its result."""
+    me, kernel = _me("offload")
+    if not callable(func):
+        raise TypeError(f"offload() takes a function, not {type(func).__name__}")
+    return kernel.offload(me, func, args)
