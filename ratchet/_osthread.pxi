@@ -10,7 +10,8 @@ cdef extern from *:
     #include <winsock2.h>
     #include <zmq.h>
     static int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) {
-        zmq_pollitem_t items[2] = {{0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
+        zmq_pollitem_t items[2] = {
+            {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
         int rc = zmq_poll(items, bell == -1 ? 1 : 2, ms);
         return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
     }

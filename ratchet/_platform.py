@@ -6,7 +6,10 @@ import os
 import select
 import selectors
 import socket
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["PairWakeup", "Poll", "Wakeup", "new_poll", "ready"]
 
@@ -69,7 +72,7 @@ Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") e
 
 
 class Poll:
-    """Which of many descriptors are ready. This one, of the standard library, is level-triggered."""
+    """Tells which of many descriptors are ready: the standard library's, level-triggered."""
 
     # Does a descriptor that `watch_edge` watches stay quiet until it changes? Otherwise whoever is
     # told must make it unreadable, or the loop spins.

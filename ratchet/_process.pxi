@@ -108,7 +108,7 @@ cdef void *the_context() except NULL:
     reserve = os.open(os.devnull, os.O_RDONLY)
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        # The children of multiprocessing end with os._exit, without atexit and before their threads.
+        # Children of multiprocessing end with os._exit, without atexit and before their threads.
         sys.modules["multiprocessing.util"].Finalize(None, _exit_child, exitpriority=0)
     return context
 

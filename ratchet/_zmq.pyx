@@ -137,7 +137,7 @@ cdef int end_quietly() except -1:
 
 
 cdef class Frame:
-    """A large part, still in libzmq's memory. Without object fields: making one collects nothing."""
+    """A large part, still in libzmq's memory. No object fields: making it collects nothing."""
     cdef zmq_msg_t msg
 
     def __cinit__(self):
@@ -166,7 +166,7 @@ cdef bytes copy_out(zmq_msg_t *msg):
 cdef extern from *:
     """
     /* (data, False). For speed: the pair returned last is used again when nobody else has it, as
-       zip() does it; making one costs as much as half of a receive. Large data is not kept alive. */
+       zip() does it; making one costs half as much as a receive. Large data is not kept alive. */
     static PyObject *ratchet_pair(PyObject *data) {
         static PyObject *spare = NULL;
         if (PyBytes_GET_SIZE(data) >= 4096) return PyTuple_Pack(2, data, Py_False);
@@ -592,7 +592,7 @@ cdef class Core(Doorbell):
             if not self.put(prefix, len(prefix)):
                 raise self.fail(EAGAIN, what)
             self.after()
-        elif self.type == "SUB" or self.type == "XPUB" and (self._remembered or {}).get("XPUB_MANUAL"):
+        elif self.type == "SUB" or (self._remembered or {}).get("XPUB_MANUAL"):
             number = ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE
             self.set_raw(number, <const char *> prefix, len(prefix))
         else:

@@ -33,15 +33,15 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from . import errors
 from ._platform import PairWakeup, new_poll
 from ._zmq import Core, KernelCore, ThreadCore, current_kernel, current_thread, set_kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
 
     from ._zmq import Doorbell
@@ -195,7 +195,7 @@ class Kernel(KernelCore):
 
     def join(self, thread: Thread, timeout: float | None) -> bool:
         """Wait for the end of ``thread``; False if the time was up first."""
-        me = current_thread()
+        me: Thread | None = current_thread()  # type: ignore[assignment]
         if me is thread:
             raise errors.StateError(errno.EDEADLK, f"{thread!r} cannot wait for its own end")
         deadline = math.inf if timeout is None or timeout < 0 else monotonic() + timeout
@@ -268,7 +268,7 @@ class Kernel(KernelCore):
             if callback is not None:
                 try:
                     callback()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (whatever it is, on_error's to judge)
                     self._failed(error, thread)
 
         thread.alarm = Deadline(ring)
@@ -490,7 +490,7 @@ class Kernel(KernelCore):
                 self._wakeup.clear()
             else:
                 for thread, wants_read, wants_write in self._waiting.get(fd, ()):
-                    if wants_read and reads or wants_write and writes:
+                    if (wants_read and reads) or (wants_write and writes):
                         self.resume(thread)
         if self._heap:
             self._ring_deadlines()
@@ -498,7 +498,7 @@ class Kernel(KernelCore):
     def _bury(self) -> None:
         """Account for threads that have ended."""
         while self.ended:
-            thread: Thread = self.ended[0]
+            thread: Thread = self.ended[0]  # type: ignore[assignment]
             if thread in self.threads:
                 self.threads.discard(thread)
                 self.foreground -= not thread.background
@@ -521,7 +521,8 @@ class Kernel(KernelCore):
 
     def _others(self) -> bool:
         """Is there an OS thread that could resume one of ours? One that is older than the loop
-        and runs no kernel cannot know them."""
+        and runs no kernel cannot know them.
+        """
         pool = () if self._pool is None else self._pool._threads
         return any(
             thread not in self._before and thread not in pool for thread in threading.enumerate()
@@ -561,13 +562,13 @@ class Kernel(KernelCore):
         if self.closed:
             return
         here = threading.get_ident()
-        if self.threads and self.owner is None and self.home in (None, here):
-            if current_kernel() is None:
-                self.begin()
-                try:
-                    self._kill_all()
-                finally:
-                    self.end()
+        ours = self.owner is None and self.home in (None, here) and current_kernel() is None
+        if self.threads and ours:
+            self.begin()
+            try:
+                self._kill_all()
+            finally:
+                self.end()
         self.closed = True
         for number, before in self._handlers.items():
             signal.signal(number, before)
@@ -685,7 +686,7 @@ class Ratchet:
         return default if thread.scratch is None else thread.scratch
 
     def get_method(self) -> str:
-        """How it asks the operating system: ``"epoll"``, ``"kqueue"``, …"""
+        """How it asks the operating system: ``"epoll"``, ``"kqueue"`` or ``"select"``."""
         return self._kernel._poll.method
 
     def dump(self, file: TextIO | None = None) -> None:
@@ -702,7 +703,7 @@ class Ratchet:
         """Kill the threads that are left. Idempotent; also at the end of ``with``."""
         self._kernel.close()
 
-    def __enter__(self) -> Ratchet:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import math
 import signal as signals
-from collections.abc import Callable, Iterable
 from time import monotonic
 from types import SimpleNamespace
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
-from ._zmq import Core, KernelWaiter, current_thread
 from ._platform import ready
+from ._zmq import Core, KernelWaiter, current_thread
 from .kernel import Kernel, Thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "Thread",
@@ -57,7 +59,7 @@ def _me(what: str) -> tuple[Thread, Kernel]:
 
 def _seconds(value: Any, what: str) -> float:
     try:
-        seconds = float(value) if not isinstance(value, str) else math.nan
+        seconds = math.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{what}: seconds are a number, not {type(value).__name__}") from None
     if isinstance(value, str):
@@ -139,7 +141,7 @@ def timer(seconds: float) -> None:
 
 
 def alarm(seconds: float | None, callback: Callable[[], object] | None = None) -> None:
-    """If this thread is still running after ``seconds``: call ``callback``, then raise `Alarm` in it.
+    """Call ``callback``, then raise `Alarm` in this thread, if it is there after ``seconds``.
 
     A thread has one alarm; a new one takes the place of the last, ``alarm(None)`` cancels it.
     The callback runs between threads, so it must not pause.
@@ -160,7 +162,7 @@ def wait_all(threads: Iterable[Thread]) -> None:
 
 
 def space(premade: Any = None) -> Any:
-    """This thread's own scratch namespace; ``premade`` is used as such from now on, if given."""
+    """The thread's own scratch namespace; ``premade`` is used as such from now on, if given."""
     me, _ = _me("space")
     if premade is not None:
         me.scratch = premade
@@ -189,8 +191,8 @@ def block_on(
     """
     me, kernel = _me("block_on")
     until = math.inf
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout < 0):
-        until = monotonic() + _seconds(timeout, "block_on")
+    if timeout is not None and _seconds(abs(timeout), "block_on") == timeout:
+        until = monotonic() + timeout
     wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
     if not wanted and until == math.inf:
         raise errors.argument_error("block_on() with nothing to wait for and no timeout")
@@ -198,8 +200,8 @@ def block_on(
     others = [(_fd(thing), write, thing) for thing, write in wanted if not isinstance(thing, Core)]
     waits: dict[int, tuple[bool, bool]] = {}
     for fd, write, _ in others:
-        reads, writes = waits.get(fd, (False, False))
-        waits[fd] = reads or not write, writes or write
+        before = waits.get(fd, (False, False))
+        waits[fd] = before[0] or not write, before[1] or write
     waiters: list[tuple[Core, KernelWaiter]] = []
     try:
         for zsock, write in sockets:
@@ -249,7 +251,7 @@ def sigwait(signal: int | str) -> None:
     try:
         if isinstance(signal, str):
             number = signals.Signals[signal]
-        elif isinstance(signal, int) and not isinstance(signal, bool):
+        elif type(signal) is not bool and isinstance(signal, int):
             number = signals.Signals(signal)
         else:
             raise TypeError(f"a signal is a number or a name, not {type(signal).__name__}")
@@ -272,7 +274,8 @@ def kill(thread: Thread) -> None:
 def kill_all(threads: Iterable[Thread]) -> None:
     """End these threads; this one last, if it is among them."""
     me = current_thread()
-    for thread in sorted((_thread(thread, "kill_all") for thread in threads), key=lambda t: t is me):
+    checked = [_thread(thread, "kill_all") for thread in threads]
+    for thread in sorted(checked, key=lambda thread: thread is me):
         kill(thread)
 
 

@@ -55,7 +55,7 @@ def prepare_uri(uri: str) -> ZMQRecord:
     if isinstance(uri, str):
         rest = uri[4:] if uri[:4].lower() == "zmq:" else uri
         type_, colon, endpoint = rest.partition(":")
-        type_ = type_.upper() if type_.isascii() else ""  # "ſ".upper() is "S"
+        type_ = type_.upper() if type_.isascii() else ""  # a long s becomes an S
         transport, slashes, address = endpoint.partition("://")
         if colon and (type_ in TYPES or type_ in OLD_NAMES) and transport and slashes and address:
             return ZMQRecord(type_, endpoint)

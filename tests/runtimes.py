@@ -1,8 +1,8 @@
 """The kinds of threads in which the same behaviour is tested: one class each, all of one shape.
 
 A behaviour is ``async def test_…(rt, …)``, whatever the runtime. What it awaits is the runtime's to
-do: in OS threads the socket's methods block, so its coroutine never suspends and one step runs it
-to its end. `behaviour` makes a pytest test of it, for every class in `RUNTIMES`.
+do: in OS threads and ratchet threads the socket's methods block, so its coroutine never suspends and
+one step runs it to its end. `behaviour` makes a pytest test of it, for every class in `RUNTIMES`.
 
 A runtime has
     run(behaviour, **fixtures)   run it, and leave nothing behind
@@ -19,7 +19,8 @@ import time
 
 import pytest
 
-from ratchet import zmqsocket
+import ratchet
+from ratchet import thread, zmqsocket
 
 LONG = 10.0  # seconds that nothing here takes unless it hangs
 
@@ -156,7 +157,44 @@ class OSThreads(Runtime):
         time.sleep(0.0005)  # noqa: ASYNC251 - the runtime whose calls block
 
 
-RUNTIMES = [OSThreads]
+class RatchetThreads(Runtime):
+    """Every task is a ratchet thread, all of one kernel in the test's own OS thread."""
+
+    name = "ratchet"
+    make = staticmethod(OSThreads.make)
+
+    def run(self, behaviour, **fixtures):
+        outcome = []
+
+        def main():
+            try:
+                drive(behaviour(self, **fixtures))
+            except BaseException as error:
+                outcome.append(error)
+            finally:
+                for zsock in self.sockets:
+                    zsock.close(linger=0)
+
+        # The errors of the others are raised where their results are asked for.
+        with ratchet.new(main, on_error=lambda error, thread: None) as kernel:
+            kernel.loop()
+        for task in self.tasks:
+            task.error = None  # its traceback holds on to frames, and so to sockets
+        if outcome:
+            raise outcome.pop()
+
+    def spawn(self, coroutine):
+        self.tasks.append(thread.attach(drive, coroutine))
+        return self.tasks[-1]
+
+    async def join(self, task):
+        return task.result(LONG)
+
+    async def turn(self):
+        thread.timer(0)
+
+
+RUNTIMES = [OSThreads, RatchetThreads]
 
 
 def behaviour(function):
