@@ -51,7 +51,7 @@ cdef class PausingSocket(Core):
         if self.tx.shut:
             self.proceed(HOLD, data, limit)
         else:
-            self.attempt(HOLD, data)
+            self.attempt(HOLD, data, None)
         return 0
 
     def send_multipart(self, parts, *, timeout=...):
@@ -86,48 +86,19 @@ cdef class PausingSocket(Core):
             Timeout: the exception's ``taken`` says how many went; the rest did not.
         """
         cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef list batch = to_messages(messages, "messages")
-        cdef Py_ssize_t i = 0, count = len(batch), stop
-        cdef double deadline = monotonic() + limit if limit > 0 else 0
-        cdef bytes data
+        cdef Batch batch = Batch(messages, 0)
         breathe()
         self.alive("send")
         if not self.can_send:
             raise self.fail(ENOTSUP, "send")
-        if self.tx.owner is not None and self.tx.owner is self.caller():
-            raise errors.StateError(
-                errno.EBUSY,
-                f"{self.describe()}: in the middle of a message; send its last part first",
-            )
         try:
-            while i < count:
-                if not self.tx.shut:
-                    stop = min(count, i + BATCH)
-                    while i < stop:
-                        data = <bytes> batch[i]
-                        if not self.put(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
-                            break
-                        i += 1
-                    self.after()
-                    if i == stop:
-                        if i < count:
-                            if looping and thread_here() is not None:
-                                thread_here().kernel.yield_turn()
-                            with nogil:
-                                pass
-                            PyErr_CheckSignals()
-                            self.alive("send")
-                        continue
-                self.proceed(SEND, batch[i], max(0, deadline - monotonic()) if limit > 0 else limit)
-                i += 1
-        except errors.Timeout:
-            error = self.timeout(self.tx, limit)
-            error.taken = i
-            raise error from None
+            if not self.tx.shut and self.put_many(batch):
+                self.after()
+                return batch.count
+            return self.proceed(SEND_MANY, batch, limit)
         except BaseException as error:
-            error.taken = i
+            error.taken = batch.taken
             raise
-        return count
 
     def recv(self, *, timeout=...):
         """Receive one part; pause until there is one.
@@ -147,7 +118,7 @@ cdef class PausingSocket(Core):
         if self.born != generation:
             self.alive("receive")
         if not self.rx.shut:
-            result = self.get_part()
+            result = self.get_part(None)
             if result is not NOT_NOW:
                 self.after()
                 return result
@@ -188,9 +159,7 @@ cdef class PausingSocket(Core):
             list[bytes]: at least one message; the parts of a multi-part one are joined.
         """
         cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef Py_ssize_t most = max
-        if most < 1:
-            raise errors.argument_error(f"recv_many takes at least one message, not {most}")
+        cdef Py_ssize_t most = to_most(max)
         breathe()
         self.alive("receive")
         if not self.rx.shut:

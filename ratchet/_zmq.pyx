@@ -21,10 +21,12 @@ Every call that pauses has a fast path, which looks at one flag (`Line.shut`) an
 slow one, `Core.wait`, which queues and tries again whenever it is woken (`_doorbell.pxi`).
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -76,7 +78,7 @@ cdef object NOT_NOW = object()
 cdef object UNSET = ...
 
 cdef enum Op:
-    SEND, HOLD, SEND_MULTIPART, RECV, RECV_ALL, RECV_MULTIPART, RECV_MANY
+    SEND, HOLD, SEND_MULTIPART, SEND_MANY, RECV, RECV_ALL, RECV_MULTIPART, RECV_MANY
 
 
 cdef double monotonic():
@@ -126,6 +128,7 @@ include "_doorbell.pxi"
 include "_osthread.pxi"
 include "_kernel.pxi"
 
+cdef Caller TASK = Caller()    # stands for the running task, as long as nobody has to know it
 cdef Caller NOBODY = Caller()  # owns a line while its message is being taken
 
 
@@ -145,6 +148,19 @@ cdef class Frame:
 
     def __dealloc__(self):
         zmq_msg_close(&self.msg)
+
+
+cdef class Batch:
+    """What a send_many is to send, and how far it is."""
+    cdef list messages
+    cdef Py_ssize_t count, taken
+    cdef double slice  # seconds after which it pauses of itself; 0: never
+    cdef bint pausing  # it has: the socket could take more
+
+    def __init__(self, messages, double slice):
+        self.messages = to_messages(messages, "messages")
+        self.count = len(self.messages)
+        self.slice = slice
 
 
 cdef bytes copy_out(zmq_msg_t *msg):
@@ -235,6 +251,15 @@ cdef list to_messages(items, str what):
         if type(found[i]) is not bytes:
             found[i] = snapshot(found[i])
     return found
+
+
+cdef Py_ssize_t to_most(most) except -1:
+    """How many messages recv_many may take."""
+    if not hasattr(most, "__index__"):
+        raise TypeError(f"recv_many takes a number of messages, not {kind_of(most)}")
+    if most < 1:
+        raise errors.argument_error(f"recv_many takes at least one message, not {most}")
+    return min(int(most), 1 << 40)
 
 
 cdef bytes c_endpoint(endpoint):
@@ -760,6 +785,32 @@ cdef class Core(Doorbell):
         self.held = None
         self.seize(self.tx, None)
 
+    cdef int put_many(self, Batch batch) except -1:
+        """What is left of a batch: 1 if all of it is taken now."""
+        cdef double began = 0
+        cdef bytes data
+        batch.pausing = False
+        while batch.taken < batch.count:
+            data = <bytes> batch.messages[batch.taken]
+            if not self.put(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
+                return 0
+            batch.taken += 1
+            if batch.taken % BATCH == 0 or <size_t> PyBytes_GET_SIZE(data) >= LARGE:
+                self.after()
+                if batch.slice:
+                    if began == 0:
+                        began = monotonic()
+                    elif monotonic() - began > batch.slice:
+                        batch.pausing = True
+                        return 0
+                elif looping and thread_here() is not None:
+                    thread_here().kernel.yield_turn()
+                with nogil:
+                    pass
+                PyErr_CheckSignals()
+                self.alive("send")
+        return 1
+
     # Receiving
 
     cdef int take(self, zmq_msg_t *msg) except -1:
@@ -811,7 +862,7 @@ cdef class Core(Doorbell):
                     zmq_msg_init(&frame.msg)
         return parts
 
-    cdef object get_part(self):
+    cdef object get_part(self, Caller me):
         cdef zmq_msg_t msg
         cdef list parts
         if not self.parts:
@@ -825,7 +876,7 @@ cdef class Core(Doorbell):
                 parts = self.take_rest(&msg)
                 parts.reverse()
                 self.parts = parts
-                self.seize(self.rx, self.caller())
+                self.seize(self.rx, self.who(me))
             except BaseException:
                 self.seize(self.rx, None)
                 raise
@@ -896,6 +947,12 @@ cdef class Core(Doorbell):
             return thread
         return this_thread()
 
+    cdef Caller who(self, Caller me):
+        """``me`` of `attempt`, when it must be known."""
+        if me is None:
+            return self.caller()
+        return find_caller(Caller()) if me is TASK else me
+
     cdef Waiter waiter(self):
         """How this caller pauses."""
         cdef Caller caller = self.caller()
@@ -908,10 +965,10 @@ cdef class Core(Doorbell):
             (<ThreadCore> caller).spare = waiter
         return waiter
 
-    cdef object attempt(self, Op op, object arg):
-        """Do it now, or NOT_NOW. The caller is entitled to."""
+    cdef object attempt(self, Op op, object arg, Caller me):
+        """Do it now, or NOT_NOW. The caller (None: ask who it is) is entitled to."""
         cdef list parts
-        cdef Line line = self.tx if op <= SEND_MULTIPART else self.rx
+        cdef Line line = self.tx if op <= SEND_MANY else self.rx
         if line.owner is not None and not line.owner.alive:
             # Half a message whose thread has ended: nobody can finish it.
             if line is self.tx:
@@ -923,7 +980,7 @@ cdef class Core(Doorbell):
             return None if self.put_object(arg) else NOT_NOW
         if op == HOLD:
             if self.held is None:
-                self.seize(self.tx, self.caller())
+                self.seize(self.tx, self.who(me))
                 self.held = [arg]
             else:
                 self.held.append(arg)
@@ -937,8 +994,15 @@ cdef class Core(Doorbell):
                 return None
             self.held = before
             return NOT_NOW
+        if op == SEND_MANY:
+            if self.held is not None:
+                raise errors.StateError(
+                    errno.EBUSY,
+                    f"{self.describe()}: in the middle of a message; send its last part first",
+                )
+            return (<Batch> arg).count if self.put_many(<Batch> arg) else NOT_NOW
         if op == RECV:
-            return self.get_part()
+            return self.get_part(me)
         if op == RECV_ALL:
             return self.get_joined()
         if op == RECV_MULTIPART:
@@ -949,9 +1013,9 @@ cdef class Core(Doorbell):
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
         cdef bint tried = False
-        cdef Line line = self.tx if op <= SEND_MULTIPART else self.rx
+        cdef Line line = self.tx if op <= SEND_MANY else self.rx
         if line.owner is not None and line.owner is self.caller():
-            result = self.attempt(op, arg)
+            result = self.attempt(op, arg, None)
             if result is not NOT_NOW:
                 self.after()
                 return result
@@ -959,7 +1023,7 @@ cdef class Core(Doorbell):
             # Send and receive see only what libzmq has noticed; a look makes it notice (4.3.4:
             # process_commands is throttled to once in about a millisecond on the send side).
             if line is self.tx and self.look() & TX:
-                result = self.attempt(op, arg)
+                result = self.attempt(op, arg, None)
                 if result is not NOT_NOW:
                     self.after()
                     return result
@@ -988,7 +1052,7 @@ cdef class Core(Doorbell):
                     self.ring(self.look(), me)  # the head watches the bell, so it answers it
                 elif line.first is me:
                     if not tried:
-                        result = self.attempt(op, arg)
+                        result = self.attempt(op, arg, None)
                         if result is not NOT_NOW:
                             return result
                     # A receive that found nothing has looked, for itself: libzmq did all it had
@@ -997,7 +1061,7 @@ cdef class Core(Doorbell):
                         events = self.look()
                         self.ring(events, me)
                         if events & line.event:
-                            result = self.attempt(op, arg)
+                            result = self.attempt(op, arg, None)
                             if result is not NOT_NOW:
                                 return result
                             until = min(deadline, monotonic() + REKNOCK)
@@ -1014,4 +1078,5 @@ cdef class Core(Doorbell):
 
 
 include "_calls.pxi"
+include "_task.pxi"
 include "_process.pxi"

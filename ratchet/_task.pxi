@@ -1,0 +1,321 @@
+# How an asyncio task pauses: a coroutine in C that asks again whenever its future is done.
+#
+# `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and
+# takes its message in the very step that returns it: a task that is cancelled before or while it
+# waits has taken nothing. Written by hand, since a coroutine of Python or Cython costs more than the
+# receive itself; `am_send` is the slot that spares a ready call the StopIteration.
+#
+# What knows the event loop (readers, timers, futures) is the Looper of `asyncio.py`.
+
+cdef extern from *:
+    """
+    #ifdef _MSC_VER
+    static __declspec(thread) int ratchet_task_budget = 0;
+    #else
+    static __thread int ratchet_task_budget = 0;
+    #endif
+    static void ratchet_set_send(PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **)) {
+        ((PyTypeObject *) type)->tp_as_async->am_send = (sendfunc) send;
+        PyType_Modified((PyTypeObject *) type);
+    }
+    """
+    int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
+    void ratchet_set_send(object type, int (*send)(object, object, PyObject **) except -1)
+
+# Ready calls in a row, all tasks of a loop together, before one lets the loop run its turn.
+cdef int task_burst = 128
+
+# How long (seconds) a send_many of a task may keep the loop.
+cdef double TASK_SLICE = 0.005
+
+cdef enum Stage:
+    NEW, YIELDED, WAITING, OVER
+
+
+cdef class TaskWaiter(Waiter):
+    """A paused task."""
+    cdef readonly object looper
+    cdef object future
+    cdef public double deadline
+    cdef public bint armed  # the looper has its deadline
+
+    @property
+    def queued(self):
+        """Is it still in a line?"""
+        return self.line is not None
+
+    def __init__(self, Caller caller, looper):
+        self.caller = caller
+        self.looper = looper
+        self.deadline = INFINITY
+
+    cpdef wake(self):
+        if self.future is not None:
+            self.looper.wake(self.future)
+
+
+@cython.freelist(64)
+cdef class Call:
+    """One call that an asyncio task awaits: a coroutine."""
+    cdef AsyncSocket zsock
+    cdef object arg
+    cdef TaskWaiter waiter
+    cdef double limit
+    cdef Op op
+    cdef Stage stage
+    cdef bint iterating  # a closed socket is the end of an `async for`
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        value = self.step()
+        if self.stage == OVER:
+            raise StopIteration(value)
+        return value
+
+    def send(self, value):
+        """As any coroutine's."""
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        """As any coroutine's: a task that is cancelled has this called."""
+        self.close()
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        if self.op == SEND_MANY:
+            value.taken = (<Batch> self.arg).taken
+        raise value
+
+    def close(self):
+        """As any coroutine's. Who was woken and gives up passes the wake on."""
+        cdef TaskWaiter waiter = self.waiter
+        self.stage = OVER
+        if waiter is not None:
+            self.waiter = None
+            self.zsock.exit(waiter)
+            waiter.future = None
+            waiter.looper.gone(self.zsock, waiter)
+
+    def __dealloc__(self):
+        if self.waiter is not None:
+            self.zsock.exit(self.waiter)
+
+    def __repr__(self):
+        return f"<ratchet.asyncio call of {self.zsock!r}>"
+
+    @property
+    def cr_await(self):
+        """What it waits for, for debuggers."""
+        return None if self.waiter is None else self.waiter.future
+
+    cdef object step(self):
+        """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
+        if self.stage == NEW:
+            ratchet_task_budget_spend()
+            if ratchet_task_budget_left() <= 0:
+                self.stage = YIELDED
+                ratchet_task_budget_reset()
+                return None
+        elif self.stage == OVER:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        try:
+            if self.stage != WAITING:
+                result = self.first_try()
+            else:
+                result = self.again()
+        except BaseException as error:
+            self.close()
+            if self.op == SEND_MANY:
+                error.taken = (<Batch> self.arg).taken
+            if self.iterating and isinstance(error, errors.ClosedError):
+                raise StopAsyncIteration from None
+            raise
+        if result is NOT_NOW:
+            return self.pause()
+        self.stage = OVER
+        return result
+
+    cdef Line line(self):
+        return self.zsock.tx if self.op <= SEND_MANY else self.zsock.rx
+
+    cdef object first_try(self):
+        cdef AsyncSocket zsock = self.zsock
+        cdef Line line = self.line()
+        cdef Caller me = TASK
+        zsock.alive("send" if line is zsock.tx else "receive")
+        if line.shut:
+            me = find_caller(None)
+        if not line.shut or me is not None and line.owner is me:
+            result = zsock.attempt(self.op, self.arg, TASK)
+            if result is not NOT_NOW:
+                zsock.after()
+                return result
+        if self.limit == 0:
+            if not line.shut and line is zsock.tx and zsock.look() & TX:
+                result = zsock.attempt(self.op, self.arg, TASK)
+                if result is not NOT_NOW:
+                    zsock.after()
+                    return result
+            zsock.after()
+            raise zsock.timeout(line, self.limit)
+        # From here on it waits in line.
+        looper = running_looper()
+        self.waiter = TaskWaiter(Caller() if me is None or me is TASK else me, looper)
+        if self.limit > 0:
+            self.waiter.deadline = monotonic() + self.limit
+        zsock.enter(line, self.waiter)
+        self.stage = WAITING
+        if zsock.watcher is not looper:
+            looper.watch(zsock)
+        return self.again()
+
+    cdef object again(self):
+        """Try as `Core.wait` does, in the line."""
+        cdef AsyncSocket zsock = self.zsock
+        cdef TaskWaiter me = self.waiter
+        cdef Line line = me.line
+        cdef int events
+        zsock.alive("send" if self.op <= SEND_MANY else "receive")
+        if line is None:
+            raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
+        me.woken = False
+        if line.first is me and not line.entitled(me.caller):
+            zsock.ring(zsock.look(), me)
+        elif line.first is me:
+            result = zsock.attempt(self.op, self.arg, me.caller)
+            if result is NOT_NOW:
+                events = zsock.look()
+                zsock.ring(events, me)
+                if events & line.event:
+                    result = zsock.attempt(self.op, self.arg, me.caller)
+                    if result is NOT_NOW:
+                        me.looper.knock(me, min(me.deadline, monotonic() + REKNOCK))
+            if result is not NOT_NOW:
+                if line.owner is me.caller:
+                    find_caller(me.caller)  # its next call must be known by it
+                self.waiter = None
+                zsock.exit(me)
+                me.looper.done(me)
+                return result
+        if me.deadline != INFINITY and monotonic() >= me.deadline:
+            raise zsock.timeout(line, self.limit)
+        return NOT_NOW
+
+    cdef object pause(self):
+        """A future for the task to wait for."""
+        cdef TaskWaiter me = self.waiter
+        if me.woken or self.op == SEND_MANY and (<Batch> self.arg).pausing:
+            return None
+        ratchet_task_budget_reset()
+        me.future = me.looper.future(me)
+        return me.future
+
+
+cdef inline void ratchet_task_budget_spend() noexcept:
+    global ratchet_task_budget
+    ratchet_task_budget -= 1
+
+
+cdef inline int ratchet_task_budget_left() noexcept:
+    return ratchet_task_budget
+
+
+cdef inline void ratchet_task_budget_reset() noexcept:
+    global ratchet_task_budget
+    ratchet_task_budget = task_burst
+
+
+cdef int call_send(object call, object value, PyObject **result) except -1:
+    """The slot am_send: 1 is PYGEN_NEXT, 0 is PYGEN_RETURN."""
+    found = (<Call> call).step()
+    Py_INCREF(found)
+    result[0] = <PyObject *> found
+    return 0 if (<Call> call).stage == OVER else 1
+
+
+ratchet_set_send(Call, call_send)
+
+# Set by `asyncio.py`, which is imported only by those who use it.
+running_looper = None
+find_caller = None
+
+
+def use_asyncio(looper, caller):
+    """How to find the Looper of the running loop, and the Caller of the running task."""
+    global running_looper, find_caller
+    running_looper, find_caller = looper, caller
+
+
+def set_task_burst(int calls):
+    """`ratchet.asyncio.set_burst`."""
+    global task_burst
+    task_burst = calls
+
+
+cdef class AsyncSocket(PausingSocket):
+    """The calls that pause the task that awaits them. What a call refuses, it refuses when made."""
+
+    cdef Call later(self, Op op, object arg, object timeout):
+        cdef Call call = Call.__new__(Call)
+        call.zsock = self
+        call.op = op
+        call.arg = arg
+        if timeout is UNSET:
+            call.limit = self._send_timeout if op <= SEND_MANY else self._recv_timeout
+        else:
+            call.limit = to_seconds(timeout)
+        return call
+
+    def send(self, data, more=False, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.send`, awaited. Cancelled, it has sent nothing."""
+        if more and not self.can_send:
+            raise self.fail(ENOTSUP, "send")
+        return self.later(HOLD if more else SEND, snapshot(data), timeout)
+
+    def send_multipart(self, parts, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.send_multipart`, awaited. Cancelled, it has sent nothing."""
+        message = to_messages(parts, "parts")
+        if not message:
+            raise errors.argument_error("a message has at least one part; b'' is one")
+        return self.later(SEND_MULTIPART, message, timeout)
+
+    def send_many(self, messages, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.send_many`, awaited.
+
+        Cancelled in the middle, the CancelledError's ``taken`` says how many went.
+        """
+        if not self.can_send:
+            raise self.fail(ENOTSUP, "send")
+        return self.later(SEND_MANY, Batch(messages, TASK_SLICE), timeout)
+
+    def recv(self, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv`, awaited. Cancelled, it has taken nothing."""
+        return self.later(RECV, None, timeout)
+
+    def recv_all(self, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv_all`, awaited. Cancelled, it has taken nothing."""
+        return self.later(RECV_ALL, None, timeout)
+
+    def recv_multipart(self, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv_multipart`, awaited. Cancelled, it has taken nothing."""
+        return self.later(RECV_MULTIPART, None, timeout)
+
+    def recv_many(self, max, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv_many`, awaited. Cancelled, it has taken nothing."""
+        return self.later(RECV_MANY, to_most(max), timeout)
+
+    def __aiter__(self):
+        """``async for data in zsock``: until the socket is closed, or its timeout raises."""
+        return self
+
+    def __anext__(self):
+        cdef Call call = self.later(RECV_ALL, None, UNSET)
+        call.iterating = True
+        return call
+
+    def __iter__(self):
+        raise TypeError("use async for: this socket belongs to asyncio")

@@ -1,0 +1,278 @@
+"""The same socket for asyncio: methods that pause are coroutines; and what it asks of the loop.
+
+Theory of operation
+-------------------
+A call that is ready finishes without suspending. Otherwise it queues at the socket's doorbell like
+any other caller, and the loop watches ZMQ_FD, with one reader for each socket and loop, however
+many tasks wait. Who is woken tries again in the step that returns the message (`_task.pxi`): no
+message is ever in a future, so a cancelled or timed-out task has none to lose.
+
+Timeouts of all tasks of a loop share one timer: a heap of deadlines, of which the loop knows the
+first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import heapq
+import itertools
+import math
+import threading
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+from . import errors
+from ._zmq import AsyncSocket, Caller, PausingSocket, TaskWaiter, set_task_burst, use_asyncio
+from .options import Options
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Unpack
+
+    from ._zmq import Core
+    from .options import OptionArguments
+
+__all__ = ["Shared", "ZMQSocket", "new", "set_burst"]
+
+
+class Looper:
+    """What ratchet has in one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.ident = threading.get_ident()
+        self._bells: dict[int, weakref.ref[Core]] = {}
+        self._heap: list[tuple[float, int, TaskWaiter]] = []  # deadlines, done ones among them
+        self._order = itertools.count()
+        self._stale = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Readers
+
+    def watch(self, zsock: Core) -> None:
+        """Have the socket's bell answered from now on."""
+        fd = zsock.get_fd()
+        known = self._bells.get(fd)
+        if known is None or known() is not zsock:
+            if known is not None:
+                self.loop.remove_reader(fd)  # the number was another socket's
+            bell = weakref.ref(zsock)
+            try:
+                self.loop.add_reader(fd, _answer, bell)
+            except NotImplementedError:
+                raise errors.Error(
+                    errno.ENOSYS,
+                    f"{type(self.loop).__name__} cannot watch descriptors; on Windows use "
+                    "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
+                ) from None
+            self._bells[fd] = bell
+        if zsock.watchers is None:
+            zsock.watchers = set()
+        zsock.watchers.add(self)
+        zsock.watcher = self
+
+    def forget(self, fd: int) -> None:
+        """The socket of that bell is about to be closed. From any OS thread."""
+        bell = self._bells.get(fd)
+        if bell is None or self.loop.is_closed():
+            return
+        if threading.get_ident() == self.ident:
+            self._remove(fd, bell)
+        else:
+            self._soon(self._remove, fd, bell)
+
+    def _remove(self, fd: int, bell: weakref.ref[Core]) -> None:
+        if self._bells.get(fd) is bell:  # and not a later socket's with the same number
+            del self._bells[fd]
+            self.loop.remove_reader(fd)
+
+    def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
+        """A call has given up: without another one, the reader goes as well."""
+        self.done(waiter)
+        if not zsock.waiting and not zsock.closed and zsock.watchers and self in zsock.watchers:
+            zsock.watchers.discard(self)
+            zsock.watcher = None
+            self.forget(zsock.get_fd())
+
+    # Futures
+
+    def future(self, waiter: TaskWaiter) -> asyncio.Future[None]:
+        """A future that `TaskWaiter.wake` sets, or its deadline."""
+        future = self.loop.create_future()
+        future._asyncio_future_blocking = True
+        if waiter.deadline != math.inf and not waiter.armed:
+            waiter.armed = True
+            self._arm(waiter.deadline, waiter)
+        return future
+
+    def wake(self, future: asyncio.Future[None]) -> None:
+        """Set a future. From any OS thread."""
+        if threading.get_ident() == self.ident:
+            _set(future)
+        else:
+            self._soon(_set, future)
+
+    def _soon(self, callback: Any, *args: Any) -> None:
+        try:
+            self.loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    # Deadlines
+
+    def knock(self, waiter: TaskWaiter, until: float) -> None:
+        """Wake ``waiter`` at ``until``, early as it may be."""
+        self._arm(until, waiter)
+
+    def _arm(self, until: float, waiter: TaskWaiter) -> None:
+        heapq.heappush(self._heap, (until, next(self._order), waiter))
+        if self._heap[0][2] is waiter:
+            self._set_timer()
+
+    def done(self, waiter: TaskWaiter) -> None:
+        """It needs its deadline no more; the heap is cleared of such when half of it is."""
+        if waiter.armed:
+            waiter.armed = False
+            self._stale += 1
+            if self._stale > 64 and self._stale * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2].queued]
+                heapq.heapify(self._heap)
+                self._stale = 0
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # asyncio's clock and ours are both monotonic, but need not be the same.
+        delay = self._heap[0][0] - monotonic()
+        self._timer = self.loop.call_later(max(0.0, delay), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            waiter = heapq.heappop(self._heap)[2]
+            if waiter.queued:
+                waiter.woken = True
+                waiter.wake()
+        if self._heap:
+            self._set_timer()
+
+
+def _answer(bell: weakref.ref[Core]) -> None:
+    zsock = bell()
+    if zsock is not None and not zsock.closed:
+        zsock.answer()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+_loopers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Looper] = (
+    weakref.WeakKeyDictionary()
+)
+# Tasks in the middle of a message; only they need to be known again at their next call.
+_callers: weakref.WeakKeyDictionary[asyncio.Task[Any], Caller] = weakref.WeakKeyDictionary()
+
+
+def _looper() -> Looper:
+    loop = asyncio.get_running_loop()
+    looper = _loopers.get(loop)
+    if looper is None:
+        looper = _loopers[loop] = Looper(loop)
+    looper.ident = threading.get_ident()
+    return looper
+
+
+def _caller(new: Caller | None) -> Caller | None:
+    """The Caller of the running task; ``new`` becomes it if it has none."""
+    task = asyncio.current_task()
+    if task is None:
+        raise errors.Error(errno.EPERM, "a socket of ratchet.asyncio was used outside a task")
+    caller = _callers.get(task)
+    if caller is None and new is not None:
+        caller = _callers[task] = new
+        task.add_done_callback(_end)
+    return caller
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    caller = _callers.pop(task, None)
+    if caller is not None:
+        caller.end()
+
+
+use_asyncio(_looper, _caller)
+
+
+def set_burst(calls: int) -> None:
+    """How many ready calls the tasks of a loop make in a row before one lets the loop run a turn.
+
+    The default of 128 keeps a heartbeat of 10 ms beside a busy socket; less is fairer and slower.
+    """
+    if not isinstance(calls, int) or isinstance(calls, bool):
+        raise TypeError(f"a burst is a number of calls, not {type(calls).__name__}")
+    if not 1 <= calls <= 1_000_000:
+        raise errors.argument_error(f"a burst is from 1 to 1000000 calls, not {calls}")
+    set_task_burst(calls)
+
+
+class Shared:
+    """The calls of a `ZMQSocket` of this module for OS threads and ratchet threads: they pause."""
+
+    __slots__ = (
+        "recv", "recv_all", "recv_many", "recv_multipart", "send", "send_many", "send_multipart",
+        "zsock",
+    )  # fmt: skip
+
+    def __init__(self, zsock: ZMQSocket) -> None:
+        self.zsock = zsock
+        for name in self.__slots__[:-1]:
+            setattr(self, name, getattr(PausingSocket, name).__get__(zsock))
+
+    def __repr__(self) -> str:
+        return f"<ratchet.asyncio.Shared of {self.zsock!r}>"
+
+
+class ZMQSocket(AsyncSocket, Options):
+    """A ZeroMQ socket whose calls pause the asyncio task that awaits them, and no other.
+
+    Made by `new`. Any number of tasks may use it, of several loops, and through `sync` any OS
+    thread and ratchet thread too.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None:
+        super().__init__(type)
+        if options:
+            try:
+                self.set_options(dict(options))
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def sync(self) -> Shared:
+        """The same socket for other kinds of threads."""
+        return Shared(self)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
+    """A new socket for asyncio; arguments and errors as of `ratchet.zmqsocket.new`."""
+    return ZMQSocket(type, **options)

@@ -1,0 +1,33 @@
+"""Every example runs to its end by itself and prints what it says it does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SAYS = {
+    "chat.py": r"12 lines heard; Ada left, Grace left, Edsger left",
+    "echo_server.py": r"3000 echoes for 1000 clients",
+    "pipeline.py": r"the squares of 1000 numbers add up to 333833500",
+    "tcp_and_zmq.py": r"3 lines out, 3 messages back: ONE TWO THREE",
+}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example(path):
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(SAYS.get(path.name, ".+") + "\n", done.stdout)
+
+
+def test_no_example_is_missing():
+    assert SAYS.keys() <= {path.name for path in EXAMPLES.glob("*.py")}
