@@ -5,6 +5,10 @@
 # waits has taken nothing. Written by hand, since a coroutine of Python or Cython costs more than the
 # receive itself; `am_send` is the slot that spares a ready call the StopIteration.
 #
+# Who a call belongs to, in the middle of a message, is known by the contextvars.Context in which the
+# call was made: each task has its own, and wait_for() and create_task() run the call in another
+# task than the one that goes on with the message.
+#
 # What knows the event loop (readers, timers, futures) is the Looper of `asyncio.py`.
 
 cdef extern from *:
@@ -14,12 +18,19 @@ cdef extern from *:
     #else
     static __thread int ratchet_task_budget = 0;
     #endif
+    static PyObject *ratchet_context(void) {
+        PyObject *context = PyThreadState_Get()->context;
+        if (context == NULL) context = Py_None;
+        Py_INCREF(context);
+        return context;
+    }
     static void ratchet_set_send(PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **)) {
         ((PyTypeObject *) type)->tp_as_async->am_send = (sendfunc) send;
         PyType_Modified((PyTypeObject *) type);
     }
     """
     int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
+    object ratchet_context()
     void ratchet_set_send(object type, int (*send)(object, object, PyObject **) except -1)
 
 # Ready calls in a row, all tasks of a loop together, before one lets the loop run its turn.
@@ -54,11 +65,17 @@ cdef class TaskWaiter(Waiter):
             self.looper.wake(self.future)
 
 
+NAMES = (
+    "send", "send", "send_multipart", "send_many", "recv", "recv_all", "recv_multipart", "recv_many"
+)
+
+
 @cython.freelist(64)
 cdef class Call:
     """One call that an asyncio task awaits: a coroutine."""
     cdef AsyncSocket zsock
     cdef object arg
+    cdef object context     # in which it was made
     cdef TaskWaiter waiter
     cdef double limit
     cdef Op op
@@ -104,8 +121,16 @@ cdef class Call:
         if self.waiter is not None:
             self.zsock.exit(self.waiter)
 
+    @property
+    def __name__(self):
+        return NAMES[<int> self.op]
+
+    @property
+    def __qualname__(self):
+        return f"ZMQSocket.{NAMES[<int> self.op]}"
+
     def __repr__(self):
-        return f"<ratchet.asyncio call of {self.zsock!r}>"
+        return f"<{self.__qualname__} of {self.zsock!r}>"
 
     @property
     def cr_await(self):
@@ -148,16 +173,18 @@ cdef class Call:
         cdef Caller me = TASK
         zsock.alive("send" if line is zsock.tx else "receive")
         if line.shut:
-            me = find_caller(None)
+            me = find_caller(self.context, None, False)
         if not line.shut or me is not None and line.owner is me:
             result = zsock.attempt(self.op, self.arg, TASK)
             if result is not NOT_NOW:
+                self.settle(line, TASK)
                 zsock.after()
                 return result
         if self.limit == 0:
             if not line.shut and line is zsock.tx and zsock.look() & TX:
                 result = zsock.attempt(self.op, self.arg, TASK)
                 if result is not NOT_NOW:
+                    self.settle(line, TASK)
                     zsock.after()
                     return result
             zsock.after()
@@ -172,6 +199,17 @@ cdef class Call:
         if zsock.watcher is not looper:
             looper.watch(zsock)
         return self.again()
+
+    cdef int settle(self, Line line, Caller me) except -1:
+        """In the middle of a message now? Then the next call must be known as this one's."""
+        if line.owner is me:
+            self.zsock.seize(
+                line,
+                find_caller(
+                    self.context, Caller() if me is TASK else me, self.context is ratchet_context()
+                ),
+            )
+        return 0
 
     cdef object again(self):
         """Try as `Core.wait` does, in the line."""
@@ -195,8 +233,7 @@ cdef class Call:
                     if result is NOT_NOW:
                         me.looper.knock(me, min(me.deadline, monotonic() + REKNOCK))
             if result is not NOT_NOW:
-                if line.owner is me.caller:
-                    find_caller(me.caller)  # its next call must be known by it
+                self.settle(line, me.caller)
                 self.waiter = None
                 zsock.exit(me)
                 me.looper.done(me)
@@ -263,6 +300,7 @@ cdef class AsyncSocket(PausingSocket):
         cdef Call call = Call.__new__(Call)
         call.zsock = self
         call.op = op
+        call.context = ratchet_context()
         call.arg = arg
         if timeout is UNSET:
             call.limit = self._send_timeout if op <= SEND_MANY else self._recv_timeout

@@ -876,7 +876,7 @@ cdef class Core(Doorbell):
                 parts = self.take_rest(&msg)
                 parts.reverse()
                 self.parts = parts
-                self.seize(self.rx, self.who(me))
+                self.seize(self.rx, self.caller() if me is None else me)
             except BaseException:
                 self.seize(self.rx, None)
                 raise
@@ -947,12 +947,6 @@ cdef class Core(Doorbell):
             return thread
         return this_thread()
 
-    cdef Caller who(self, Caller me):
-        """``me`` of `attempt`, when it must be known."""
-        if me is None:
-            return self.caller()
-        return find_caller(Caller()) if me is TASK else me
-
     cdef Waiter waiter(self):
         """How this caller pauses."""
         cdef Caller caller = self.caller()
@@ -980,7 +974,7 @@ cdef class Core(Doorbell):
             return None if self.put_object(arg) else NOT_NOW
         if op == HOLD:
             if self.held is None:
-                self.seize(self.tx, self.who(me))
+                self.seize(self.tx, self.caller() if me is None else me)
                 self.held = [arg]
             else:
                 self.held.append(arg)

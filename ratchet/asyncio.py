@@ -28,6 +28,7 @@ from ._zmq import AsyncSocket, Caller, PausingSocket, TaskWaiter, set_task_burst
 from .options import Options
 
 if TYPE_CHECKING:
+    from contextvars import Context
     from types import TracebackType
     from typing import Unpack
 
@@ -172,11 +173,9 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-_loopers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Looper] = (
-    weakref.WeakKeyDictionary()
-)
-# Tasks in the middle of a message; only they need to be known again at their next call.
-_callers: weakref.WeakKeyDictionary[asyncio.Task[Any], Caller] = weakref.WeakKeyDictionary()
+_loopers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Looper] = weakref.WeakKeyDictionary()
+# Who is in the middle of a message, by the id of the context in which the call was made.
+_callers: dict[int, tuple[Caller, weakref.ref[Context]]] = {}
 
 
 def _looper() -> Looper:
@@ -188,22 +187,27 @@ def _looper() -> Looper:
     return looper
 
 
-def _caller(new: Caller | None) -> Caller | None:
-    """The Caller of the running task; ``new`` becomes it if it has none."""
-    task = asyncio.current_task()
-    if task is None:
-        raise errors.Error(errno.EPERM, "a socket of ratchet.asyncio was used outside a task")
-    caller = _callers.get(task)
-    if caller is None and new is not None:
-        caller = _callers[task] = new
-        task.add_done_callback(_end)
-    return caller
+def _caller(context: Context, new: Caller | None, here: bool) -> Caller | None:
+    """The Caller whose calls are made in ``context``; ``new`` becomes it if there is none.
 
+    ``here``: it is the running task's own context, so its end is the task's.
+    """
+    key = id(context)
+    known = _callers.get(key)
+    if known is not None:
+        return known[0]
+    if new is None:
+        return None
 
-def _end(task: asyncio.Task[Any]) -> None:
-    caller = _callers.pop(task, None)
-    if caller is not None:
-        caller.end()
+    def end(_: object) -> None:
+        if (known := _callers.get(key)) is not None and known[0] is new:
+            del _callers[key]
+            new.end()
+
+    _callers[key] = new, weakref.ref(context, end)
+    if here and (task := asyncio.current_task()) is not None:
+        task.add_done_callback(end)
+    return new
 
 
 use_asyncio(_looper, _caller)
