@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import importlib
 import re
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -40,12 +41,16 @@ def content(size: int, mark: bytes) -> bytes:
     return mark + bytes(size - 2) + mark
 
 
-def plain_loops() -> ModuleType:
-    """The module `loops` for blocking calls: the same text, so that no loop can be favoured."""
-    path = str(loops.__file__)
+@cache
+def fitted(source: ModuleType, awaits: bool, pairs: bool) -> ModuleType:
+    """A module of loops for one kind of library: the same text, so that no loop is favoured."""
+    path = str(source.__file__)
     text = Path(path).read_text(encoding="utf-8")
-    text = text.replace("async def", "def").replace("await ", "")
-    module = ModuleType("plain_loops")
+    if pairs:
+        text = re.sub(r"\bdata = (await )", r"data, more = \1", text)
+    if not awaits:
+        text = text.replace("async def", "def").replace("await ", "")
+    module = ModuleType(f"fitted {source.__name__}")
     exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 (our own file)
     return module
 
@@ -55,9 +60,15 @@ class Library:
 
     module = ""  # where `new` finds the library
     batches = False  # has send_many and recv_many
+    awaits = False  # its calls are awaited
+    pairs = False  # recv answers with the data and with whether more parts follow
 
-    def __init__(self) -> None:
-        self.loops = plain_loops()
+    def loop(
+        self, name: str, pairs: bool = False, source: ModuleType = loops
+    ) -> Callable[..., Any]:
+        """One of the loops, fitted to this library and to what its receiving call gives."""
+        function: Callable[..., Any] = getattr(fitted(source, self.awaits, pairs), name)
+        return function
 
     def new(self, kind: str, hwm: int) -> Any:
         """Make a socket."""
@@ -82,28 +93,48 @@ class Library:
         bound = sock.last_endpoint
         return sock, bound.decode().rstrip("\0") if isinstance(bound, bytes) else bound
 
-    def unwrap(self, received: Any) -> Any:
-        """The payload in what a receiving call gave."""
-        return received
-
     def work(self, does: str, work: str, socks: list[Any], parcel: Parcel, count: int) -> float:
         """Run one of the loops and check what it received last; answer its seconds."""
         many = work == "batched" and self.batches
         suffix = "_many" if many else "_multipart" if work == "multipart" else ""
         ends = [(getattr(s, f"send{suffix}"), getattr(s, f"recv{suffix}")) for s in socks]
-        loop = getattr(self.loops, f"{does}_many" if many else does)
+        if many and does in ("send", "recv", "burst"):
+            does += "_many"
+        elif does == "burst" and len(parcel.batch) == 1:
+            does = "alternate"
+        loop = self.loop(does, pairs=self.pairs and not suffix)
         seconds, last = self.run(loop, ends, parcel, count)
-        if does not in ("send", "pong") and self.unwrap(last) != parcel.last:
+        if does != "pong" and last != parcel.last:
             raise SystemExit(f"the last message is not the one expected: {last!r:.80}")
         return float(seconds)
 
 
-class Awaited(Library):
+class Cooperative(Library):
+    """What a library with many threads, or tasks, in one OS thread can be asked as well."""
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start a thread or task."""
+        raise NotImplementedError
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a thread calls to let the others run."""
+        raise NotImplementedError
+
+    def bell(self) -> Any:
+        """What one thread can `wait` for and another one `ring`."""
+        raise NotImplementedError
+
+
+class Awaited(Cooperative):
     """What differs where calls are awaited."""
 
+    awaits = True
+    uvloop = False
+
     def __init__(self) -> None:
-        self.loops = loops
-        self.runner = asyncio.Runner()
+        factory = importlib.import_module("uvloop").new_event_loop if self.uvloop else None
+        self.runner = asyncio.Runner(loop_factory=factory)
+        self.tasks: list[Any] = []  # asyncio itself holds them weakly
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call the function in the event loop, which stays the same from one call to the next."""
@@ -114,16 +145,40 @@ class Awaited(Library):
 
         return self.runner.run(inside())
 
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start a task."""
+        self.tasks.append(asyncio.get_running_loop().create_task(function(*args)))
+        return self.tasks[-1]
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a task awaits to let the others run."""
+        return partial(asyncio.sleep, 0)
+
+    def bell(self) -> Any:
+        """An event that one waiter waits for, again and again."""
+
+        class Bell(asyncio.Event):
+            ring = asyncio.Event.set
+
+            async def wait(self) -> Any:
+                await super().wait()
+                self.clear()
+
+        return Bell()
+
 
 class Pyzmq(Library):
     """pyzmq as its guide shows it: copying sends and receives."""
 
     module = "zmq"
 
+    def context(self) -> Any:
+        """What makes its sockets."""
+        return importlib.import_module(self.module).Context.instance()
+
     def new(self, kind: str, hwm: int) -> Any:
         """Make a socket."""
-        zmq, types = importlib.import_module(self.module), importlib.import_module("zmq")
-        sock = zmq.Context.instance().socket(getattr(types, kind))
+        sock = self.context().socket(getattr(importlib.import_module("zmq"), kind))
         sock.set_hwm(hwm)
         sock.linger = int(LINGER * 1000)
         return sock
@@ -134,10 +189,38 @@ class Pyzmq(Library):
         return {"version": zmq.__version__, "libzmq": zmq.zmq_version()}
 
 
-class PyzmqGreen(Pyzmq):
+class PyzmqGreen(Cooperative, Pyzmq):
     """pyzmq for gevent."""
 
     module = "zmq.green"
+
+    def __init__(self) -> None:
+        self.gevent = importlib.import_module("gevent")
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the function in a greenlet of gevent's."""
+        return self.spawn(function, *args).get()
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start a greenlet."""
+        return self.gevent.spawn(function, *args)
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a greenlet calls to let the others run."""
+        return partial(self.gevent.sleep, 0)
+
+    def bell(self) -> Any:
+        """An event that one waiter waits for, again and again."""
+        event: Any = importlib.import_module("gevent.event").Event
+
+        class Bell(event):  # type: ignore[misc]
+            ring = event.set
+
+            def wait(self) -> None:
+                super().wait()
+                self.clear()
+
+        return Bell()
 
 
 class PyzmqAsyncio(Awaited, Pyzmq):
@@ -146,53 +229,112 @@ class PyzmqAsyncio(Awaited, Pyzmq):
     module = "zmq.asyncio"
 
 
+class PyzmqUvloop(PyzmqAsyncio):
+    """pyzmq for asyncio, on uvloop."""
+
+    uvloop = True
+
+
+class PyomqAsyncio(PyzmqAsyncio):
+    """pyomq for asyncio: it has pyzmq's calls, and no libzmq."""
+
+    module = "pyomq.asyncio"
+
+    def facts(self) -> dict[str, str]:
+        """The versions."""
+        return {"version": importlib.import_module("pyomq").version(), "libzmq": "none (omq.rs)"}
+
+
+class PyomqUvloop(PyomqAsyncio):
+    """pyomq for asyncio, on uvloop."""
+
+    uvloop = True
+
+
 class Ratchet(Library):
     """ratchet in the plain OS thread."""
 
     module = "ratchet.zmqsocket"
     batches = True
+    pairs = True
 
     def new(self, kind: str, hwm: int) -> Any:
         """Make a socket."""
         module = importlib.import_module(self.module)
         return module.new(kind, sndhwm=hwm, rcvhwm=hwm, linger=LINGER)
 
-    def unwrap(self, received: Any) -> Any:
-        """The payload: `recv` gives it with whether more parts follow."""
-        return received[0] if isinstance(received, tuple) else received
 
+class RatchetThreads(Cooperative, Ratchet):
+    """ratchet in its own threads."""
 
-class RatchetThreads(Ratchet):
-    """ratchet in one of its own threads."""
+    def __init__(self) -> None:
+        self.thread = importlib.import_module("ratchet.thread")
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call the function in a kernel of its own."""
         return importlib.import_module("ratchet").run(function, *args)
 
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start a ratchet thread."""
+        return self.thread.attach(function, *args)
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a ratchet thread calls to let the others run."""
+        return partial(self.thread.timer, 0)
+
+    def bell(self) -> Any:
+        """One waiter pauses, and is resumed."""
+        thread = self.thread
+
+        class Bell:
+            def wait(self) -> None:
+                self.waiter = thread.self()
+                thread.pause()
+
+            def ring(self) -> None:
+                thread.unpause(self.waiter)
+
+        return Bell()
+
 
 class RatchetAsyncio(Awaited, Ratchet):
-    """ratchet in an asyncio task."""
+    """ratchet in asyncio tasks."""
 
     module = "ratchet.asyncio"
+
+
+class RatchetUvloop(RatchetAsyncio):
+    """ratchet in asyncio tasks, on uvloop."""
+
+    uvloop = True
 
 
 ADAPTERS: dict[str, type[Library]] = {
     "ratchet": Ratchet,
     "ratchet-threads": RatchetThreads,
     "ratchet-asyncio": RatchetAsyncio,
+    "ratchet-uvloop": RatchetUvloop,
     "pyzmq": Pyzmq,
     "pyzmq-green": PyzmqGreen,
     "pyzmq-asyncio": PyzmqAsyncio,
+    "pyzmq-uvloop": PyzmqUvloop,
+    "pyomq-asyncio": PyomqAsyncio,
+    "pyomq-uvloop": PyomqUvloop,
 }
 
 
 def loaded_libzmq() -> str:
     """The version of the libzmq that this process has loaded, asked of the library itself."""
     try:
-        maps = Path("/proc/self/maps").read_text(encoding="utf-8")
-        found = re.search(r"\S*/libzmq\S*\.so\S*", maps)
         numbers = [ctypes.c_int() for _ in range(3)]
-        ctypes.CDLL(found.group() if found else None).zmq_version(*map(ctypes.byref, numbers))
+        libzmq().zmq_version(*map(ctypes.byref, numbers))
     except (OSError, AttributeError):
         return "unknown"
     return ".".join(str(number.value) for number in numbers)
+
+
+def libzmq() -> ctypes.CDLL:
+    """The libzmq that this process has loaded."""
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    found = re.search(r"\S*/libzmq\S*\.so\S*", maps)
+    return ctypes.CDLL(found.group() if found else None)

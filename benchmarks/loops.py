@@ -1,4 +1,8 @@
-"""The measured loops, written once: adapters.py takes them as they stand, or without their awaits.
+"""The measured loops, written once; adapters.py fits them to each library by two replacements.
+
+They stand here for calls that are awaited and that answer with the data alone. For a blocking
+library `await` is taken out, and for ratchet `data = recv()` is `data, more = recv()`: each as its
+user would write it.
 
 Each takes the sending and receiving methods of its sockets, and answers with the seconds and with
 what it received last. Methods are local names, nothing else is called while the clock runs, and
@@ -33,11 +37,11 @@ async def send(ends: Ends, parcel: Parcel, count: int) -> Outcome:
 async def recv(ends: Ends, _parcel: Parcel, count: int) -> Outcome:
     """Receive what `send` sends, and time all but the first."""
     recv = ends[0][1]
-    last = await recv()
+    data = await recv()
     start = perf_counter()
     for _ in range(count):
-        last = await recv()
-    return perf_counter() - start, last
+        data = await recv()
+    return perf_counter() - start, data
 
 
 async def send_many(ends: Ends, parcel: Parcel, count: int) -> Outcome:
@@ -66,12 +70,12 @@ async def ping(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     """Send and await the answer; one round trip to warm up, and `count` more."""
     (send, recv), item = ends[0], parcel.item
     await send(item)
-    last = await recv()
+    data = await recv()
     start = perf_counter()
     for _ in range(count):
         await send(item)
-        last = await recv()
-    return perf_counter() - start, last
+        data = await recv()
+    return perf_counter() - start, data
 
 
 async def pong(ends: Ends, parcel: Parcel, count: int) -> Outcome:
@@ -79,11 +83,23 @@ async def pong(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     (send, recv), item = ends[0], parcel.item
     start = perf_counter()
     for _ in range(count):
-        await recv()
+        data = await recv()
         await send(item)
-    await recv()
+    data = await recv()
     await send(parcel.last)
-    return perf_counter() - start, parcel.last
+    return perf_counter() - start, data
+
+
+async def alternate(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send on the first socket, receive on the second, one message at a time."""
+    send, recv, item = ends[0][0], ends[1][1], parcel.item
+    start = perf_counter()
+    for _ in range(count - 1):
+        await send(item)
+        data = await recv()
+    await send(parcel.last)
+    data = await recv()
+    return perf_counter() - start, data
 
 
 async def burst(ends: Ends, parcel: Parcel, count: int) -> Outcome:
@@ -96,8 +112,8 @@ async def burst(ends: Ends, parcel: Parcel, count: int) -> Outcome:
             await send(item)
         await send(item if turn else parcel.last)
         for _ in range(batch):
-            last = await recv()
-    return perf_counter() - start, last
+            data = await recv()
+    return perf_counter() - start, data
 
 
 async def burst_many(ends: Ends, parcel: Parcel, count: int) -> Outcome:
@@ -119,10 +135,10 @@ async def bounce(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     start = perf_counter()
     for left in range(count - 1, -1, -1):
         await send(item)
-        await hear()
+        data = await hear()
         await answer(item if left else parcel.last)
-        last = await recv()
-    return perf_counter() - start, last
+        data = await recv()
+    return perf_counter() - start, data
 
 
 async def cycle(new: Callable[[str, int], Any], count: int) -> Outcome:
@@ -138,3 +154,17 @@ async def cycle(new: Callable[[str, int], Any], count: int) -> Outcome:
         near.close()
         far.close()
     return perf_counter() - start, last
+
+
+async def ready(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Time only receiving what is there, a batch at a time."""
+    send, recv, batch = ends[0][0], ends[1][1], parcel.batch
+    seconds = 0.0
+    for _ in range(count // len(batch)):
+        for item in batch:
+            await send(item)
+        start = perf_counter()
+        for _ in batch:
+            data = await recv()
+        seconds += perf_counter() - start
+    return seconds, data

@@ -54,7 +54,7 @@ class Peer:
             case "usage":
                 return usage()
             case "cycle":
-                loop = library.loops.cycle
+                loop = library.loop("cycle")
                 return {"seconds": library.run(loop, library.new, order["count"])[0]}
             case does:
                 if does in ("recv", "pong"):

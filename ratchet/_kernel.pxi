@@ -48,7 +48,7 @@ cdef class ThreadCore(Caller):
     def __init__(self, KernelCore kernel not None, func, args, kwargs, background=False):
         self.kernel = kernel
         self.func, self.args, self.kwargs = func, args, kwargs
-        self.name = getattr(func, "__qualname__", None) or repr(func)
+        self.name = getattr(getattr(func, "func", func), "__qualname__", None) or repr(func)
         self.background = background
 
     def _main(self):
@@ -124,10 +124,16 @@ cdef class KernelCore:
         if until != INFINITY:
             self.set_deadline(me, until)
         self.go()
+        if until != INFINITY:
+            me.timer.wanted = INFINITY
         me.paused_on = None
         if me.thrown is not None:
             thrown, me.thrown = me.thrown, None
             raise thrown
+
+    def breathe(self):
+        """As before each call of a socket: a thread that never pauses lets the others run."""
+        breathe()
 
     def wake_up(self):
         """Have the loop take a look around. From any OS thread."""
@@ -147,6 +153,12 @@ cdef class KernelCore:
         cdef ThreadCore me = self.current, other = self.next_one()
         if other is me and me is not None:
             return 0
+        if other is not None and other.glet is None:
+            # A greenlet begins with the recursion depth and the C stack of who starts it: the hub.
+            other.queued = True
+            self.ready.appendleft(other)
+            self.turn_left += 1
+            other = None
         self.enter(other)
         return 0
 

@@ -15,6 +15,8 @@ cdef extern from *:
         int rc = zmq_poll(items, bell == -1 ? 1 : 2, ms);
         return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
     }
+    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, 0) > 0; }
+    static void ratchet_nap(void) { Sleep(1); }
     static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
     static void ratchet_drain(Py_ssize_t fd) {
         char scrap[512];
@@ -30,6 +32,8 @@ cdef extern from *:
         int rc = poll(items, bell == -1 ? 1 : 2, ms);
         return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
     }
+    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, 0) > 0; }
+    static void ratchet_nap(void) { usleep(20); }
     static void ratchet_signal(Py_ssize_t fd) {
         uint64_t one = 1;  /* what an eventfd takes; a socket takes anything */
         if (write((int) fd, &one, sizeof(one)) < 0) {}  /* full: it is readable already */
@@ -41,6 +45,8 @@ cdef extern from *:
     #endif
     """
     int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) noexcept nogil
+    bint ratchet_readable(Py_ssize_t fd) noexcept nogil
+    void ratchet_nap() noexcept nogil
     void ratchet_signal(Py_ssize_t fd) noexcept nogil
     void ratchet_drain(Py_ssize_t fd) noexcept nogil
 
@@ -134,6 +140,11 @@ cdef class OSWaiter(Waiter):
             PyErr_CheckSignals()
             if ready > 0:
                 break
+
+
+def is_readable(Py_ssize_t fd):
+    """Is the descriptor readable now? Without giving the GIL up."""
+    return ratchet_readable(fd)
 
 
 cdef OSThread this_thread():

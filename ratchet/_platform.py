@@ -82,6 +82,10 @@ class Poll:
         self._selector = selectors.DefaultSelector()
         self.method = type(self._selector).__name__.removesuffix("Selector").lower()
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when something is ready; -1 if there is none."""
+        return -1
+
     def watch_edge(self, fd: int) -> None:
         """Tell when ``fd`` becomes readable, until `forget`."""
         self._selector.register(fd, selectors.EVENT_READ)
@@ -121,21 +125,25 @@ class Epoll(Poll):
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._levels: set[int] = set()
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
 
     def watch_edge(self, fd: int) -> None:
-        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._watch(fd, select.EPOLLIN | select.EPOLLET)
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
-        mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
-        if fd in self._levels:
-            self._epoll.modify(fd, mask)
-        else:
+        self._watch(
+            fd, (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
+        )
+
+    def _watch(self, fd: int, mask: int) -> None:
+        try:
             self._epoll.register(fd, mask)
-            self._levels.add(fd)
+        except FileExistsError:
+            self._epoll.modify(fd, mask)
 
     def forget(self, fd: int) -> None:
-        self._levels.discard(fd)
         try:
             self._epoll.unregister(fd)
         except (OSError, ValueError):

@@ -152,11 +152,12 @@ cdef int settings(threads, sockets) except -1:
 # libc's, because Python drops the other threads' objects before it runs its own.
 
 cdef void forked() noexcept nogil:
-    global generation, context, exiting, looping
+    global generation, context, exiting, looping, ratchet_kernel_here
     generation += 1
     context = NULL
     exiting = False
     looping = 0
+    ratchet_kernel_here = NULL  # the kernel of this thread says so again itself
 
 
 def _after_fork():

@@ -120,8 +120,13 @@ cdef double to_seconds(timeout) except? -2:
     except OverflowError:
         raise errors.argument_error(f"timeout {timeout} is out of range") from None
     if isnan(limit):
-        raise errors.argument_error("timeout is NaN; give seconds, or None to wait for ever")
+        raise errors.argument_error("timeout is nan; give seconds, or None to wait for ever")
     return -1 if limit < 0 or limit == INFINITY else limit
+
+
+def to_timeout(timeout):
+    """A timeout in seconds, -1 for ever; raises for what is none."""
+    return to_seconds(timeout)
 
 
 include "_doorbell.pxi"
@@ -137,6 +142,22 @@ cdef int end_quietly() except -1:
     if exiting and not current_thread_is_main():
         raise SystemExit
     return 0
+
+
+cdef double interlude(double began):
+    """Now and then in a long loop: let another OS thread have the GIL, as Python does after 5 ms.
+
+    To give it up and take it back at once would only wake who waits for it, again and again; so
+    this sleeps, and rarely.
+    """
+    cdef double now = monotonic()
+    if now - began < 0.005:
+        return began
+    if began == 0:
+        return now
+    with nogil:
+        ratchet_nap()
+    return monotonic()
 
 
 cdef class Frame:
@@ -257,9 +278,9 @@ cdef Py_ssize_t to_most(most) except -1:
     """How many messages recv_many may take."""
     if not hasattr(most, "__index__"):
         raise TypeError(f"recv_many takes a number of messages, not {kind_of(most)}")
-    if most < 1:
-        raise errors.argument_error(f"recv_many takes at least one message, not {most}")
-    return min(int(most), 1 << 40)
+    if not 1 <= most < 1 << 62:
+        raise errors.argument_error(f"recv_many takes from one message up, not {most}")
+    return most
 
 
 cdef bytes c_endpoint(endpoint):
@@ -273,7 +294,7 @@ cdef class Core(Doorbell):
     """One libzmq socket and everything about it but pausing's kind and the options' names."""
     cdef void *handle
     cdef unsigned int born           # the process generation; 0 when closed
-    cdef bint can_send, can_recv, writable_tells
+    cdef bint can_send, can_recv, writable_tells, inproc
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
@@ -507,6 +528,7 @@ cdef class Core(Doorbell):
         if which <= 1:
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             head_room(3, what)
+            self.inproc = self.inproc or endpoint.startswith("inproc:")
         while True:
             if which == 0:
                 rc = zmq_bind(self.handle, data)
@@ -553,9 +575,7 @@ cdef class Core(Doorbell):
 
     def _set_int(self, int number, int value):
         self.alive("set an option")
-        if number in (ZMQ_SNDHWM, ZMQ_RCVHWM) and any(
-            endpoint.startswith("inproc:") for _, endpoint, _ in self.endpoints
-        ):
+        if self.inproc and number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
             # libzmq 4.3 tells the peer's end of the pipe, which may have been freed: a crash.
             raise errors.StateError(
                 errno.EBUSY,
@@ -805,8 +825,8 @@ cdef class Core(Doorbell):
                         return 0
                 elif looping and thread_here() is not None:
                     thread_here().kernel.yield_turn()
-                with nogil:
-                    pass
+                else:
+                    began = interlude(began)
                 PyErr_CheckSignals()
                 self.alive("send")
         return 1
@@ -929,8 +949,6 @@ cdef class Core(Doorbell):
             if len(found) % BATCH == 0:
                 # Signal handlers must not run here: what they raise would lose `found`.
                 self.after()
-                with nogil:
-                    pass
                 if self.born != generation or self.rx.owner is not None:
                     return found
                 if began == 0:
@@ -1067,8 +1085,14 @@ cdef class Core(Doorbell):
             self.exit(me)
 
     cdef object timeout(self, Line line, double limit):
-        what = "nothing to receive" if line is self.rx else "not sent: no peer could take it"
-        return errors.Timeout(errno.ETIMEDOUT, f"{self.describe()}: {what} within {limit:g} s")
+        if line is self.rx:
+            what, remedy = "nothing came", "does a peer send, and is its endpoint the right one?"
+        else:
+            what, remedy = "no peer could take it", "is one connected, and does it receive?"
+        return errors.Timeout(
+            errno.ETIMEDOUT,
+            f"{self.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",
+        )
 
 
 include "_calls.pxi"

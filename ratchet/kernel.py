@@ -24,6 +24,7 @@ from __future__ import annotations
 import atexit
 import contextvars
 import errno
+import functools
 import heapq
 import itertools
 import math
@@ -38,7 +39,16 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from . import errors
 from ._platform import PairWakeup, new_poll
-from ._zmq import Core, KernelCore, ThreadCore, current_kernel, current_thread, set_kernel
+from ._zmq import (
+    Core,
+    KernelCore,
+    ThreadCore,
+    current_kernel,
+    current_thread,
+    is_readable,
+    set_kernel,
+    to_timeout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,8 +140,11 @@ class Kernel(KernelCore):
         self.closed = False
         self.owner: int | None = None  # the OS thread that loops, by its ident
         self.home: int | None = None  # the OS thread in which threads have run
+        self.maker = threading.get_ident()
         self._heap: list[tuple[float, int, Deadline]] = []
         self._order = itertools.count()
+        self._crowded = 100  # at this size the heap of deadlines is swept
+        self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
         self._bells: dict[int, weakref.ref[Core]] = {}
         self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
@@ -178,7 +191,8 @@ class Kernel(KernelCore):
             return
         if thread is current_thread():
             raise errors.Killed
-        thread.thrown = errors.Killed()
+        if not isinstance(thread.thrown, errors.Killed):
+            thread.thrown = errors.Killed()
         self.resume(thread)
 
     def pause_until(self, why: object, until: float) -> None:
@@ -198,10 +212,12 @@ class Kernel(KernelCore):
         me: Thread | None = current_thread()  # type: ignore[assignment]
         if me is thread:
             raise errors.StateError(errno.EDEADLK, f"{thread!r} cannot wait for its own end")
-        deadline = math.inf if timeout is None or timeout < 0 else monotonic() + timeout
+        deadline = math.inf
+        if timeout is not None and to_timeout(timeout) >= 0:
+            deadline = monotonic() + timeout
         if me is not None:
             return self.wait_all([thread], deadline, me)
-        if threading.get_ident() in (self.owner, self.home) or self.home is None:
+        if threading.get_ident() in (self.owner, self.home or self.maker):
             raise errors.StateError(
                 errno.EDEADLK,
                 f"{thread!r} cannot end while its own OS thread waits for it: run loop() first",
@@ -252,14 +268,14 @@ class Kernel(KernelCore):
     ) -> None:
         """Raise `Alarm` in ``thread`` after ``seconds``; None: no more."""
         if thread.alarm is not None:
-            thread.alarm.wanted = math.inf
+            self._drop(thread.alarm)
             thread.alarm = None
         if seconds is None:
             return
 
         def ring() -> None:
             thread.alarm = None
-            if thread.done:
+            if thread.done or isinstance(thread.thrown, errors.Killed):
                 return
             thread.thrown = errors.Alarm(
                 errno.ETIMEDOUT, f"{thread!r} is still running after {seconds:g} s"
@@ -279,6 +295,28 @@ class Kernel(KernelCore):
         if until < deadline.armed:
             deadline.armed = until
             heapq.heappush(self._heap, (until, next(self._order), deadline))
+            if len(self._heap) > self._crowded:
+                self._sweep()
+
+    @staticmethod
+    def _drop(deadline: Deadline) -> None:
+        """It is wanted no more, and holds on to nothing."""
+        deadline.wanted = math.inf
+        deadline.act = None
+
+    def _sweep(self) -> None:
+        """Drop the entries that stand for nothing, once they may be most of the heap."""
+        live = []
+        for entry in self._heap:
+            deadline = entry[2]
+            if entry[0] == deadline.armed:
+                if deadline.wanted != math.inf:
+                    live.append(entry)
+                else:
+                    deadline.armed = math.inf
+        heapq.heapify(live)
+        self._heap = live
+        self._crowded = 2 * len(live) + 100
 
     def _ring_deadlines(self) -> None:
         now = monotonic()
@@ -311,13 +349,15 @@ class Kernel(KernelCore):
         if self._bells.pop(fd, None) is not None:
             self._poll.forget(fd)
 
-    def wait_fds(self, thread: Thread, wants: dict[int, tuple[bool, bool]], until: float) -> None:
+    def wait_fds(
+        self, thread: Thread, why: object, wants: dict[int, tuple[bool, bool]], until: float
+    ) -> None:
         """Pause until one of these descriptors is ready, for (reading, writing)."""
         for fd, (reads, writes) in wants.items():
             self._waiting.setdefault(fd, []).append((thread, reads, writes))
             self._rewatch(fd)
         try:
-            self.pause_until(f"descriptors {', '.join(map(str, wants))}", until)
+            self.pause_until(why, until)
         finally:
             for fd in wants:
                 waiting = [entry for entry in self._waiting.get(fd, ()) if entry[0] is not thread]
@@ -328,6 +368,8 @@ class Kernel(KernelCore):
                 self._rewatch(fd)
 
     def _rewatch(self, fd: int) -> None:
+        if fd in self._bells:
+            return  # a socket's, which is watched anyway
         waiting = self._waiting.get(fd)
         if not waiting:
             self._poll.forget(fd)
@@ -358,7 +400,11 @@ class Kernel(KernelCore):
                     self.resume(entry[0])
 
             self._sigwaits[number] = []
-            self._handlers[number] = signal.signal(number, handler)
+            try:
+                self._handlers[number] = signal.signal(number, handler)
+            except OSError:
+                name = signal.Signals(number).name
+                raise errors.argument_error(f"nobody can wait for {name}") from None
         if number in self._pending:
             self._pending.discard(number)
             return
@@ -389,10 +435,11 @@ class Kernel(KernelCore):
 
     # The loop
 
-    def begin(self) -> None:
-        """Take this OS thread."""
+    def begin(self, nested: bool = False) -> None:
+        """Take this OS thread; ``nested``: from a thread of another kernel."""
         here = threading.get_ident()
-        if current_kernel() is not None:
+        self._outer = current_kernel() if nested else None
+        if current_kernel() is not None and not nested:
             raise errors.StateError(
                 errno.EBUSY, "a loop inside a loop: this OS thread runs a kernel already"
             )
@@ -419,7 +466,8 @@ class Kernel(KernelCore):
 
     def end(self) -> None:
         """Give this OS thread back."""
-        set_kernel(None)
+        set_kernel(self._outer)
+        self._outer = None
         self.owner = None
         if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._wakeup_before)
@@ -458,6 +506,8 @@ class Kernel(KernelCore):
     def _turn(self, block: bool) -> None:
         while not self.run_turn():
             self._bury()
+        if not self.threads:
+            return
         self._turns += 1
         if self.ready and self._turns % POLL_EVERY:
             if self._heap:
@@ -468,17 +518,24 @@ class Kernel(KernelCore):
         seconds: float | None = None
         if self.ready or not block or self.stopping:
             seconds = 0.0
-        elif self._heap:
-            seconds = max(0.0, self._heap[0][0] - monotonic())
-        elif self.stuck == len(self.threads):
+        elif self.stuck == len(self.threads) and all(d.wanted == math.inf for *_, d in self._heap):
             if self._ending:
                 return
             if not self._others():
                 raise errors.DeadlockError(errno.EDEADLK, self._deadlock())
             seconds = LAST_HOPE
+        elif self._heap:
+            seconds = max(0.0, self._heap[0][0] - monotonic())
         self.asleep = True  # from here on, who resumes a thread from elsewhere wakes this one
         try:
-            events = self._poll.wait(0.0 if self.ready else seconds)
+            if self.ready or self.stopping:
+                seconds = 0.0
+            # To only look, epoll_wait gives the GIL up and takes it back at once, again and again: an
+            # OS thread that waits for the GIL would be woken each time and never get it.
+            if seconds == 0.0 and (fd := self._poll.fileno()) >= 0 and not is_readable(fd):
+                events = []
+            else:
+                events = self._poll.wait(seconds)
         finally:
             self.asleep = False
         for fd, reads, writes in events:
@@ -488,7 +545,7 @@ class Kernel(KernelCore):
                     bell.rung() if self._poll.edge else bell.answer()
             elif fd == self._wakeup.fileno():
                 self._wakeup.clear()
-            else:
+            if fd in self._waiting:
                 for thread, wants_read, wants_write in self._waiting.get(fd, ()):
                     if (wants_read and reads) or (wants_write and writes):
                         self.resume(thread)
@@ -504,7 +561,8 @@ class Kernel(KernelCore):
                 self.foreground -= not thread.background
             for deadline in (thread.timer, thread.alarm):
                 if deadline is not None:
-                    deadline.wanted = math.inf
+                    self._drop(deadline)
+            thread.timer = thread.alarm = None
             joiners, thread.joiners = thread.joiners, None
             for ended in joiners or ():
                 ended()
@@ -538,6 +596,7 @@ class Kernel(KernelCore):
 
     def _kill_all(self) -> None:
         """End every thread that is left, so that its ``finally`` blocks run."""
+        failures: list[BaseException] = []
         self._ending = True
         try:
             for _ in range(KILLS):
@@ -547,7 +606,10 @@ class Kernel(KernelCore):
                 while self.threads and (self.ready or monotonic() < until):
                     beat = Deadline(self.wake_up)
                     self._arm(beat, until)
-                    self._turn(True)
+                    try:
+                        self._turn(True)
+                    except BaseException as error:  # noqa: BLE001 (raised when all have ended)
+                        failures.append(error)
                     beat.wanted = math.inf
                     if self.stuck == len(self.threads) and not self.ready:
                         break
@@ -556,19 +618,25 @@ class Kernel(KernelCore):
             self.threads.clear()
         finally:
             self._ending = False
+        if failures:
+            raise failures[0]
 
     def close(self) -> None:
         """Kill the threads that are left and give back the descriptors. Idempotent."""
         if self.closed:
             return
         here = threading.get_ident()
-        ours = self.owner is None and self.home in (None, here) and current_kernel() is None
-        if self.threads and ours:
-            self.begin()
-            try:
-                self._kill_all()
-            finally:
-                self.end()
+        try:
+            if self.threads and self.owner is None and self.home in (None, here):
+                self.begin(nested=True)
+                try:
+                    self._kill_all()
+                finally:
+                    self.end()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
         self.closed = True
         for number, before in self._handlers.items():
             signal.signal(number, before)
@@ -597,8 +665,10 @@ class Kernel(KernelCore):
             self._rewatch(fd)
         for thread in self.threads:
             self.resume(thread)  # who waits for a socket is told that it is the parent's
-        if self.owner is not None:
-            set_kernel(self if self.owner == threading.get_ident() else None)
+        if self.owner == threading.get_ident():
+            set_kernel(self)
+            if threading.current_thread() is threading.main_thread():
+                signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
 
 
 def _joiners(thread: Thread) -> list[Callable[[], object]]:
@@ -732,7 +802,7 @@ def run(entry: Callable[..., T], *args: Any) -> T:
     Returns:
         what ``entry`` returned.
     """
-    with Ratchet(lambda: entry(*args)) as ratchet:
+    with Ratchet(functools.partial(entry, *args) if args else entry) as ratchet:
         ratchet.loop()
         value: T = ratchet._first.value
         return value

@@ -190,6 +190,7 @@ def block_on(
         ClosedError: a socket is closed, or was closed meanwhile.
     """
     me, kernel = _me("block_on")
+    kernel.breathe()
     until = math.inf
     if timeout is not None and _seconds(abs(timeout), "block_on") == timeout:
         until = monotonic() + timeout
@@ -202,6 +203,7 @@ def block_on(
     for fd, write, _ in others:
         before = waits.get(fd, (False, False))
         waits[fd] = before[0] or not write, before[1] or write
+    why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
     waiters: list[tuple[Core, KernelWaiter]] = []
     try:
         for zsock, write in sockets:
@@ -218,7 +220,7 @@ def block_on(
                     return thing
             if monotonic() >= until:
                 return None
-            kernel.wait_fds(me, waits, until)
+            kernel.wait_fds(me, why, waits, until)
     finally:
         for zsock, waiter in waiters:
             zsock.leave(waiter)

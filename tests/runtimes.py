@@ -1,8 +1,9 @@
 """The kinds of threads in which the same behaviour is tested: one class each, all of one shape.
 
 A behaviour is ``async def test_…(rt, …)``, whatever the runtime. What it awaits is the runtime's to
-do: in OS threads and ratchet threads the socket's methods block, so its coroutine never suspends and
-one step runs it to its end. `behaviour` makes a pytest test of it, for every class in `RUNTIMES`.
+do: in OS threads and in ratchet threads the socket's methods have paused by themselves, so its
+coroutine never suspends and one step runs it to its end. In asyncio it is the main task. `behaviour`
+makes a pytest test of it, for every class in `RUNTIMES`.
 
 A runtime has
     run(behaviour, **fixtures)   run it, and leave nothing behind
@@ -13,6 +14,7 @@ A runtime has
     paused(zsock, n)             wait until n calls are paused in a socket
 """
 
+import asyncio
 import inspect
 import threading
 import time
@@ -20,7 +22,13 @@ import time
 import pytest
 
 import ratchet
+import ratchet.asyncio
 from ratchet import thread, zmqsocket
+
+try:
+    import uvloop
+except ImportError:  # it has no Windows, and comes late to a new Python
+    uvloop = None
 
 LONG = 10.0  # seconds that nothing here takes unless it hangs
 
@@ -194,7 +202,84 @@ class RatchetThreads(Runtime):
         thread.timer(0)
 
 
-RUNTIMES = [OSThreads, RatchetThreads]
+class TaskSocket(BlockingSocket):
+    """An asyncio socket whose calls are made in the task that awaits them, as threads make theirs.
+
+    A call that is handed to another task belongs to the task that made it; behaviours that
+    ``spawn(zsock.recv())`` mean another caller.
+    """
+
+    def __getattr__(self, name):
+        method = getattr(self.zsock, name)
+        if name not in self.PAUSING:
+            return method
+
+        async def call(*args, **kwargs):
+            return await method(*args, **kwargs)
+
+        return call
+
+    async def __anext__(self):
+        return await anext(self.zsock)
+
+    async def __aenter__(self):
+        await self.zsock.__aenter__()
+        return self
+
+    async def __aexit__(self, *error):
+        await self.zsock.__aexit__(*error)
+
+
+class Tasks(Runtime):
+    """Every task is one of asyncio, all of one loop in the test's own OS thread."""
+
+    name = "asyncio"
+    loop_factory = staticmethod(asyncio.new_event_loop)
+
+    @staticmethod
+    def make(type, **options):
+        return TaskSocket(ratchet.asyncio.new(type, **options))
+
+    def run(self, behaviour, **fixtures):
+        async def main():
+            try:
+                await behaviour(self, **fixtures)
+            finally:
+                for zsock in self.sockets:
+                    zsock.close(linger=0)
+                # As of threads: their errors are raised where their results are asked for.
+                ended = asyncio.gather(*self.tasks, return_exceptions=True)
+                await asyncio.wait_for(ended, LONG)
+
+        with asyncio.Runner(loop_factory=self.loop_factory) as runner:
+            runner.run(main())
+
+    def spawn(self, coroutine):
+        self.tasks.append(asyncio.create_task(coroutine))
+        return self.tasks[-1]
+
+    async def join(self, task):
+        await asyncio.wait([task], timeout=LONG)
+        assert task.done(), "a task hangs"
+        return task.result()
+
+    async def turn(self):
+        await asyncio.sleep(0)
+
+
+class UvloopTasks(Tasks):
+    """The same on uvloop."""
+
+    name = "uvloop"
+
+    @staticmethod
+    def loop_factory():
+        return uvloop.new_event_loop()
+
+
+if uvloop:
+    uvloop.new_event_loop().close()  # the first leaves libuv's pipe for signals, for good
+RUNTIMES = [OSThreads, RatchetThreads, Tasks, *([UvloopTasks] if uvloop else [])]
 
 
 def behaviour(function):
