@@ -276,7 +276,7 @@ class RatchetThreads(Cooperative, Ratchet):
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
         """Start a ratchet thread."""
-        return self.thread.attach(function, *args)
+        return self.thread.attach_background(function, *args)
 
     def give_way(self) -> Callable[[], Any]:
         """What a ratchet thread calls to let the others run."""
@@ -334,7 +334,7 @@ def loaded_libzmq() -> str:
 
 
 def libzmq() -> ctypes.CDLL:
-    """The libzmq that this process has loaded."""
+    """The libzmq that this process has loaded, and not the one in pyzmq's wheel."""
     maps = Path("/proc/self/maps").read_text(encoding="utf-8")
-    found = re.search(r"\S*/libzmq\S*\.so\S*", maps)
-    return ctypes.CDLL(found.group() if found else None)
+    found = [path for path in re.findall(r"/.*/libzmq.*\.so.*", maps) if "pyzmq" not in path]
+    return ctypes.CDLL(found[0] if found else None)

@@ -158,7 +158,7 @@ async def cycle(new: Callable[[str, int], Any], count: int) -> Outcome:
 
 async def ready(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     """Time only receiving what is there, a batch at a time."""
-    send, recv, batch = ends[0][0], ends[1][1], parcel.batch
+    send, recv, batch = ends[0][0], ends[1][1], parcel.last_batch
     seconds = 0.0
     for _ in range(count // len(batch)):
         for item in batch:

@@ -31,10 +31,12 @@ DEFAULT_LIBRARIES = "ratchet-threads,pyzmq-green,ratchet-asyncio,pyzmq-asyncio"
 NUMBERS = "10,100,1000,10000"
 WORKS = {
     "paused": "A message to one of N threads, each paused on its own socket",
-    "nobody": "The same sockets and messages with nobody paused: the sender receives",
     "fan-in": "A message from one of N threads, each with its own socket, to one receiver",
     "switch": "A switch from one of two threads to the other",
 }
+# What the messages of the first kind cost without threads: libzmq, the kernel and the cache.
+FLOOR = "floor"
+FLOOR_NAME = "one epoll loop"
 MEMORY = {
     "threads": "a thread paused in pause()",
     "sockets": "a socket without a thread",
@@ -112,7 +114,6 @@ def sample(work: str, name: str, number: int, seconds: float) -> float:
     if work in MEMORY:
         return memory(work, number)
     library = ADAPTERS[name]()
-    assert isinstance(library, Cooperative)
     if name.startswith("pyzmq"):
         library.context().max_sockets = 65535
     loop = library.loop(work.replace("-", "_"), pairs=library.pairs, source=scale_loops)
@@ -136,7 +137,10 @@ def keys(libraries: list[str], numbers: list[int], works: list[str]) -> Iterator
         elif work == "switch":
             yield [(work, library, 2) for library in libraries]
         else:
-            yield from ([(work, library, number) for library in libraries] for number in numbers)
+            floor = [FLOOR] * (work == "paused")
+            for number in numbers:
+                yield [(work, library, number) for library in libraries]
+                yield from ([(work, "ratchet", number)] for work in floor)
 
 
 def tables(samples: dict[Key, list[float]], libraries: list[str], numbers: list[int]) -> str:
@@ -145,20 +149,23 @@ def tables(samples: dict[Key, list[float]], libraries: list[str], numbers: list[
     for work, title in WORKS.items():
         if not any(key[0] == work for key in samples):
             continue
-        rows = [[work, *libraries, *(f"against {name}" for name in libraries[1:])]]
+        columns = {name: (work, name) for name in libraries}
+        if work == "paused":
+            columns[FLOOR_NAME] = FLOOR, "ratchet"
+        rows = [[work, *columns, *(f"against {name}" for name in libraries[1:])]]
         for number in [2] if work == "switch" else numbers:
-            found = [samples[work, library, number] for library in libraries]
-            mine, *others = map(median, found)
-            rows.append([f"N = {number:,}", *([cell([v * 1e6 for v in vs]) for vs in found])])
-            rows[-1] += [f"{other / mine:.2f}x" for other in others]
+            found = [samples[*column, number] for column in columns.values()]
+            mine, *others = (median(values) for values in found[: len(libraries)])
+            cells = [cell([value * 1e6 for value in values]) for values in found]
+            rows.append([f"N = {number:,}", *cells, *(f"{other / mine:.2f}x" for other in others)])
         if work != "switch" and len(numbers) > 1:
             low, high = min(numbers), max(numbers)
             growth = [
-                median(samples[work, name, high]) / median(samples[work, name, low])
-                for name in libraries
+                median(samples[*column, high]) / median(samples[*column, low])
+                for column in columns.values()
             ]
-            rows.append([f"{high:,} against {low:,}", *(f"{value:.2f}x" for value in growth)])
-            rows[-1] += [""] * len(libraries[1:])
+            cells = [f"{value:.2f}x" for value in growth]
+            rows.append([f"{high:,} against {low:,}", *cells, *[""] * len(libraries[1:])])
         lines += ["", f"{title}, µs", *align(rows, left=1)]
     lines += ["", "Median (lowest-highest round). Against: how many times the first is faster."]
     if found := {key[0]: median(values) for key, values in samples.items() if key[0] in MEMORY}:
@@ -219,14 +226,11 @@ def main() -> int:
         print(f"benchmarks: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
     print(tables(samples, args.libs, args.numbers))
-    if args.plot:
+    if args.plot and "paused" in args.only:
+        columns = {name: ("paused", name) for name in args.libs} | {FLOOR_NAME: (FLOOR, "ratchet")}
         lines = {
-            f"{name}{', nobody paused' * (work == 'nobody')}": [
-                (number, median(samples[work, name, number]) * 1e6) for number in args.numbers
-            ]
-            for work in ("paused", "nobody")
-            for name in (args.libs if work == "paused" else args.libs[:1])
-            if work in args.only
+            name: [(number, median(samples[*column, number]) * 1e6) for number in args.numbers]
+            for name, column in columns.items()
         }
         text = plot.svg(lines, f"{WORKS['paused']}, µs", "N")
         args.plot.write_text(text, encoding="utf-8")

@@ -7,48 +7,33 @@ and answers with the cost of one message or switch in seconds.
 from __future__ import annotations
 
 import random
+import select
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .adapters import Cooperative
+    from .adapters import Cooperative, Library
 
 ITEM = b"sixteen bytes ok"
-# Messages on their way at once, to different sockets: so with ten sockets as with ten thousand,
+# Messages on their way at once, each to another socket: so with ten sockets as with ten thousand,
 # each message wakes one thread.
 AT_ONCE = 10
 # Groups of so many between two looks at the clock; in the fan-in, messages of each socket, and the
 # least in all.
-GROUPS = 100
+GROUPS = 200
 EACH, LEAST = 10, 20_000
 
 
-def listeners(library: Cooperative, number: int) -> tuple[Any, list[Any], list[list[bytes]]]:
-    """One socket that can address each of many, these, and the messages for them."""
-    router = library.new("ROUTER", 1000)
-    router.router_mandatory = True
-    router.bind("inproc://scale")
-    socks, messages = [], []
-    for index in range(number):
-        sock = library.new("DEALER", 1000)
-        sock.routing_id = b"socket-%06d" % index
+def listeners(library: Library, number: int) -> tuple[Any, list[Any]]:
+    """A socket that sends each message to the next of many, in random order, and these."""
+    push = library.new("PUSH", 1000)
+    push.bind("inproc://scale")
+    socks = [library.new("PULL", 1000) for _ in range(number)]
+    for sock in random.sample(socks, number):  # so what comes next is not what lies next in memory
         sock.connect("inproc://scale")
-        socks.append(sock)
-        messages.append([b"socket-%06d" % index, ITEM])
-    return router, socks, messages
-
-
-def in_order(number: int) -> list[list[int]]:
-    """All sockets, some at once."""
-    numbers = list(range(number))
-    return [numbers[at : at + AT_ONCE] for at in range(0, number, AT_ONCE)]
-
-
-def at_random(number: int) -> list[list[int]]:
-    """Random sockets, some at once."""
-    return [random.sample(range(number), AT_ONCE) for _ in range(GROUPS)]
+    return push, socks
 
 
 async def listen(recv: Callable[..., Any], bell: Any) -> None:
@@ -61,57 +46,57 @@ async def listen(recv: Callable[..., Any], bell: Any) -> None:
             bell.ring()
 
 
-async def call(send: Callable[..., Any], messages: Any, picks: Any, bell: Any) -> float:
-    """Send a few messages, each to the socket picked, and pause until all have arrived."""
+async def call(send: Callable[..., Any], groups: int, bell: Any) -> float:
+    """Send a few messages and pause until all have arrived, again and again."""
     start = perf_counter()
-    for few in picks:
-        bell.left = len(few)
-        for number in few:
-            await send(messages[number])
+    for _ in range(groups):
+        bell.left = AT_ONCE
+        for _ in range(AT_ONCE):
+            await send(ITEM)
         await bell.wait()
-    return perf_counter() - start
-
-
-async def direct(send: Callable[..., Any], messages: Any, picks: Any, recvs: Any) -> float:
-    """Do the same without anybody paused: the sender receives."""
-    start = perf_counter()
-    for few in picks:
-        for number in few:
-            await send(messages[number])
-        for number in few:
-            data = await recvs[number]()
-            assert data == ITEM
     return perf_counter() - start
 
 
 async def paused(library: Cooperative, number: int, seconds: float) -> float:
     """A message to one of many threads, each paused on its own socket."""
-    router, socks, messages = listeners(library, number)
+    push, socks = listeners(library, number)
     bell, give_way = library.bell(), library.give_way()
     for sock in socks:
         library.spawn(listen, sock.recv, bell)
     await give_way()
     await give_way()
-    await call(router.send_multipart, messages, in_order(number), bell)
-    total, groups = 0.0, -1
+    await call(push.send, number // AT_ONCE, bell)  # each of them, once
+    total, groups = 0.0, 0
     while total < seconds:
-        groups += 1
-        spent = await call(router.send_multipart, messages, at_random(number), bell)
-        total += spent if groups else 0.0  # the first one only warms up
-    return total / (groups * GROUPS * AT_ONCE)
+        total += await call(push.send, GROUPS, bell)
+        groups += GROUPS
+    return total / (groups * AT_ONCE)
 
 
-async def nobody(library: Cooperative, number: int, seconds: float) -> float:
-    """The same sockets and messages, and nobody is paused."""
-    router, socks, messages = listeners(library, number)
-    recvs = [sock.recv for sock in socks]
-    await direct(router.send_multipart, messages, in_order(number), recvs)
-    total, groups = 0.0, -1
+async def floor(library: Library, number: int, seconds: float) -> float:
+    """The same messages without threads: one loop asks epoll whom to ask."""
+    push, socks = listeners(library, number)
+    send, epoll, calls = push.send, select.epoll(), {}
+    for sock in socks:
+        calls[sock.fileno()] = sock.is_readable, sock.recv
+        epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLET)
+    total, groups = 0.0, -(number // AT_ONCE)  # each of them once, before it counts
     while total < seconds:
-        groups += 1
-        spent = await direct(router.send_multipart, messages, at_random(number), recvs)
-        total += spent if groups else 0.0
-    return total / (groups * GROUPS * AT_ONCE)
+        start = perf_counter()
+        for _ in range(GROUPS):
+            left = AT_ONCE
+            for _ in range(AT_ONCE):
+                await send(ITEM)
+            while left:
+                for fd, _ in epoll.poll():
+                    is_readable, recv = calls[fd]
+                    while is_readable():
+                        data = await recv()
+                        assert data == ITEM
+                        left -= 1
+        groups += GROUPS
+        total += perf_counter() - start if groups > 0 else 0.0
+    return total / (groups * AT_ONCE)
 
 
 async def feed(send: Callable[..., Any], count: int, give_way: Callable[[], Any]) -> None:

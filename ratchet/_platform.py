@@ -133,9 +133,7 @@ class Epoll(Poll):
         self._watch(fd, select.EPOLLIN | select.EPOLLET)
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
-        self._watch(
-            fd, (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
-        )
+        self._watch(fd, (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0))
 
     def _watch(self, fd: int, mask: int) -> None:
         try:

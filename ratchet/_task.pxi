@@ -1,13 +1,13 @@
 # How an asyncio task pauses: a coroutine in C that asks again whenever its future is done.
 #
-# `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and
-# takes its message in the very step that returns it: a task that is cancelled before or while it
-# waits has taken nothing. Written by hand, since a coroutine of Python or Cython costs more than the
-# receive itself; `am_send` is the slot that spares a ready call the StopIteration.
+# `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made,
+# and takes its message in the very step that returns it: a task that is cancelled before or while
+# it waits has taken nothing. Written by hand, since a coroutine of Python or Cython costs more
+# than the receive itself; `am_send` is the slot that spares a ready call the StopIteration.
 #
-# Who a call belongs to, in the middle of a message, is known by the contextvars.Context in which the
-# call was made: each task has its own, and wait_for() and create_task() run the call in another
-# task than the one that goes on with the message.
+# Who a call belongs to, in the middle of a message, is known by the contextvars.Context in which
+# the call was made: each task has its own, and wait_for() and create_task() run the call in
+# another task than the one that goes on with the message.
 #
 # What knows the event loop (readers, timers, futures) is the Looper of `asyncio.py`.
 
@@ -315,7 +315,7 @@ cdef class AsyncSocket(PausingSocket):
         return self.later(HOLD if more else SEND, snapshot(data), timeout)
 
     def send_multipart(self, parts, *, timeout=...):
-        """As `ratchet.zmqsocket.ZMQSocket.send_multipart`, awaited. Cancelled, it has sent nothing."""
+        """As `ratchet.zmqsocket.ZMQSocket.send_multipart`, awaited. Cancelled: sent nothing."""
         message = to_messages(parts, "parts")
         if not message:
             raise errors.argument_error("a message has at least one part; b'' is one")
@@ -339,7 +339,7 @@ cdef class AsyncSocket(PausingSocket):
         return self.later(RECV_ALL, None, timeout)
 
     def recv_multipart(self, *, timeout=...):
-        """As `ratchet.zmqsocket.ZMQSocket.recv_multipart`, awaited. Cancelled, it has taken nothing."""
+        """As `ratchet.zmqsocket.ZMQSocket.recv_multipart`, awaited. Cancelled: taken nothing."""
         return self.later(RECV_MULTIPART, None, timeout)
 
     def recv_many(self, max, *, timeout=...):

@@ -218,7 +218,7 @@ def set_burst(calls: int) -> None:
 
     The default of 128 keeps a heartbeat of 10 ms beside a busy socket; less is fairer and slower.
     """
-    if not isinstance(calls, int) or isinstance(calls, bool):
+    if type(calls) is not int:
         raise TypeError(f"a burst is a number of calls, not {type(calls).__name__}")
     if not 1 <= calls <= 1_000_000:
         raise errors.argument_error(f"a burst is from 1 to 1000000 calls, not {calls}")

@@ -123,7 +123,7 @@ class Deadline:
 
     __slots__ = ("act", "armed", "wanted")
 
-    def __init__(self, act: Callable[[], object]) -> None:
+    def __init__(self, act: Callable[[], object] | None) -> None:
         self.act = act
         self.wanted = self.armed = math.inf
 
@@ -327,7 +327,8 @@ class Kernel(KernelCore):
             deadline.armed = math.inf
             wanted, deadline.wanted = deadline.wanted, math.inf
             if wanted <= now:
-                deadline.act()
+                if deadline.act is not None:
+                    deadline.act()
             elif wanted != math.inf:
                 self._arm(deadline, wanted)
 
@@ -530,8 +531,8 @@ class Kernel(KernelCore):
         try:
             if self.ready or self.stopping:
                 seconds = 0.0
-            # To only look, epoll_wait gives the GIL up and takes it back at once, again and again: an
-            # OS thread that waits for the GIL would be woken each time and never get it.
+            # Only to look, epoll_wait gives the GIL up and takes it back at once, again and again:
+            # an OS thread that waits for the GIL would be woken each time and never get it.
             if seconds == 0.0 and (fd := self._poll.fileno()) >= 0 and not is_readable(fd):
                 events = []
             else:

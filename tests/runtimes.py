@@ -2,8 +2,8 @@
 
 A behaviour is ``async def test_…(rt, …)``, whatever the runtime. What it awaits is the runtime's to
 do: in OS threads and in ratchet threads the socket's methods have paused by themselves, so its
-coroutine never suspends and one step runs it to its end. In asyncio it is the main task. `behaviour`
-makes a pytest test of it, for every class in `RUNTIMES`.
+coroutine never suspends and one step runs it to its end. In asyncio it is the main task.
+`behaviour` makes a pytest test of it, for every class in `RUNTIMES`.
 
 A runtime has
     run(behaviour, **fixtures)   run it, and leave nothing behind
