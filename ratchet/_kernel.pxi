@@ -21,8 +21,8 @@ cdef extern from *:
 
 # How many kernels loop in this process: while none does, a socket call asks no further.
 cdef int looping = 0
-# Calls a thread may make before the others get their turn, if it never has to pause. 128 messages
-# are about 40 us; see docs/decisions.
+# Calls a thread may make before the others get their turn, if it never has to pause
+# (docs/decisions/013-bursts.md).
 cdef int BURST = 128
 
 
