@@ -19,16 +19,28 @@ SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help test bench instructions memory lint wheel clean FORCE
+.PHONY: help test bench bench-threads bench-asyncio scale instructions memory lint wheel clean FORCE
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
 
 test: $(VENV)/.ratchet $(VENV)/.test  ## run the tests
 	$(RUN) -m pytest $(ARGS)
 
 bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyzmq
 	$(RUN) -m benchmarks $(ARGS)
+
+# What is given in ARGS comes later and wins.
+bench-threads: $(VENV)/.ratchet $(VENV)/.bench  ## measure ratchet threads, beside gevent
+	$(RUN) -m benchmarks --libs ratchet-threads,pyzmq-green --only one-call,round-trip,16,1K $(ARGS)
+
+bench-asyncio: $(VENV)/.ratchet $(VENV)/.bench  ## measure asyncio and uvloop, beside pyzmq and pyomq
+	$(RUN) -m benchmarks --libs ratchet-asyncio,pyzmq-asyncio,pyomq-asyncio --only one-call,round-trip,16,1K $(ARGS)
+	$(RUN) -m benchmarks --libs ratchet-uvloop,pyzmq-uvloop,pyomq-uvloop --only one-call,round-trip,16,1K $(ARGS)
+	$(RUN) -m benchmarks.ready
+
+scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure ten thousand paused threads and tasks
+	$(RUN) -m benchmarks.scale $(ARGS)
 
 instructions: $(VENV)/.ratchet $(VENV)/.bench  ## count the instructions of one message
 	$(RUN) -m benchmarks.instructions $(ARGS)

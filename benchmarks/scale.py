@@ -44,6 +44,7 @@ MEMORY = {
     "libzmq": "libzmq's part of a socket: zmq_socket without Python",
     "own": "so the thread paused in recv(), without libzmq's part",
 }
+LIMIT = 60  # seconds for one process
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SPARE = 100  # descriptors for everything but sockets
 
@@ -124,7 +125,7 @@ def measure(key: Key, seconds: float) -> float:
     """Measure in a process of its own."""
     work, library, number = key
     words = [work, library, str(number), str(seconds)]
-    return float(run([sys.executable, "-m", f"{__package__}.scale", "--sample", *words]))
+    return float(run([sys.executable, "-m", f"{__package__}.scale", "--sample", *words], LIMIT))
 
 
 def keys(libraries: list[str], numbers: list[int], works: list[str]) -> Iterator[list[Key]]:

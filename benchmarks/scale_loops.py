@@ -80,6 +80,7 @@ async def floor(library: Library, number: int, seconds: float) -> float:
     for sock in socks:
         calls[sock.fileno()] = sock.is_readable, sock.recv
         epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLET)
+        sock.is_readable()  # libzmq rings only for who has looked before
     total, groups = 0.0, -(number // AT_ONCE)  # each of them once, before it counts
     while total < seconds:
         start = perf_counter()

@@ -64,11 +64,11 @@ def zmq_flags() -> list[str]:
     return [f"-I{folders[0]}", f"-L{folders[1]}", f"-Wl,-rpath,{folders[1]}", "-lzmq"]
 
 
-def run(line: list[str]) -> str:
-    """Run a tool; its output."""
+def run(line: list[str], limit: float | None = None) -> str:
+    """Run a tool, for so many seconds at the most; its output."""
     try:
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-    except OSError as error:
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=limit)
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise WorkerError(f"{shlex.join(line)}: {error}") from None
     if done.returncode != 0:
         raise WorkerError(f"{shlex.join(line)} failed:\n{done.stderr.strip()}")

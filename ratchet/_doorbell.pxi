@@ -34,6 +34,7 @@ cdef class Caller:
     """
     cdef readonly bint alive
     cdef set awaited  # the bells at which others wait for this caller to finish its message
+    cdef int queued   # how many calls of its own are in lines
 
     def __cinit__(self):
         self.alive = True
@@ -85,9 +86,16 @@ cdef class Line:
     def __init__(self, int event):
         self.event = event
 
-    cdef bint entitled(self, Caller caller) noexcept:
-        """May ``caller`` go on, as far as the unfinished messages of others are concerned?"""
-        return self.owner is None or self.owner is caller or not self.owner.alive
+    cdef Waiter turn(self) noexcept:
+        """Whose turn it is: the head's, or of who is in the middle of a message. None: nobody's."""
+        cdef Waiter waiter = self.first
+        if self.owner is None or not self.owner.alive:
+            return waiter
+        if self.owner.queued == 0:
+            return None
+        while waiter is not None and waiter.caller is not self.owner:
+            waiter = waiter.behind
+        return waiter
 
     cdef void unlink(self, Waiter waiter) noexcept:
         if waiter.ahead is None:
@@ -100,6 +108,7 @@ cdef class Line:
             waiter.behind.ahead = waiter.ahead
         waiter.ahead = waiter.behind = None
         waiter.line = None
+        waiter.caller.queued -= 1
         self.count -= 1
         self.shut = self.count > 0 or self.owner is not None
 
@@ -175,6 +184,7 @@ cdef class Doorbell:
                 line.last.behind = waiter
             line.last = waiter
         waiter.line = line
+        waiter.caller.queued += 1
         line.count += 1
         line.shut = True
         self.waiting += 1
@@ -206,7 +216,7 @@ cdef class Doorbell:
                 self.ring(self.look(), None)
 
     cdef void ring(self, int events, Waiter but) noexcept:
-        """Wake the head of each line that ``events`` lets go on, once."""
+        """Wake whose turn it is in each line that ``events`` lets go on, once."""
         if events & RX:
             self.call(self.rx, but)
         if events & TX:
@@ -215,8 +225,8 @@ cdef class Doorbell:
     cdef void call(self, Line line, Waiter but) noexcept:
         cdef Waiter head
         while True:
-            head = line.first
-            if head is None or head is but or head.woken or not line.entitled(head.caller):
+            head = line.turn()
+            if head is None or head is but or head.woken:
                 return
             if tell(head):
                 return
@@ -226,12 +236,18 @@ cdef class Doorbell:
                 self.waiting -= 1
 
 
+class RuntimeGone(Exception):
+    """Raised by `Waiter.wake` when what would run the waiter has ended; another one is woken."""
+
+
 cdef bint tell(Waiter waiter) noexcept:
     """Wake one. An error is reported, not raised: the message just taken must not be lost to it."""
     waiter.woken = True
     try:
         waiter.wake()
         return True
+    except RuntimeGone:
+        return False
     except BaseException as error:
         report(error, waiter)
         return False

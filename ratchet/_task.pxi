@@ -71,6 +71,7 @@ NAMES = (
 
 
 @cython.freelist(64)
+@cython.no_gc_clear  # a call that is collected while it waits must still leave its line
 cdef class Call:
     """One call that an asyncio task awaits: a coroutine."""
     cdef AsyncSocket zsock
@@ -80,9 +81,13 @@ cdef class Call:
     cdef double limit
     cdef Op op
     cdef Stage stage
+    cdef bint awaited
     cdef bint iterating  # a closed socket is the end of an `async for`
 
     def __await__(self):
+        if self.awaited or self.stage != NEW:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self.awaited = True
         return self
 
     def __iter__(self):
@@ -120,6 +125,8 @@ cdef class Call:
     def __dealloc__(self):
         if self.waiter is not None:
             self.zsock.exit(self.waiter)
+        elif self.stage == NEW and self.zsock is not None:
+            never_awaited(self.op)
 
     @property
     def __name__(self):
@@ -140,6 +147,8 @@ cdef class Call:
     cdef object step(self):
         """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
         if self.stage == NEW:
+            if self.context is None:  # made outside any task
+                self.context = ratchet_context()
             ratchet_task_budget_spend()
             if ratchet_task_budget_left() <= 0:
                 self.stage = YIELDED
@@ -180,6 +189,9 @@ cdef class Call:
                 self.settle(line, TASK)
                 zsock.after()
                 return result
+        if self.op == SEND_MANY and (<Batch> self.arg).pausing and self.limit == 0:
+            self.stage = YIELDED  # and go on in the next turn of the loop
+            return NOT_NOW
         if self.limit == 0:
             if not line.shut and line is zsock.tx and zsock.look() & TX:
                 result = zsock.attempt(self.op, self.arg, TASK)
@@ -191,7 +203,14 @@ cdef class Call:
             raise zsock.timeout(line, self.limit)
         # From here on it waits in line.
         looper = running_looper()
-        self.waiter = TaskWaiter(Caller() if me is None or me is TASK else me, looper)
+        if me is None or me is TASK:
+            # Calls that belong together must be known as such before the first has its turn.
+            me = find_caller(
+                self.context,
+                Caller() if self.op == HOLD or self.op == RECV else None,
+                self.context is ratchet_context(),
+            )
+        self.waiter = TaskWaiter(Caller() if me is None else me, looper)
         if self.limit > 0:
             self.waiter.deadline = monotonic() + self.limit
         zsock.enter(line, self.waiter)
@@ -221,9 +240,10 @@ cdef class Call:
         if line is None:
             raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
         me.woken = False
-        if line.first is me and not line.entitled(me.caller):
-            zsock.ring(zsock.look(), me)
-        elif line.first is me:
+        if line.turn() is not me:
+            if line.first is me:
+                zsock.ring(zsock.look(), me)
+        else:
             result = zsock.attempt(self.op, self.arg, me.caller)
             if result is NOT_NOW:
                 events = zsock.look()
@@ -245,11 +265,19 @@ cdef class Call:
     cdef object pause(self):
         """A future for the task to wait for."""
         cdef TaskWaiter me = self.waiter
-        if me.woken or self.op == SEND_MANY and (<Batch> self.arg).pausing:
+        if me is None or me.woken or self.op == SEND_MANY and (<Batch> self.arg).pausing:
             return None
         ratchet_task_budget_reset()
         me.future = me.looper.future(me)
         return me.future
+
+
+cdef void never_awaited(Op op) noexcept:
+    """Warn as Python does of a coroutine."""
+    try:
+        warnings.warn(f"coroutine 'ZMQSocket.{NAMES[<int> op]}' was never awaited", RuntimeWarning)
+    except Warning as warning:  # they are errors here
+        report(warning, NAMES[<int> op])
 
 
 cdef inline void ratchet_task_budget_spend() noexcept:

@@ -10,6 +10,9 @@ from typing_extensions import Buffer
 
 open_sockets: WeakSet[Core]
 
+class RuntimeGone(Exception):
+    """Raised by `Waiter.wake` when what would run the waiter has ended."""
+
 class Caller:
     """One thread of any kind."""
 

@@ -682,7 +682,7 @@ cdef class Core(Doorbell):
         cdef int events
         self.alive("wait")
         waiter.woken = False
-        if line is None or line.first is not waiter or not line.entitled(waiter.caller):
+        if line is None or line.turn() is not waiter:
             return False
         if line is self.rx and self.parts:
             return True
@@ -704,6 +704,8 @@ cdef class Core(Doorbell):
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
             if zmq_errno() != EINTR or self.born != generation:
                 return RX | TX
+        if self.parts is not None:
+            events |= RX  # for their owner, who may have queued for them already
         return events
 
     cdef inline int after(self) noexcept:
@@ -1060,9 +1062,10 @@ cdef class Core(Doorbell):
                 self.alive("send" if line is self.tx else "receive")
                 me.woken = False
                 until = deadline
-                if line.first is me and not line.entitled(me.caller):
-                    self.ring(self.look(), me)  # the head watches the bell, so it answers it
-                elif line.first is me:
+                if line.turn() is not me:
+                    if line.first is me:
+                        self.ring(self.look(), me)  # the head watches the bell, so it answers it
+                else:
                     if not tried:
                         result = self.attempt(op, arg, None)
                         if result is not NOT_NOW:

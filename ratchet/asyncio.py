@@ -24,7 +24,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
-from ._zmq import AsyncSocket, Caller, PausingSocket, TaskWaiter, set_task_burst, use_asyncio
+from ._zmq import (
+    AsyncSocket,
+    Caller,
+    PausingSocket,
+    RuntimeGone,
+    TaskWaiter,
+    set_task_burst,
+    use_asyncio,
+)
 from .options import Options
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ class Looper:
     """What ratchet has in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self._loop = weakref.ref(loop)
         self.ident = threading.get_ident()
         self._bells: dict[int, weakref.ref[Core]] = {}
         self._heap: list[tuple[float, int, TaskWaiter]] = []  # deadlines, done ones among them
@@ -50,22 +58,29 @@ class Looper:
         self._stale = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, unless it is closed."""
+        loop = self._loop()
+        return None if loop is None or loop.is_closed() else loop
+
     # Readers
 
     def watch(self, zsock: Core) -> None:
-        """Have the socket's bell answered from now on."""
+        """Have the socket's bell answered from now on. In the loop's own OS thread."""
         fd = zsock.get_fd()
         known = self._bells.get(fd)
         if known is None or known() is not zsock:
+            loop = asyncio.get_running_loop()
             if known is not None:
-                self.loop.remove_reader(fd)  # the number was another socket's
+                loop.remove_reader(fd)  # the number was another socket's
             bell = weakref.ref(zsock)
             try:
-                self.loop.add_reader(fd, _answer, bell)
+                loop.add_reader(fd, _answer, bell)
             except NotImplementedError:
                 raise errors.Error(
                     errno.ENOSYS,
-                    f"{type(self.loop).__name__} cannot watch descriptors; on Windows use "
+                    f"{type(loop).__name__} cannot watch descriptors; on Windows use "
                     "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
                 ) from None
             self._bells[fd] = bell
@@ -77,17 +92,18 @@ class Looper:
     def forget(self, fd: int) -> None:
         """The socket of that bell is about to be closed. From any OS thread."""
         bell = self._bells.get(fd)
-        if bell is None or self.loop.is_closed():
+        if bell is None:
             return
         if threading.get_ident() == self.ident:
             self._remove(fd, bell)
-        else:
+        elif self.loop is not None:
             self._soon(self._remove, fd, bell)
 
     def _remove(self, fd: int, bell: weakref.ref[Core]) -> None:
         if self._bells.get(fd) is bell:  # and not a later socket's with the same number
             del self._bells[fd]
-            self.loop.remove_reader(fd)
+            if (loop := self.loop) is not None:
+                loop.remove_reader(fd)
 
     def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
         """A call has given up: without another one, the reader goes as well."""
@@ -101,7 +117,7 @@ class Looper:
 
     def future(self, waiter: TaskWaiter) -> asyncio.Future[None]:
         """A future that `TaskWaiter.wake` sets, or its deadline."""
-        future = self.loop.create_future()
+        future = asyncio.get_running_loop().create_future()
         future._asyncio_future_blocking = True
         if waiter.deadline != math.inf and not waiter.armed:
             waiter.armed = True
@@ -110,17 +126,20 @@ class Looper:
 
     def wake(self, future: asyncio.Future[None]) -> None:
         """Set a future. From any OS thread."""
-        if threading.get_ident() == self.ident:
-            _set(future)
-        else:
+        if threading.get_ident() != self.ident:
             self._soon(_set, future)
+        elif self.loop is None:
+            raise RuntimeGone
+        else:
+            _set(future)
 
     def _soon(self, callback: Any, *args: Any) -> None:
+        if (loop := self.loop) is None:
+            raise RuntimeGone
         try:
-            self.loop.call_soon_threadsafe(callback, *args)
+            loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
-            if not self.loop.is_closed():
-                raise
+            raise RuntimeGone from None  # closed in between
 
     # Deadlines
 
@@ -148,7 +167,8 @@ class Looper:
             self._timer.cancel()
         # asyncio's clock and ours are both monotonic, but need not be the same.
         delay = self._heap[0][0] - monotonic()
-        self._timer = self.loop.call_later(max(0.0, delay), self._ring)
+        if (loop := self.loop) is not None:
+            self._timer = loop.call_later(max(0.0, delay), self._ring)
 
     def _ring(self) -> None:
         self._timer = None

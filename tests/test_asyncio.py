@@ -5,6 +5,7 @@ import contextlib
 import functools
 import gc
 import inspect
+import io
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 import weakref
 
 import pytest
@@ -33,7 +35,7 @@ RECEIVES = {
     "recv_all": lambda zsock, **k: zsock.recv_all(**k),
     "recv_multipart": lambda zsock, **k: zsock.recv_multipart(**k),
     "recv_many": lambda zsock, **k: zsock.recv_many(3, **k),
-    "async for": lambda zsock: anext(zsock),
+    "async for": anext,
 }
 SENDS = {
     "send": lambda zsock, **k: zsock.send(b"x", **k),
@@ -150,8 +152,10 @@ def fill(zsock):
 
 async def by_cancel(rng, call):
     task = asyncio.create_task(call())
-    await turns(rng.randrange(5))
-    task.cancel()
+    try:
+        await turns(rng.randrange(5))
+    finally:
+        task.cancel()
     return await task
 
 
@@ -168,12 +172,13 @@ async def by_argument(rng, call):
     return await call(timeout=rng.choice([0, 0, 0.00001, 0.0005]))
 
 
-async def by_shield_and_cancel(rng, call):
+async def by_cancel_of_one_of_two(rng, call):
     """Of two calls one is given up: the other is served."""
     given_up, kept = asyncio.create_task(call()), asyncio.create_task(call())
-    await turns(rng.randrange(4))
-    given_up.cancel()
-    done = await asyncio.gather(given_up, kept, return_exceptions=True)
+    given_up.add_done_callback(lambda task: task.cancelled() or kept.cancel())
+    both = asyncio.gather(given_up, kept, return_exceptions=True)
+    asyncio.get_running_loop().call_later(rng.choice([0, 0.0005]), given_up.cancel)
+    done = await both
     return [value for value in done if not isinstance(value, asyncio.CancelledError)]
 
 
@@ -191,6 +196,8 @@ async def introduce(receiver, sender):
     if "SUB" in receiver.type:
         receiver.subscribe(b"")
         if sender.type == "XPUB":
+            # Inproc, a socket hears of its peer when it is called, and then subscribes there.
+            await until(lambda: not receiver.is_readable() and sender.is_readable())
             await sender.recv()
         else:
             while not receiver.is_readable():
@@ -256,12 +263,13 @@ async def test_no_message_is_lost_among_many_who_give_up(rng):
 
         async def receive():
             while len(got) < len(sent):
-                way = rng.choice([*WAYS, by_shield_and_cancel])
+                way = rng.choice([*WAYS, by_cancel_of_one_of_two])
                 name = rng.choice(["recv", "recv_all", "recv_many"])
                 with contextlib.suppress(*GAVE_UP):
                     found = await way(rng, functools.partial(RECEIVES[name], pull))
-                    several = way is by_shield_and_cancel
-                    got.extend(sum(map(plain, found), []) if several else plain(found))
+                    several = way is by_cancel_of_one_of_two
+                    for one in found if several else [found]:
+                        got.extend(plain(one))
 
         async def send():
             for data in sent:
@@ -275,7 +283,7 @@ async def test_no_message_is_lost_among_many_who_give_up(rng):
             task.cancel()  # some are left in a receive that nothing comes to
         await asyncio.gather(*tasks, return_exceptions=True)
         assert sorted(got) == sorted(sent)
-        assert pull.waiting == 0
+        await paused(pull, 0)
 
 
 @pytest.mark.parametrize(("left", "right"), [("REP", "REQ"), ("ROUTER", "REQ"), ("REP", "DEALER")])
@@ -301,16 +309,13 @@ async def test_no_question_and_no_answer_is_lost(rng, left, right):
 
 @pytest.mark.parametrize("how", ["send", "parts", "send_multipart", "send_many"])
 @pytest.mark.parametrize(
-    ("left", "right"), [("PULL", "PUSH"), ("PAIR", "PAIR"), ("DEALER", "ROUTER"), ("SUB", "XPUB")]
+    ("left", "right"), [("PULL", "PUSH"), ("PAIR", "PAIR"), ("DEALER", "DEALER"), ("REP", "REQ")]
 )
 @in_loop
 async def test_a_send_that_gives_up_is_done_or_not_done(rng, left, right, how):
     """What was not cancelled arrives, what was does not, and nothing arrives in halves."""
-    slow = {"right_xpub_nodrop": True} if right == "XPUB" else {}
-    with link(left, right, left_rcvhwm=2, right_sndhwm=2, **slow) as (receiver, sender):
-        head = await introduce(receiver, sender)
-        if how == "send_many" and head:
-            pytest.skip("a ROUTER's message has two parts at least")
+    lockstep = right == "REQ"
+    with link(left, right, rcvhwm=2, sndhwm=2) as (receiver, sender):
         sent, got, gave_up = [], [], 0
 
         async def receive():
@@ -319,21 +324,23 @@ async def test_a_send_that_gives_up_is_done_or_not_done(rng, left, right, how):
                 if message == [b"end"]:
                     return
                 got.append(message)
+                if lockstep:
+                    await receiver.send(b"next")
                 await turns(rng.choice([0, 1, 10, 20]))
 
         task = asyncio.create_task(receive())
         for n in range(100):
-            message = [b"%d-%d" % (n, i) for i in range(rng.randint(1, 4))]
+            many = 1 if lockstep and how == "send_many" else rng.randint(1, 4)
+            message = [b"%d-%d" % (n, i) for i in range(many)]
             try:
                 if how == "send_multipart":
-                    parts = [*head, *message]
-                    call = functools.partial(sender.send_multipart, parts)
+                    call = functools.partial(sender.send_multipart, message)
                     await rng.choice(WAYS)(rng, call)
                 elif how == "send_many":
                     await rng.choice(WAYS)(rng, functools.partial(sender.send_many, message))
                 else:
                     message = message if how == "parts" else message[:1]
-                    for part in [*head, *message[:-1]]:
+                    for part in message[:-1]:
                         await sender.send(part, True)
                     call = functools.partial(sender.send, message[-1])
                     await rng.choice(WAYS)(rng, call)
@@ -344,11 +351,13 @@ async def test_a_send_that_gives_up_is_done_or_not_done(rng, left, right, how):
                         error = error.__cause__
                     sent += [[part] for part in message[: error.taken]]
                     continue
-                if how != "parts" and not head:
+                if how != "parts":
                     continue
                 await sender.send(message[-1])  # the earlier parts are still kept
             sent += [[part] for part in message] if how == "send_many" else [message]
-        await sender.send_multipart([*head, b"end"])
+            if lockstep:
+                await sender.recv()
+        await sender.send(b"end")
         await task
         assert got == sent
         assert gave_up
@@ -468,16 +477,14 @@ async def test_no_reader_is_left_when_the_last_has_given_up(how):
 async def test_who_waits_behind_one_who_gives_up_is_served():
     """The first is woken by the message, and cancelled before it takes it."""
     with link() as (pull, push):
-        tasks = [asyncio.create_task(pull.recv()) for _ in range(5)]
-        await paused(pull, 5)
-        for n in range(4):
-            await push.send(b"%d" % n)
+        tasks = [asyncio.create_task(pull.recv()) for _ in range(6)]
+        await paused(pull, 6)
+        for n in range(0, 6, 2):
+            push.sync.send(b"%d" % n)
             assert pull.is_readable()  # which wakes the head
             tasks[n].cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await tasks[n]
-        assert await tasks[4] == (b"0", False)
-        assert await pull.recv_many(9) == [b"1", b"2", b"3"]
+            assert await tasks[n + 1] == (b"%d" % n, False)
+            assert tasks[n].cancelled()
 
 
 @in_loop
@@ -506,7 +513,8 @@ async def test_taken_of_a_cancelled_send_many():
 
 @in_loop
 async def test_a_call_that_is_never_awaited_has_no_effect():
-    with link() as (pull, push):
+    with link() as (pull, push), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python says so of coroutines
         for make in SENDS.values():
             make(push)
         push.send(b"x", True)
@@ -570,7 +578,7 @@ async def test_calls_are_coroutines():
         await paused(pull)
         assert isinstance(call.cr_await, asyncio.Future)
         assert "recv" in repr(task)
-        task.print_stack(file=open(os.devnull, "w"))  # noqa: SIM115, ASYNC230
+        task.print_stack(file=io.StringIO())
         await push.send(b"x")
         assert await task == (b"x", False)
 
@@ -606,8 +614,8 @@ def test_outside_a_task():
                 value = end.value
         assert value == (b"1", False)
         call = pull.recv()
-        with pytest.raises(RuntimeError, match="event loop"):
-            while True:
+        with pytest.raises(RuntimeError, match="event loop"):  # noqa: PT012
+            while True:  # it may yield first
                 call.send(None)
         assert pull.waiting == 0
 
@@ -625,7 +633,8 @@ def test_run_until_complete_and_run_coroutine_threadsafe(kind):
 
         def ask():
             for _ in range(2):
-                got.append(asyncio.run_coroutine_threadsafe(pull.recv(), loop).result(LONG))
+                task = asyncio.run_coroutine_threadsafe(pull.recv(), loop)
+                got.append(task.result(LONG))
 
         thread = threading.Thread(target=ask)
         thread.start()
@@ -678,9 +687,8 @@ async def test_parts_by_calls_in_other_tasks(how):
 async def test_parts_by_gather(queued):
     """Calls that one task makes together belong together, even if they were queued before."""
     with link() as (pull, push):
-        sends = [push.send(b"1", True), push.send(b"2", True), push.send(b"3")]
         if not queued:
-            await asyncio.gather(*sends)
+            await asyncio.gather(push.send(b"1", True), push.send(b"2", True), push.send(b"3"))
         receives = asyncio.gather(pull.recv(), pull.recv(), pull.recv())
         if queued:
             await paused(pull, 3)
@@ -719,7 +727,7 @@ async def test_a_task_that_ends_in_mid_message_blocks_nobody(how):
         await push.send_multipart([b"1", b"2", b"3"])
         await push.send(b"next")
         task = asyncio.create_task(half())
-        await until(lambda: pull.is_rcvmore())
+        await until(pull.is_rcvmore)
         tasks = [asyncio.create_task(pull.recv()), asyncio.create_task(push.send(b"last"))]
         if how == "is cancelled":
             await paused(pull)
@@ -771,17 +779,6 @@ async def test_ready_calls_let_the_loop_run(how, limit):
 
         most, _ = await most_between_turns(lambda: calls, [work()])
         assert most <= limit + 1  # a call is counted before it is made
-        calls = 0
-        if how != "both":
-            most, _ = await most_between_turns(lambda: calls, [work()] * 0 + [half(work)])
-            assert most <= limit + 1
-
-
-async def half(work):
-    await asyncio.sleep(0)
-    task = asyncio.create_task(work())
-    task.cancel()
-    await asyncio.wait([task])
 
 
 @in_loop
@@ -825,13 +822,13 @@ async def test_batches_let_the_loop_run(how):
 @in_loop
 async def test_one_huge_batch_lets_the_loop_run():
     with link(sndhwm=0, rcvhwm=0) as (pull, push):
-        task = asyncio.create_task(push.send_many([b"x"] * 400_000))  # some 60 ms in one go
+        task = asyncio.create_task(push.send_many([b"x"] * 1_000_000))  # some 40 ms in one go
         count = 0
         while not task.done():
             await asyncio.sleep(0)
             count += 1
-        assert count > 3
-        assert await task == 400_000
+        assert count > 2
+        assert await task == 1_000_000
         assert pull.is_readable()
 
 
@@ -853,9 +850,11 @@ def test_a_wrong_burst(wrong):
 @in_loop
 async def test_a_thousand_tasks_on_one_socket():
     with link("PAIR", "PAIR", sndhwm=0, rcvhwm=0) as (left, right):
+        await drained(left)
         receivers = [asyncio.create_task(left.recv()) for _ in range(1000)]
         await paused(left, 1000)
-        await asyncio.gather(*(right.send(b"%d" % n) for n in range(1000)))
+        for n in range(1000):
+            await right.send(b"%d" % n)
         assert await asyncio.gather(*receivers) == [(b"%d" % n, False) for n in range(1000)]
 
 
@@ -922,9 +921,7 @@ async def test_shared_by_tasks_threads_and_ratchet_threads(endpoint):
             asyncio.ensure_future(in_thread(receive)),
             asyncio.ensure_future(in_ratchet(receive)),
         ]
-        await asyncio.gather(
-            send_async(0), in_thread(lambda: send(1)), in_ratchet(lambda: send(2))
-        )
+        await asyncio.gather(send_async(0), in_thread(lambda: send(1)), in_ratchet(lambda: send(2)))
         for n in range(len(receivers)):
             await right.send(b"stop")
             await until(lambda n=n: len(stop) > n)
@@ -1051,6 +1048,8 @@ def test_debug_mode(run, caplog):
             tasks.pop().cancel()
             await asyncio.to_thread(push.sync.send_many, [b"x"] * 9)
             await asyncio.gather(*tasks)
+            while pull.is_readable():
+                await pull.recv()
             with pytest.raises(Timeout):
                 await pull.recv(timeout=SHORT)
             task = asyncio.create_task(pull.recv())
@@ -1066,7 +1065,7 @@ def test_debug_mode(run, caplog):
 @in_loop
 async def test_task_group():
     with link() as (pull, push):
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(ExceptionGroup):  # noqa: PT012
             async with asyncio.TaskGroup() as group:
                 waiting = [group.create_task(pull.recv()) for _ in range(3)]
                 group.create_task(pull.recv(timeout=SHORT))

@@ -9,6 +9,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
+    "async_pipeline.py": r"2000 items doubled add up to 3998000; never more than .*",
+    "async_service.py": r"100 right answers, some of them asked for again",
     "chat.py": r"12 lines heard; Ada left, Grace left, Edsger left",
     "echo_server.py": r"3000 echoes for 1000 clients",
     "pipeline.py": r"the squares of 1000 numbers add up to 333833500",
