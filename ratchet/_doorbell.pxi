@@ -71,6 +71,10 @@ cdef class Waiter:
         """Sleep until woken, the bell is readable, or ``until`` (monotonic seconds)."""
         raise NotImplementedError
 
+    cpdef bint gone(self):
+        """Has what would run it ended? Then it is out of the line."""
+        return False
+
     cpdef promote(self):
         """Told to a sleeping waiter that has become the head and must watch the bell itself."""
 
@@ -86,7 +90,7 @@ cdef class Line:
     def __init__(self, int event):
         self.event = event
 
-    cdef Waiter turn(self) noexcept:
+    cdef Waiter turn(self):
         """Whose turn it is: the head's, or of who is in the middle of a message. None: nobody's."""
         cdef Waiter waiter = self.first
         if self.owner is None or not self.owner.alive:
@@ -163,13 +167,17 @@ cdef class Doorbell:
         if self.waiting:
             self.ring(self.look(), None)
 
-    cdef void unwatch(self) noexcept:
+    cdef void unwatch(self, remains) noexcept:
+        """The descriptor is given back when everybody has let go of ``remains``."""
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
             for watcher in watchers:
-                watcher.forget(self.descriptor())
+                watcher.forget(self.descriptor(), remains)
 
     cdef void enter(self, Line line, Waiter waiter) noexcept:
+        while line.first is not None and line.first.gone():
+            line.unlink(line.first)
+            self.waiting -= 1
         if line.first is not None and (waiter.nested or line.owner is waiter.caller):
             waiter.behind = line.first
             line.first.ahead = waiter
@@ -226,9 +234,9 @@ cdef class Doorbell:
         cdef Waiter head
         while True:
             head = line.turn()
-            if head is None or head is but or head.woken:
+            if head is None or head is but or head.woken and not head.gone():
                 return
-            if tell(head):
+            if not head.woken and tell(head):
                 return
             # Its runtime is gone (a closed event loop): it will never come, so the next is head.
             if head.line is line:

@@ -217,6 +217,8 @@ def _exit():
         zsock.close(0 if alone else None)
     for zsock in list(open_sockets):
         zsock.close(0)  # made by a daemon thread while the others were being closed
+    for remains in list(remaining):
+        (<Remains> remains).close()  # whose loop has no turn any more
     os.close(reserve)
     term_lock = PyThread_allocate_lock()
     PyThread_acquire_lock(term_lock, 1)

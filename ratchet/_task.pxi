@@ -36,8 +36,9 @@ cdef extern from *:
 # Ready calls in a row, all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = 128
 
-# How long (seconds) a send_many of a task may keep the loop.
-cdef double TASK_SLICE = 0.005
+# How many messages of a batch a task may move before it lets the loop run: a fraction of a
+# millisecond if they are small.
+cdef Py_ssize_t TASK_BATCH = 2000
 
 cdef enum Stage:
     NEW, YIELDED, WAITING, OVER
@@ -46,9 +47,9 @@ cdef enum Stage:
 cdef class TaskWaiter(Waiter):
     """A paused task."""
     cdef readonly object looper
-    cdef object future
+    cdef public object future
     cdef public double deadline
-    cdef public bint armed  # the looper has its deadline
+    cdef public int entries  # in the looper's heap
 
     @property
     def queued(self):
@@ -63,6 +64,9 @@ cdef class TaskWaiter(Waiter):
     cpdef wake(self):
         if self.future is not None:
             self.looper.wake(self.future)
+
+    cpdef bint gone(self):
+        return self.looper.loop is None
 
 
 NAMES = (
@@ -119,7 +123,6 @@ cdef class Call:
         if waiter is not None:
             self.waiter = None
             self.zsock.exit(waiter)
-            waiter.future = None
             waiter.looper.gone(self.zsock, waiter)
 
     def __dealloc__(self):
@@ -147,8 +150,6 @@ cdef class Call:
     cdef object step(self):
         """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
         if self.stage == NEW:
-            if self.context is None:  # made outside any task
-                self.context = ratchet_context()
             ratchet_task_budget_spend()
             if ratchet_task_budget_left() <= 0:
                 self.stage = YIELDED
@@ -182,7 +183,7 @@ cdef class Call:
         cdef Caller me = TASK
         zsock.alive("send" if line is zsock.tx else "receive")
         if line.shut:
-            me = find_caller(self.context, None, False)
+            me = self.find(None)
         if not line.shut or me is not None and line.owner is me:
             result = zsock.attempt(self.op, self.arg, TASK)
             if result is not NOT_NOW:
@@ -205,11 +206,7 @@ cdef class Call:
         looper = running_looper()
         if me is None or me is TASK:
             # Calls that belong together must be known as such before the first has its turn.
-            me = find_caller(
-                self.context,
-                Caller() if self.op == HOLD or self.op == RECV else None,
-                self.context is ratchet_context(),
-            )
+            me = self.find(Caller() if self.op == HOLD or self.op == RECV else None)
         self.waiter = TaskWaiter(Caller() if me is None else me, looper)
         if self.limit > 0:
             self.waiter.deadline = monotonic() + self.limit
@@ -222,13 +219,14 @@ cdef class Call:
     cdef int settle(self, Line line, Caller me) except -1:
         """In the middle of a message now? Then the next call must be known as this one's."""
         if line.owner is me:
-            self.zsock.seize(
-                line,
-                find_caller(
-                    self.context, Caller() if me is TASK else me, self.context is ratchet_context()
-                ),
-            )
+            self.zsock.seize(line, self.find(Caller() if me is TASK else me))
         return 0
+
+    cdef Caller find(self, Caller new):
+        """Whose call this is; ``new`` if that is not known yet."""
+        if type(self.context) is OSThread:
+            return self.context
+        return find_caller(self.context, new, self.context is ratchet_context())
 
     cdef object again(self):
         """Try as `Core.wait` does, in the line."""
@@ -329,6 +327,8 @@ cdef class AsyncSocket(PausingSocket):
         call.zsock = self
         call.op = op
         call.context = ratchet_context()
+        if call.context is None:
+            call.context = this_thread()  # outside of tasks, calls belong to the OS thread
         call.arg = arg
         if timeout is UNSET:
             call.limit = self._send_timeout if op <= SEND_MANY else self._recv_timeout
@@ -356,7 +356,7 @@ cdef class AsyncSocket(PausingSocket):
         """
         if not self.can_send:
             raise self.fail(ENOTSUP, "send")
-        return self.later(SEND_MANY, Batch(messages, TASK_SLICE), timeout)
+        return self.later(SEND_MANY, Batch(messages, TASK_BATCH), timeout)
 
     def recv(self, *, timeout=...):
         """As `ratchet.zmqsocket.ZMQSocket.recv`, awaited. Cancelled, it has taken nothing."""
@@ -371,8 +371,11 @@ cdef class AsyncSocket(PausingSocket):
         return self.later(RECV_MULTIPART, None, timeout)
 
     def recv_many(self, max, *, timeout=...):
-        """As `ratchet.zmqsocket.ZMQSocket.recv_many`, awaited. Cancelled, it has taken nothing."""
-        return self.later(RECV_MANY, to_most(max), timeout)
+        """As `ratchet.zmqsocket.ZMQSocket.recv_many`, awaited; at most 2000 messages at once.
+
+        Cancelled, it has taken nothing.
+        """
+        return self.later(RECV_MANY, min(to_most(max), TASK_BATCH), timeout)
 
     def __aiter__(self):
         """``async for data in zsock``: until the socket is closed, or its timeout raises."""

@@ -29,6 +29,7 @@ class Waiter:
     woken: bool
     def wake(self) -> None: ...
     def pause(self, bell: Doorbell, until: float) -> None: ...
+    def gone(self) -> bool: ...
     def promote(self) -> None: ...
 
 class Line:
@@ -204,7 +205,8 @@ class TaskWaiter(Waiter):
     @property
     def queued(self) -> bool: ...
     deadline: float
-    armed: bool
+    entries: int
+    future: Any
 
 class AsyncSocket(Core):
     """The calls that pause the task that awaits them."""

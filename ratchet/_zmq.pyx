@@ -72,6 +72,7 @@ cdef bint exiting = False
 cdef double DEFAULT_LINGER = 10.0
 
 open_sockets = weakref.WeakSet()  # of this process, for the exit
+remaining = weakref.WeakSet()     # sockets that are closed but for their descriptor
 cdef dict NONE_GIVEN = {}
 cdef list scratch = []  # collects the parts of the message that is being taken
 cdef object NOT_NOW = object()
@@ -171,14 +172,37 @@ cdef class Frame:
         zmq_msg_close(&self.msg)
 
 
+cdef class Remains:
+    """What is left of a closed socket until every event loop has forgotten its descriptor.
+
+    Only then may the number be given back, for the next to get it would be taken for this one. A
+    loop of another OS thread forgets when it has its next turn, and holds on to this until then.
+    """
+    cdef void *handle
+    cdef unsigned int born
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.born = generation
+        remaining.add(self)
+
+    cdef void close(self) noexcept:
+        if self.handle != NULL and self.born == generation:
+            zmq_close(self.handle)
+        self.handle = NULL
+
+    def __dealloc__(self):
+        self.close()
+
+
 cdef class Batch:
     """What a send_many is to send, and how far it is."""
     cdef list messages
     cdef Py_ssize_t count, taken
-    cdef double slice  # seconds after which it pauses of itself; 0: never
+    cdef Py_ssize_t slice  # messages after which it pauses of itself; 0: never
     cdef bint pausing  # it has: the socket could take more
 
-    def __init__(self, messages, double slice):
+    def __init__(self, messages, Py_ssize_t slice):
         self.messages = to_messages(messages, "messages")
         self.count = len(self.messages)
         self.slice = slice
@@ -363,7 +387,6 @@ cdef class Core(Doorbell):
 
     def __dealloc__(self):
         if self.handle != NULL and self.born == generation:
-            self.unwatch()
             zmq_close(self.handle)
 
     # Life
@@ -396,11 +419,14 @@ cdef class Core(Doorbell):
             return
         self.born = 0
         self.held = self.parts = None
+        remains = Remains()
+        remains.handle = handle
         try:
             self.wake_all()
-            self.unwatch()
+            self.unwatch(remains)
         finally:
-            zmq_close(handle)
+            if exiting:
+                remains.close()
         open_sockets.discard(self)
         closed_lately.append(self.describe())
 
@@ -810,6 +836,7 @@ cdef class Core(Doorbell):
     cdef int put_many(self, Batch batch) except -1:
         """What is left of a batch: 1 if all of it is taken now."""
         cdef double began = 0
+        cdef Py_ssize_t stop = batch.taken + batch.slice
         cdef bytes data
         batch.pausing = False
         while batch.taken < batch.count:
@@ -820,9 +847,9 @@ cdef class Core(Doorbell):
             if batch.taken % BATCH == 0 or <size_t> PyBytes_GET_SIZE(data) >= LARGE:
                 self.after()
                 if batch.slice:
-                    if began == 0:
-                        began = monotonic()
-                    elif monotonic() - began > batch.slice:
+                    if <size_t> PyBytes_GET_SIZE(data) >= LARGE:
+                        stop -= batch.slice >> 6  # a large one counts as many
+                    if batch.taken >= stop and batch.taken < batch.count:
                         batch.pausing = True
                         return 0
                 elif looping and thread_here() is not None:

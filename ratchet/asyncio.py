@@ -55,7 +55,7 @@ class Looper:
         self._bells: dict[int, weakref.ref[Core]] = {}
         self._heap: list[tuple[float, int, TaskWaiter]] = []  # deadlines, done ones among them
         self._order = itertools.count()
-        self._stale = 0
+        self._live = 0  # entries of calls that still wait
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -89,17 +89,20 @@ class Looper:
         zsock.watchers.add(self)
         zsock.watcher = self
 
-    def forget(self, fd: int) -> None:
-        """The socket of that bell is about to be closed. From any OS thread."""
+    def forget(self, fd: int, remains: object = None) -> None:
+        """Watch no more. From any OS thread; ``remains`` is held until it is done."""
         bell = self._bells.get(fd)
         if bell is None:
             return
-        if threading.get_ident() == self.ident:
+        if threading.get_ident() == self.ident or (loop := self.loop) is None:
             self._remove(fd, bell)
-        elif self.loop is not None:
-            self._soon(self._remove, fd, bell)
+        else:
+            try:
+                loop.call_soon_threadsafe(self._remove, fd, bell, remains)
+            except RuntimeError:
+                pass  # closed in between, which has removed the reader
 
-    def _remove(self, fd: int, bell: weakref.ref[Core]) -> None:
+    def _remove(self, fd: int, bell: weakref.ref[Core], _remains: object = None) -> None:
         if self._bells.get(fd) is bell:  # and not a later socket's with the same number
             del self._bells[fd]
             if (loop := self.loop) is not None:
@@ -119,9 +122,8 @@ class Looper:
         """A future that `TaskWaiter.wake` sets, or its deadline."""
         future = asyncio.get_running_loop().create_future()
         future._asyncio_future_blocking = True
-        if waiter.deadline != math.inf and not waiter.armed:
-            waiter.armed = True
-            self._arm(waiter.deadline, waiter)
+        if waiter.deadline != math.inf and not waiter.entries:
+            self.knock(waiter, waiter.deadline)
         return future
 
     def wake(self, future: asyncio.Future[None]) -> None:
@@ -144,23 +146,25 @@ class Looper:
     # Deadlines
 
     def knock(self, waiter: TaskWaiter, until: float) -> None:
-        """Wake ``waiter`` at ``until``, early as it may be."""
-        self._arm(until, waiter)
-
-    def _arm(self, until: float, waiter: TaskWaiter) -> None:
+        """Wake ``waiter`` at ``until``, which may be before its deadline."""
         heapq.heappush(self._heap, (until, next(self._order), waiter))
+        waiter.entries += 1
+        self._live += 1
         if self._heap[0][2] is waiter:
             self._set_timer()
 
     def done(self, waiter: TaskWaiter) -> None:
-        """It needs its deadline no more; the heap is cleared of such when half of it is."""
-        if waiter.armed:
-            waiter.armed = False
-            self._stale += 1
-            if self._stale > 64 and self._stale * 2 > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[2].queued]
-                heapq.heapify(self._heap)
-                self._stale = 0
+        """It needs no deadline any more; the heap is cleared of such when they are most of it."""
+        waiter.future = None  # it refers to the loop
+        self._live -= waiter.entries
+        waiter.entries = 0
+        if len(self._heap) > 64 + 2 * self._live:
+            self._heap = [entry for entry in self._heap if entry[2].entries]
+            heapq.heapify(self._heap)
+        if not self._live and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._heap.clear()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -175,7 +179,9 @@ class Looper:
         now = monotonic()
         while self._heap and self._heap[0][0] <= now:
             waiter = heapq.heappop(self._heap)[2]
-            if waiter.queued:
+            if waiter.entries:
+                waiter.entries -= 1
+                self._live -= 1
                 waiter.woken = True
                 waiter.wake()
         if self._heap:

@@ -345,7 +345,7 @@ class Kernel(KernelCore):
             self._bells[fd] = weakref.ref(bell)
             self._poll.watch_edge(fd)
 
-    def forget(self, fd: int) -> None:
+    def forget(self, fd: int, _remains: object = None) -> None:
         """The socket of that bell is about to be closed. From any OS thread."""
         if self._bells.pop(fd, None) is not None:
             self._poll.forget(fd)
