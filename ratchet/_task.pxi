@@ -20,7 +20,12 @@ cdef extern from *:
     #endif
     static PyObject *ratchet_context(void) {
         PyObject *context = PyThreadState_Get()->context;
-        if (context == NULL) context = Py_None;
+        if (context == NULL) {  /* a new OS thread: copying makes it one */
+            context = PyContext_CopyCurrent();
+            Py_XDECREF(context);
+            if (context == NULL) return NULL;
+            context = PyThreadState_Get()->context;
+        }
         Py_INCREF(context);
         return context;
     }
@@ -150,10 +155,10 @@ cdef class Call:
     cdef object step(self):
         """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
         if self.stage == NEW:
-            ratchet_task_budget_spend()
-            if ratchet_task_budget_left() <= 0:
+            task_budget_spend(1)
+            if ratchet_task_budget <= 0:
                 self.stage = YIELDED
-                ratchet_task_budget_reset()
+                task_budget_reset()
                 return None
         elif self.stage == OVER:
             raise RuntimeError("cannot reuse already awaited coroutine")
@@ -169,9 +174,13 @@ cdef class Call:
             if self.iterating and isinstance(error, errors.ClosedError):
                 raise StopAsyncIteration from None
             raise
+        if self.op == SEND_MANY:
+            task_budget_spend((<Batch> self.arg).taken)  # a batch counts as what it moves
         if result is NOT_NOW:
             return self.pause()
         self.stage = OVER
+        if self.op == RECV_MANY:
+            task_budget_spend(len(<list> result))
         return result
 
     cdef Line line(self):
@@ -224,8 +233,6 @@ cdef class Call:
 
     cdef Caller find(self, Caller new):
         """Whose call this is; ``new`` if that is not known yet."""
-        if type(self.context) is OSThread:
-            return self.context
         return find_caller(self.context, new, self.context is ratchet_context())
 
     cdef object again(self):
@@ -265,7 +272,7 @@ cdef class Call:
         cdef TaskWaiter me = self.waiter
         if me is None or me.woken or self.op == SEND_MANY and (<Batch> self.arg).pausing:
             return None
-        ratchet_task_budget_reset()
+        task_budget_reset()
         me.future = me.looper.future(me)
         return me.future
 
@@ -278,16 +285,12 @@ cdef void never_awaited(Op op) noexcept:
         report(warning, NAMES[<int> op])
 
 
-cdef inline void ratchet_task_budget_spend() noexcept:
+cdef inline void task_budget_spend(Py_ssize_t calls) noexcept:
     global ratchet_task_budget
-    ratchet_task_budget -= 1
+    ratchet_task_budget -= <int> min(calls, 1_000_000)
 
 
-cdef inline int ratchet_task_budget_left() noexcept:
-    return ratchet_task_budget
-
-
-cdef inline void ratchet_task_budget_reset() noexcept:
+cdef inline void task_budget_reset() noexcept:
     global ratchet_task_budget
     ratchet_task_budget = task_burst
 
@@ -323,17 +326,18 @@ cdef class AsyncSocket(PausingSocket):
     """The calls that pause the task that awaits them. What a call refuses, it refuses when made."""
 
     cdef Call later(self, Op op, object arg, object timeout):
-        cdef Call call = Call.__new__(Call)
+        cdef Call call
+        cdef double limit
+        if timeout is not UNSET:
+            limit = to_seconds(timeout)
+        else:
+            limit = self._send_timeout if op <= SEND_MANY else self._recv_timeout
+        call = Call.__new__(Call)
         call.zsock = self
         call.op = op
-        call.context = ratchet_context()
-        if call.context is None:
-            call.context = this_thread()  # outside of tasks, calls belong to the OS thread
         call.arg = arg
-        if timeout is UNSET:
-            call.limit = self._send_timeout if op <= SEND_MANY else self._recv_timeout
-        else:
-            call.limit = to_seconds(timeout)
+        call.limit = limit
+        call.context = ratchet_context()
         return call
 
     def send(self, data, more=False, *, timeout=...):

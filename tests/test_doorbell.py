@@ -64,14 +64,15 @@ class Model:
     def ring(self, but=None):
         for line, queue in self.queue.items():
             while self.ready & line and queue:
-                head = queue[0]
-                if head == but or head in self.woken or not self.entitled(line, head):
+                # Whose turn it is: the first, or of those in mid-message the first of their own.
+                head = next((name for name in queue if self.entitled(line, name)), None)
+                if head is None or head == but or head in self.woken:
                     break
                 self.log.append(head)
                 self.woken.add(head)
                 if head not in self.broken:
                     break
-                queue.pop(0)
+                queue.remove(head)
 
     def join(self, line, name):
         queue = self.queue[line]
