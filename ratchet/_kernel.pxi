@@ -19,6 +19,10 @@ cdef extern from *:
     """
     void *ratchet_kernel_here  # the kernel that loops in this OS thread, borrowed
 
+# The operating system is asked after this many turns even if threads are always ready: a system
+# call costs as much as several messages.
+cdef int POLL_EVERY = 8
+
 # How many kernels loop in this process: while none does, a socket call asks no further.
 cdef int looping = 0
 # Calls a thread may make before the others get their turn, if it never has to pause
@@ -97,13 +101,25 @@ cdef class KernelCore:
     cdef public object hub
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
     cdef public bint asleep
+    cdef public set threads             # that have not ended
+    cdef public Py_ssize_t foreground   # how many of them loop() waits for
+    cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
+    cdef public bint stopping, ending
+    cdef public list heap               # of deadlines
+    cdef public dict bells              # descriptor -> weak reference to its socket
+    cdef public object poll_wait
+    cdef public Py_ssize_t poll_fd
+    cdef public bint edge
+    cdef int turns
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
     cdef int budget                     # calls until the running thread must let others run
 
     def __cinit__(self, *args, **kwargs):
         self.ready = collections.deque()
         self.ended = collections.deque()
-        self.write_fd = -1
+        self.write_fd = self.poll_fd = -1
+        self.heap = []
+        self.bells = {}
 
     cpdef resume(self, ThreadCore thread):
         """Let ``thread`` run on the next turn. From any OS thread."""
@@ -205,6 +221,51 @@ cdef class KernelCore:
                 thread.glet = None
                 thread.finish()
                 return False
+
+    def turn(self, bint block):
+        """One turn of the loop: run who is ready, ask what has happened, ring deadlines."""
+        cdef object seconds = None
+        cdef object bell
+        while not self.run_turn():
+            self.bury()
+        if not self.threads:
+            return
+        self.turns += 1
+        if self.ready and self.turns % POLL_EVERY:
+            if self.heap:
+                self.ring_deadlines()
+            return
+        if not self.foreground and not self.ending:
+            return
+        if not self.ready and block and not self.stopping:
+            if self.stuck == len(self.threads):
+                seconds = self.idle()
+                if seconds is None:
+                    return
+            elif self.heap:
+                seconds = max(0.0, (<tuple> self.heap[0])[0] - monotonic())
+        self.asleep = True  # from here on, who resumes a thread from elsewhere wakes this one
+        try:
+            if self.ready or not block or self.stopping:
+                seconds = 0.0
+            # Only to look, epoll_wait gives the GIL up and takes it back at once, again and again:
+            # an OS thread that waits for the GIL would be woken each time and never get it.
+            if seconds == 0.0 and self.poll_fd >= 0 and not ratchet_readable(self.poll_fd):
+                events = ()
+            else:
+                events = self.poll_wait(seconds)
+        finally:
+            self.asleep = False
+        for fd, mask in events:
+            reference = self.bells.get(fd)
+            if reference is not None:
+                bell = reference()
+                if bell is not None and (not self.edge or (<Doorbell> bell).waiting):
+                    (<Doorbell> bell).ring((<Doorbell> bell).look(), None)
+            else:
+                self.happened(fd, mask)
+        if self.heap:
+            self.ring_deadlines()
 
     cdef int yield_turn(self) except -1:
         """The running thread has used up its burst."""

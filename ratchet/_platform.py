@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PairWakeup", "Poll", "Wakeup", "new_poll", "ready"]
+__all__ = ["READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll", "ready"]
 
 
 class EventWakeup:
@@ -71,6 +71,9 @@ class PairWakeup:
 Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") else PairWakeup
 
 
+READS, WRITES = 1, 4  # EPOLLIN and EPOLLOUT
+
+
 class Poll:
     """Tells which of many descriptors are ready: the standard library's, level-triggered."""
 
@@ -105,10 +108,13 @@ class Poll:
         except (KeyError, OSError, ValueError):
             pass
 
-    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]:
-        """What is ready, as (fd, readable, writable); sleep that long (None: for ever) for it."""
+    def wait(self, seconds: float | None) -> list[tuple[int, int]]:
+        """What is ready, as (fd, mask); sleep that long (None: for ever) for it.
+
+        The mask is of READS and WRITES; any other bit means that the descriptor has failed.
+        """
         return [
-            (key.fd, bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE))
+            (key.fd, (READS if mask & 1 else 0) | (WRITES if mask & 2 else 0))
             for key, mask in self._selector.select(seconds)
         ]
 
@@ -125,6 +131,7 @@ class Epoll(Poll):
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self.wait = self._epoll.poll  # type: ignore[assignment] # its masks are ours
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -146,13 +153,6 @@ class Epoll(Poll):
             self._epoll.unregister(fd)
         except (OSError, ValueError):
             pass
-
-    def wait(self, seconds: float | None) -> list[tuple[int, bool, bool]]:
-        failed = select.EPOLLERR | select.EPOLLHUP  # the call that is made next will tell
-        return [
-            (fd, bool(mask & (select.EPOLLIN | failed)), bool(mask & (select.EPOLLOUT | failed)))
-            for fd, mask in self._epoll.poll(-1 if seconds is None else seconds, 256)
-        ]
 
     def close(self) -> None:
         self._epoll.close()

@@ -124,6 +124,17 @@ class KernelCore:
     hub: Any
     write_fd: int
     asleep: bool
+    threads: set[Any]
+    foreground: int
+    stuck: int
+    stopping: bool
+    ending: bool
+    heap: list[Any]
+    bells: dict[int, Any]
+    poll_wait: Callable[[float | None], Any]
+    poll_fd: int
+    edge: bool
+    def turn(self, block: bool) -> None: ...
     def resume(self, thread: ThreadCore) -> None: ...
     def suspend(self, me: ThreadCore | None, why: object, until: float) -> None: ...
     def run_turn(self) -> bool: ...

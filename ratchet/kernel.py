@@ -38,14 +38,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from . import errors
-from ._platform import PairWakeup, new_poll
+from ._platform import READS, WRITES, PairWakeup, new_poll
 from ._zmq import (
     Core,
     KernelCore,
     ThreadCore,
     current_kernel,
     current_thread,
-    is_readable,
     set_kernel,
     to_timeout,
 )
@@ -62,9 +61,6 @@ T = TypeVar("T")
 
 _kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
-# The operating system is asked after this many turns even if threads are always ready: a system
-# call costs as much as several messages.
-POLL_EVERY = 8
 # While every thread waits for an unpause that only another OS thread could do, the loop looks this
 # often (seconds) whether such a thread is left.
 LAST_HOPE = 0.25
@@ -134,24 +130,19 @@ class Kernel(KernelCore):
     def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
         self.on_error = on_error
         self.threads: set[Thread] = set()  # that have not ended
-        self.foreground = 0  # how many of them loop() waits for
-        self.stuck = 0  # how many of them wait for nothing but another thread
-        self.stopping = False
         self.closed = False
         self.owner: int | None = None  # the OS thread that loops, by its ident
         self.home: int | None = None  # the OS thread in which threads have run
         self.maker = threading.get_ident()
-        self._heap: list[tuple[float, int, Deadline]] = []
+        self.heap: list[tuple[float, int, Deadline]] = []
         self._order = itertools.count()
         self._crowded = 100  # at this size the heap of deadlines is swept
         self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
-        self._bells: dict[int, weakref.ref[Core]] = {}
+        self.bells: dict[int, weakref.ref[Core]] = {}
         self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
         self._sigwaits: dict[int, list[list[Any]]] = {}  # [thread, has it come?]
         self._pending: set[int] = set()  # signals that came while nobody waited
-        self._ending = False
-        self._turns = 0
         self._disturbed = False  # an exception left the loop: what was rung may be lost
         self._pool: ThreadPoolExecutor | None = None
         self._open()
@@ -166,6 +157,9 @@ class Kernel(KernelCore):
                 error.errno or errno.EMFILE, "cannot make a kernel", os.strerror(error.errno or 0)
             ) from None
         self.write_fd = self._wakeup.write_fileno()
+        self.poll_fd = self._poll.fileno()
+        self.poll_wait = self._poll.wait
+        self.edge = self._poll.edge
         self._poll.watch(self._wakeup.fileno(), True, False)
 
     # Threads
@@ -294,8 +288,8 @@ class Kernel(KernelCore):
         deadline.wanted = until
         if until < deadline.armed:
             deadline.armed = until
-            heapq.heappush(self._heap, (until, next(self._order), deadline))
-            if len(self._heap) > self._crowded:
+            heapq.heappush(self.heap, (until, next(self._order), deadline))
+            if len(self.heap) > self._crowded:
                 self._sweep()
 
     @staticmethod
@@ -307,7 +301,7 @@ class Kernel(KernelCore):
     def _sweep(self) -> None:
         """Drop the entries that stand for nothing, once they may be most of the heap."""
         live = []
-        for entry in self._heap:
+        for entry in self.heap:
             deadline = entry[2]
             if entry[0] == deadline.armed:
                 if deadline.wanted != math.inf:
@@ -315,13 +309,14 @@ class Kernel(KernelCore):
                 else:
                     deadline.armed = math.inf
         heapq.heapify(live)
-        self._heap = live
+        self.heap = live
         self._crowded = 2 * len(live) + 100
 
-    def _ring_deadlines(self) -> None:
+    def ring_deadlines(self) -> None:
+        """Act for whose time has come."""
         now = monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            at, _, deadline = heapq.heappop(self._heap)
+        while self.heap and self.heap[0][0] <= now:
+            at, _, deadline = heapq.heappop(self.heap)
             if at != deadline.armed:
                 continue  # an earlier entry has taken its place
             deadline.armed = math.inf
@@ -342,12 +337,12 @@ class Kernel(KernelCore):
         if self not in bell.watchers and isinstance(bell, Core):
             bell.watchers.add(self)
             fd = bell.get_fd()
-            self._bells[fd] = weakref.ref(bell)
+            self.bells[fd] = weakref.ref(bell)
             self._poll.watch_edge(fd)
 
     def forget(self, fd: int, _remains: object = None) -> None:
         """The socket of that bell is about to be closed. From any OS thread."""
-        if self._bells.pop(fd, None) is not None:
+        if self.bells.pop(fd, None) is not None:
             self._poll.forget(fd)
 
     def wait_fds(
@@ -369,7 +364,7 @@ class Kernel(KernelCore):
                 self._rewatch(fd)
 
     def _rewatch(self, fd: int) -> None:
-        if fd in self._bells:
+        if fd in self.bells:
             return  # a socket's, which is watched anyway
         waiting = self._waiting.get(fd)
         if not waiting:
@@ -478,7 +473,7 @@ class Kernel(KernelCore):
         self.begin()
         try:
             while self.foreground and not self.stopping:
-                self._turn(True)
+                self.turn(True)
             if not self.foreground:
                 self._kill_all()
         except BaseException:
@@ -493,7 +488,7 @@ class Kernel(KernelCore):
         self.begin()
         try:
             if self.foreground:
-                self._turn(not noblock)
+                self.turn(not noblock)
             if not self.foreground:
                 self._kill_all()
         except BaseException:
@@ -504,56 +499,26 @@ class Kernel(KernelCore):
             self.end()
         return self.foreground > 0
 
-    def _turn(self, block: bool) -> None:
-        while not self.run_turn():
-            self._bury()
-        if not self.threads:
-            return
-        self._turns += 1
-        if self.ready and self._turns % POLL_EVERY:
-            if self._heap:
-                self._ring_deadlines()
-            return
-        if not self.foreground and not self._ending:
-            return
-        seconds: float | None = None
-        if self.ready or not block or self.stopping:
-            seconds = 0.0
-        elif self.stuck == len(self.threads) and all(d.wanted == math.inf for *_, d in self._heap):
-            if self._ending:
-                return
-            if not self._others():
-                raise errors.DeadlockError(errno.EDEADLK, self._deadlock())
-            seconds = LAST_HOPE
-        elif self._heap:
-            seconds = max(0.0, self._heap[0][0] - monotonic())
-        self.asleep = True  # from here on, who resumes a thread from elsewhere wakes this one
-        try:
-            if self.ready or self.stopping:
-                seconds = 0.0
-            # Only to look, epoll_wait gives the GIL up and takes it back at once, again and again:
-            # an OS thread that waits for the GIL would be woken each time and never get it.
-            if seconds == 0.0 and (fd := self._poll.fileno()) >= 0 and not is_readable(fd):
-                events = []
-            else:
-                events = self._poll.wait(seconds)
-        finally:
-            self.asleep = False
-        for fd, reads, writes in events:
-            reference = self._bells.get(fd)
-            if reference is not None:
-                if (bell := reference()) is not None:
-                    bell.rung() if self._poll.edge else bell.answer()
-            elif fd == self._wakeup.fileno():
-                self._wakeup.clear()
-            if fd in self._waiting:
-                for thread, wants_read, wants_write in self._waiting.get(fd, ()):
-                    if (wants_read and reads) or (wants_write and writes):
-                        self.resume(thread)
-        if self._heap:
-            self._ring_deadlines()
+    def idle(self) -> float | None:
+        """Every thread waits for another one: how long to sleep; None: not at all."""
+        if any(deadline.wanted != math.inf for *_, deadline in self.heap):
+            return max(0.0, self.heap[0][0] - monotonic())
+        if self.ending:
+            return None
+        if not self._others():
+            raise errors.DeadlockError(errno.EDEADLK, self._deadlock())
+        return LAST_HOPE
 
-    def _bury(self) -> None:
+    def happened(self, fd: int, mask: int) -> None:
+        """A descriptor that is not a socket's is ready."""
+        if fd == self._wakeup.fileno():
+            self._wakeup.clear()
+        failed = mask & ~(READS | WRITES)  # the call that is made next will tell
+        for thread, reads, writes in self._waiting.get(fd, ()):
+            if failed or (reads and mask & READS) or (writes and mask & WRITES):
+                self.resume(thread)
+
+    def bury(self) -> None:
         """Account for threads that have ended."""
         while self.ended:
             thread: Thread = self.ended[0]  # type: ignore[assignment]
@@ -598,7 +563,7 @@ class Kernel(KernelCore):
     def _kill_all(self) -> None:
         """End every thread that is left, so that its ``finally`` blocks run."""
         failures: list[BaseException] = []
-        self._ending = True
+        self.ending = True
         try:
             for _ in range(KILLS):
                 for thread in list(self.threads):
@@ -608,7 +573,7 @@ class Kernel(KernelCore):
                     beat = Deadline(self.wake_up)
                     self._arm(beat, until)
                     try:
-                        self._turn(True)
+                        self.turn(True)
                     except BaseException as error:  # noqa: BLE001 (raised when all have ended)
                         failures.append(error)
                     beat.wanted = math.inf
@@ -618,7 +583,7 @@ class Kernel(KernelCore):
                     break
             self.threads.clear()
         finally:
-            self._ending = False
+            self.ending = False
         if failures:
             raise failures[0]
 
@@ -642,13 +607,13 @@ class Kernel(KernelCore):
         for number, before in self._handlers.items():
             signal.signal(number, before)
         self._handlers.clear()
-        for reference in list(self._bells.values()):
+        for reference in list(self.bells.values()):
             bell = reference()
             if bell is not None and bell.watchers:
                 bell.watchers.discard(self)
                 if bell.watcher is self:
                     bell.watcher = None
-        self._bells.clear()
+        self.bells.clear()
         self._poll.close()
         self._wakeup.close()
         self.write_fd = -1
@@ -659,7 +624,7 @@ class Kernel(KernelCore):
         """In a child process: its descriptors are the parent's, and so are the sockets."""
         self._poll.close()
         self._wakeup.close()
-        self._bells.clear()
+        self.bells.clear()
         self._pool = None
         self._open()
         for fd in self._waiting:
