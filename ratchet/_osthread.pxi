@@ -9,13 +9,12 @@ cdef extern from *:
     #ifdef _WIN32
     #include <winsock2.h>
     #include <zmq.h>
-    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) {
+    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
         zmq_pollitem_t items[2] = {
             {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
         int rc = zmq_poll(items, bell == -1 ? 1 : 2, ms);
-        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
+        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 4 : 0);
     }
-    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, 0) > 0; }
     static void ratchet_nap(void) { Sleep(1); }
     static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
     static void ratchet_drain(Py_ssize_t fd) {
@@ -27,12 +26,13 @@ cdef extern from *:
     #include <stdint.h>
     #include <unistd.h>
     /* Not zmq_poll: it calls poll(2) twice, once to look and once to sleep. */
-    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) {
-        struct pollfd items[2] = {{(int) mine, POLLIN, 0}, {(int) bell, POLLIN, 0}};
-        int rc = poll(items, bell == -1 ? 1 : 2, ms);
-        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0);
+    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
+        struct pollfd items[3] = {  /* poll skips negative descriptors */
+            {(int) mine, POLLIN, 0}, {(int) tick, POLLIN, 0}, {(int) bell, POLLIN, 0}};
+        int rc = poll(items, 3, ms);
+        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0)
+                              | (items[2].revents ? 4 : 0);
     }
-    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, 0) > 0; }
     static void ratchet_nap(void) { usleep(20); }
     static void ratchet_signal(Py_ssize_t fd) {
         uint64_t one = 1;  /* what an eventfd takes; a socket takes anything */
@@ -43,30 +43,48 @@ cdef extern from *:
         while (read((int) fd, scrap, sizeof(scrap)) == (ssize_t) sizeof(scrap)) {}
     }
     #endif
+    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
+    #ifdef __linux__
+    #include <sys/timerfd.h>
+    /* A descriptor that is readable every so many milliseconds; -1: not here. */
+    static Py_ssize_t ratchet_ticker(int ms) {
+        struct itimerspec when = {{0, ms * 1000000L}, {0, ms * 1000000L}};
+        int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (fd >= 0) timerfd_settime(fd, 0, &when, 0);
+        return fd;
+    }
+    static void ratchet_close(Py_ssize_t fd) { if (fd >= 0) close((int) fd); }
+    #else
+    static Py_ssize_t ratchet_ticker(int ms) { return -1; }
+    static void ratchet_close(Py_ssize_t fd) {}
+    #endif
     """
-    int ratchet_wait(Py_ssize_t mine, Py_ssize_t bell, int ms) noexcept nogil
+    int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) noexcept nogil
+    Py_ssize_t ratchet_ticker(int ms) noexcept
+    void ratchet_close(Py_ssize_t fd) noexcept
     bint ratchet_readable(Py_ssize_t fd) noexcept nogil
     void ratchet_nap() noexcept nogil
     void ratchet_signal(Py_ssize_t fd) noexcept nogil
     void ratchet_drain(Py_ssize_t fd) noexcept nogil
 
-# The main thread runs the signal handlers, but the signal may land on any thread: the main one
-# looks this often. The specification promises Ctrl-C within 0.1 s.
+# The main thread runs the signal handlers, but the signal may land on any thread, or just before
+# the sleep: the main one looks this often. The specification promises Ctrl-C within 0.1 s. A timer
+# that ticks all the time is cheaper than a timeout of each poll, which costs a round trip some 4 us.
 cdef int SIGNAL_SLICE_MS = 80
-cdef int LONGEST_SLICE_MS = 3_600_000
 
 
 cdef class OSThread(Caller):
     """One OS thread, known by its own wake-up descriptor."""
     cdef object wakeup      # made at the first pause
     cdef Py_ssize_t wake_fd, write_fd
+    cdef Py_ssize_t tick_fd
     cdef unsigned int born  # a forked child must not share its parent's descriptor
     cdef bint main
     cdef OSWaiter spare     # one pause at a time is the rule; a signal handler that pauses nests
 
     def __init__(self):
         self.born = generation
-        self.wake_fd = self.write_fd = -1
+        self.wake_fd = self.write_fd = self.tick_fd = -1
         self.main = current_thread_is_main()
 
     cdef int prepare(self) except -1:
@@ -77,7 +95,12 @@ cdef class OSThread(Caller):
                 raise from_errno(error.errno, "cannot pause this thread") from None
             self.wake_fd = self.wakeup.fileno()
             self.write_fd = self.wakeup.write_fileno()
+            if self.main:
+                self.tick_fd = ratchet_ticker(SIGNAL_SLICE_MS)
         return 0
+
+    def __dealloc__(self):
+        ratchet_close(self.tick_fd)
 
     cdef OSWaiter waiter(self):
         cdef OSWaiter waiter = self.spare
@@ -124,21 +147,23 @@ cdef class OSWaiter(Waiter):
         while not self.woken:
             self.watching = self.line is not None and self.line.first is self
             watched = bell.descriptor() if self.watching else -1
-            slice_ms = SIGNAL_SLICE_MS if self.thread.main else LONGEST_SLICE_MS
+            slice_ms = SIGNAL_SLICE_MS if self.thread.main and self.thread.tick_fd < 0 else -1
             if until != INFINITY:
                 left = (until - monotonic()) * 1000
                 if left <= 0:
                     break
-                if left < slice_ms:
+                if left < 1e9 and (slice_ms < 0 or left < slice_ms):
                     slice_ms = <int> left + 1  # poll(2) counts whole milliseconds: never early
             self.asleep = True
             with nogil:
-                ready = ratchet_wait(mine, watched, slice_ms)
+                ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
             self.asleep = False
             if ready > 0 and ready & 1:
                 ratchet_drain(mine)
+            if ready > 0 and ready & 2:
+                ratchet_drain(self.thread.tick_fd)
             PyErr_CheckSignals()
-            if ready > 0:
+            if ready > 0 and ready & 5:
                 break
 
 
