@@ -68,8 +68,8 @@ cdef extern from *:
     void ratchet_drain(Py_ssize_t fd) noexcept nogil
 
 # The main thread runs the signal handlers, but the signal may land on any thread, or just before
-# the sleep: the main one looks this often. The specification promises Ctrl-C within 0.1 s. A timer
-# that ticks all the time is cheaper than a timeout of each poll, which costs a round trip some 4 us.
+# the sleep: the main one looks this often, and Ctrl-C is heard within 0.1 s. A timer that ticks all
+# the time is cheaper than a timeout of each poll (docs/decisions/005-poll-not-zmq-poll.md).
 cdef int SIGNAL_SLICE_MS = 80
 
 
