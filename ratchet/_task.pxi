@@ -166,7 +166,7 @@ cdef class Call:
             if self.stage != WAITING:
                 result = self.first_try()
             else:
-                result = self.again()
+                result = self.again(False)
         except BaseException as error:
             self.close()
             if self.op == SEND_MANY:
@@ -190,6 +190,8 @@ cdef class Call:
         cdef AsyncSocket zsock = self.zsock
         cdef Line line = self.line()
         cdef Caller me = TASK
+        cdef bint tried
+        cdef unsigned int touched
         zsock.alive("send" if line is zsock.tx else "receive")
         if line.shut:
             me = self.find(None)
@@ -211,7 +213,9 @@ cdef class Call:
                     return result
             zsock.after()
             raise zsock.timeout(line, self.limit)
-        # From here on it waits in line.
+        # From here on it waits in line. Only a receive has looked by trying.
+        tried = line is zsock.rx and not line.shut
+        touched = zsock.touched
         looper = running_looper()
         if me is None or me is TASK:
             # Calls that belong together must be known as such before the first has its turn.
@@ -220,10 +224,11 @@ cdef class Call:
         if self.limit > 0:
             self.waiter.deadline = monotonic() + self.limit
         zsock.enter(line, self.waiter)
+        tried = tried and zsock.touched == touched  # what is above may have let others run
         self.stage = WAITING
         if zsock.watcher is not looper:
             looper.watch(zsock)
-        return self.again()
+        return self.again(tried)
 
     cdef int settle(self, Line line, Caller me) except -1:
         """In the middle of a message now? Then the next call must be known as this one's."""
@@ -235,7 +240,7 @@ cdef class Call:
         """Whose call this is; ``new`` if that is not known yet."""
         return find_caller(self.context, new, self.context is ratchet_context())
 
-    cdef object again(self):
+    cdef object again(self, bint tried):
         """Try as `Core.wait` does, in the line."""
         cdef AsyncSocket zsock = self.zsock
         cdef TaskWaiter me = self.waiter
@@ -249,8 +254,8 @@ cdef class Call:
             if line.first is me:
                 zsock.ring(zsock.look(), me)
         else:
-            result = zsock.attempt(self.op, self.arg, me.caller)
-            if result is NOT_NOW:
+            result = NOT_NOW if tried else zsock.attempt(self.op, self.arg, me.caller)
+            if result is NOT_NOW and (line is zsock.tx or zsock.waiting > 1):
                 events = zsock.look()
                 zsock.ring(events, me)
                 if events & line.event:

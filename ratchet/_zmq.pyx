@@ -198,6 +198,7 @@ cdef class Core(Doorbell):
     """One libzmq socket and everything about it but pausing's kind and the options' names."""
     cdef void *handle
     cdef unsigned int born           # the process generation; 0 when closed
+    cdef unsigned int touched        # changes with each call that may have answered the bell
     cdef bint can_send, can_recv, writable_tells, inproc
     cdef Py_ssize_t fd
     cdef readonly str type
@@ -605,6 +606,7 @@ cdef class Core(Doorbell):
     cdef int look(self) noexcept:
         cdef int events = 0
         cdef size_t size = sizeof(events)
+        self.touched += 1
         if self.handle == NULL or self.born != generation:
             return RX | TX  # whoever waits shall find out
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
@@ -616,6 +618,7 @@ cdef class Core(Doorbell):
 
     cdef inline int after(self) noexcept:
         """Owed after each call on the socket (`_doorbell.pxi`)."""
+        self.touched += 1
         if self.waiting:
             self.ring(self.look(), None)
         return 0
@@ -959,11 +962,13 @@ cdef class Core(Doorbell):
 
         ``tried``: the caller has just found that it cannot be done now.
         """
-        cdef Waiter me = self.waiter()
+        cdef unsigned int touched = self.touched
+        cdef Waiter me = self.waiter()  # may let other threads run
         cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
         cdef double until
         cdef int events
         self.enter(line, me)
+        tried = tried and self.touched == touched
         try:
             while True:
                 self.alive("send" if line is self.tx else "receive")
