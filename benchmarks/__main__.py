@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import time
@@ -195,10 +194,8 @@ def main() -> int:
         print(f"\nbenchmarks: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
     print(report.tables(samples, args.cases, list(teams)))
-    if args.json:
-        results = report.document(samples)
-        text = json.dumps({"machine": about, "libraries": facts, "results": results}, indent=1)
-        args.json.write_text(text + "\n", encoding="utf-8")
+    results = report.document(samples)
+    report.write_json(args.json, machine=about, libraries=facts, results=results)
     return 0
 
 

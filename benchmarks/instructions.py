@@ -8,7 +8,6 @@ All threads are counted: inproc the I/O thread idles, and what little it does ca
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 import sys
@@ -16,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import machine
-from .report import align
+from .report import align, write_json
 from .workers import LIBRARIES, Worker, WorkerError, workshop
 
 SIZE = 16
@@ -102,9 +101,7 @@ def main() -> int:
     rows = [[f"Instructions for a message of {SIZE} bytes", *libraries]]
     rows += [[work, *(f"{row[name]:,.0f}" for name in libraries)] for work, row in counts.items()]
     print("", *align(rows, left=1), sep="\n")
-    if args.json:
-        text = json.dumps({"machine": about, "libraries": known, "counts": counts}, indent=1)
-        args.json.write_text(text + "\n", encoding="utf-8")
+    write_json(args.json, machine=about, libraries=known, counts=counts)
     return 0
 
 

@@ -7,7 +7,6 @@ grew by more than the bounds below; the others are beside it for comparison.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from pathlib import Path
 from . import machine
 from .adapters import ADAPTERS
 from .instructions import orders
-from .report import align
+from .report import align, write_json
 from .workers import Worker, WorkerError, workshop
 
 MESSAGES = 1_000_000
@@ -94,9 +93,7 @@ def main() -> int:
         if figures[key] > bound
     ]
     print(f"{subject}: {'; '.join(over) or 'within the bounds'}")
-    if args.json:
-        text = json.dumps({"machine": about, "growth": grown, "bound": BOUND}, indent=1)
-        args.json.write_text(text + "\n", encoding="utf-8")
+    write_json(args.json, machine=about, growth=grown, bound=BOUND)
     return 1 if over else 0
 
 

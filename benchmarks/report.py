@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,6 +16,12 @@ Samples = dict[tuple[Case, str], list[float]]
 def unit(case: Case) -> str:
     """What the samples of this case count."""
     return "µs" if case.work == "round-trip" else "messages/s"
+
+
+def write_json(path: Path | None, **parts: Any) -> None:
+    """Write what was asked for with --json, if it was."""
+    if path:
+        path.write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
 
 
 def figure(value: float) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import os
 import resource
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import machine, plot, scale_loops
 from .adapters import ADAPTERS, Cooperative, libzmq
-from .report import align, cell
+from .report import align, cell, write_json
 from .workers import WorkerError, run
 
 if TYPE_CHECKING:
@@ -235,13 +234,11 @@ def main() -> int:
         }
         text = plot.svg(lines, f"{WORKS['paused']}, µs", "N")
         args.plot.write_text(text, encoding="utf-8")
-    if args.json:
-        results = [
-            {"work": work, "library": library, "number": number, "samples": values}
-            for (work, library, number), values in samples.items()
-        ]
-        text = json.dumps({"machine": about, "libraries": facts, "results": results}, indent=1)
-        args.json.write_text(text + "\n", encoding="utf-8")
+    results = [
+        {"work": work, "library": library, "number": number, "samples": values}
+        for (work, library, number), values in samples.items()
+    ]
+    write_json(args.json, machine=about, libraries=facts, results=results)
     return 0
 
 

@@ -20,7 +20,7 @@ cdef class PausingSocket(Core):
             TypeError, BufferError: not bytes-like, or not contiguous.
         """
         cdef Py_buffer view
-        cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
+        cdef double limit = limit_of(self, SEND, timeout)
         cdef int taken
         breathe()
         if self.born != generation:
@@ -61,7 +61,7 @@ cdef class PausingSocket(Core):
             parts: an iterable of bytes-like parts, at least one.
             timeout: seconds for this call, instead of the socket's; 0: now or never.
         """
-        cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
+        cdef double limit = limit_of(self, SEND, timeout)
         cdef list message = to_messages(parts, "parts")
         if not message:
             raise errors.argument_error("a message has at least one part; b'' is one")
@@ -85,7 +85,7 @@ cdef class PausingSocket(Core):
         Raises:
             Timeout: the exception's ``taken`` says how many went; the rest did not.
         """
-        cdef double limit = self._send_timeout if timeout is UNSET else to_seconds(timeout)
+        cdef double limit = limit_of(self, SEND, timeout)
         cdef Batch batch = Batch(messages, 0)
         breathe()
         self.alive("send")
@@ -113,44 +113,15 @@ cdef class PausingSocket(Core):
             Timeout: nothing came in time.
             StateError: a REQ or REP out of turn.
         """
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        breathe()
-        if self.born != generation:
-            self.alive("receive")
-        if not self.rx.shut:
-            result = self.get_part(None)
-            if result is not NOT_NOW:
-                self.after()
-                return result
-        return self.proceed(RECV, None, limit)
+        return receive(self, RECV, None, limit_of(self, RECV, timeout))
 
     def recv_all(self, *, timeout=...):
         """Receive every part of one message, joined: bytes. In mid-message, what is left of it."""
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        if self.born != generation:
-            self.alive("receive")
-        return self.joined(limit)
-
-    cdef object joined(self, double limit):
-        breathe()
-        if not self.rx.shut:
-            result = self.get_joined()
-            if result is not NOT_NOW:
-                self.after()
-                return result
-        return self.proceed(RECV_ALL, None, limit)
+        return receive(self, RECV_ALL, None, limit_of(self, RECV, timeout))
 
     def recv_multipart(self, *, timeout=...):
         """Receive one whole message: a list of its parts. In mid-message, what is left of it."""
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        breathe()
-        self.alive("receive")
-        if not self.rx.shut:
-            result = self.get_parts()
-            if result is not None:
-                self.after()
-                return result
-        return self.proceed(RECV_MULTIPART, None, limit)
+        return receive(self, RECV_MULTIPART, None, limit_of(self, RECV, timeout))
 
     def recv_many(self, max, *, timeout=...):
         """Receive messages: pause for the first, then take what else is there, up to ``max``.
@@ -158,29 +129,36 @@ cdef class PausingSocket(Core):
         Returns:
             list[bytes]: at least one message; the parts of a multi-part one are joined.
         """
-        cdef double limit = self._recv_timeout if timeout is UNSET else to_seconds(timeout)
-        cdef Py_ssize_t most = to_most(max)
-        breathe()
-        self.alive("receive")
-        if not self.rx.shut:
-            result = self.get_many(most)
-            if result is not NOT_NOW:
-                self.after()
-                return result
-        return self.proceed(RECV_MANY, most, limit)
+        cdef double limit = limit_of(self, RECV, timeout)
+        return receive(self, RECV_MANY, to_most(max), limit)
 
     def __iter__(self):
         """``for data in zsock``: `recv_all` until the socket is closed, or its timeout raises."""
         return self
 
     def __next__(self):
-        if self.born != generation and self.handle == NULL:
-            return stop()
-        self.alive("receive")
         try:
-            return self.joined(self._recv_timeout)
+            return receive(self, RECV_ALL, None, self._recv_timeout)
         except errors.ClosedError:
             return stop()
+
+
+cdef inline object receive(PausingSocket zsock, Op op, object arg, double limit):
+    """The fast path of every receive. Inline, so that the compiler knows the op."""
+    breathe()
+    if zsock.born != generation:
+        zsock.alive("receive")
+    if not zsock.rx.shut:
+        if op == RECV:
+            result = zsock.get_part(None)
+        elif op == RECV_ALL:
+            result = zsock.get_joined()
+        else:
+            result = zsock.attempt(op, arg, None)
+        if result is not NOT_NOW:
+            zsock.after()
+            return result
+    return zsock.proceed(op, arg, limit)
 
 
 cdef object stop():

@@ -162,11 +162,6 @@ cdef class Doorbell:
                 tell(waiter)
                 waiter = waiter.behind
 
-    def rung(self):
-        """The descriptor rings: told by a runtime that watches it."""
-        if self.waiting:
-            self.ring(self.look(), None)
-
     cdef void unwatch(self, remains) noexcept:
         """The descriptor is given back when everybody has let go of ``remains``."""
         watchers, self.watchers, self.watcher = self.watchers, None, None

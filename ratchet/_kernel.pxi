@@ -101,12 +101,12 @@ cdef class KernelCore:
     cdef public object hub
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
     cdef public bint asleep
-    cdef public set threads             # that have not ended
+    cdef readonly set threads           # that have not ended
     cdef public Py_ssize_t foreground   # how many of them loop() waits for
     cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
     cdef public bint stopping, ending
-    cdef public list heap               # of deadlines
-    cdef public dict bells              # descriptor -> weak reference to its socket
+    cdef readonly list heap             # of deadlines
+    cdef readonly dict bells            # descriptor -> weak reference to its socket
     cdef public object poll_wait
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
@@ -118,6 +118,7 @@ cdef class KernelCore:
         self.ready = collections.deque()
         self.ended = collections.deque()
         self.write_fd = self.poll_fd = -1
+        self.threads = set()
         self.heap = []
         self.bells = {}
 
@@ -225,7 +226,7 @@ cdef class KernelCore:
     def turn(self, bint block):
         """One turn of the loop: run who is ready, ask what has happened, ring deadlines."""
         cdef object seconds = None
-        cdef object bell
+        cdef Doorbell bell
         while not self.run_turn():
             self.bury()
         if not self.threads:
@@ -260,8 +261,8 @@ cdef class KernelCore:
             reference = self.bells.get(fd)
             if reference is not None:
                 bell = reference()
-                if bell is not None and (not self.edge or (<Doorbell> bell).waiting):
-                    (<Doorbell> bell).ring((<Doorbell> bell).look(), None)
+                if bell is not None and (not self.edge or bell.waiting):
+                    bell.ring(bell.look(), None)
             else:
                 self.happened(fd, mask)
         if self.heap:

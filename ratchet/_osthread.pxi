@@ -167,11 +167,6 @@ cdef class OSWaiter(Waiter):
                 break
 
 
-def is_readable(Py_ssize_t fd):
-    """Is the descriptor readable now? Without giving the GIL up."""
-    return ratchet_readable(fd)
-
-
 cdef OSThread this_thread():
     """The OS thread that runs this."""
     cdef ThreadEnd end

@@ -154,6 +154,7 @@ cdef class Call:
 
     cdef object step(self):
         """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
+        cdef Py_ssize_t moved = 0
         if self.stage == NEW:
             task_budget_spend(1)
             if ratchet_task_budget <= 0:
@@ -162,6 +163,8 @@ cdef class Call:
                 return None
         elif self.stage == OVER:
             raise RuntimeError("cannot reuse already awaited coroutine")
+        if self.op == SEND_MANY:
+            moved = (<Batch> self.arg).taken
         try:
             if self.stage != WAITING:
                 result = self.first_try()
@@ -175,7 +178,7 @@ cdef class Call:
                 raise StopAsyncIteration from None
             raise
         if self.op == SEND_MANY:
-            task_budget_spend((<Batch> self.arg).taken)  # a batch counts as what it moves
+            task_budget_spend((<Batch> self.arg).taken - moved)  # a batch counts as what it moves
         if result is NOT_NOW:
             return self.pause()
         self.stage = OVER
@@ -183,36 +186,28 @@ cdef class Call:
             task_budget_spend(len(<list> result))
         return result
 
-    cdef Line line(self):
-        return self.zsock.tx if self.op <= SEND_MANY else self.zsock.rx
-
     cdef object first_try(self):
         cdef AsyncSocket zsock = self.zsock
-        cdef Line line = self.line()
+        cdef Line line = zsock.line_of(self.op)
         cdef Caller me = TASK
         cdef bint tried
         cdef unsigned int touched
         zsock.alive("send" if line is zsock.tx else "receive")
         if line.shut:
             me = self.find(None)
+        result = NOT_NOW
         if not line.shut or me is not None and line.owner is me:
             result = zsock.attempt(self.op, self.arg, TASK)
-            if result is not NOT_NOW:
-                self.settle(line, TASK)
-                zsock.after()
-                return result
-        if self.op == SEND_MANY and (<Batch> self.arg).pausing and self.limit == 0:
-            self.stage = YIELDED  # and go on in the next turn of the loop
-            return NOT_NOW
-        if self.limit == 0:
-            if not line.shut and line is zsock.tx and zsock.look() & TX:
-                result = zsock.attempt(self.op, self.arg, TASK)
-                if result is not NOT_NOW:
-                    self.settle(line, TASK)
-                    zsock.after()
-                    return result
+        if result is NOT_NOW and self.limit == 0:
+            if self.op == SEND_MANY and (<Batch> self.arg).pausing:
+                self.stage = YIELDED  # and go on in the next turn of the loop
+                return NOT_NOW
+            if not line.shut:
+                result = zsock.now_or_never(self.op, self.arg, TASK)
+        if result is not NOT_NOW:
+            self.settle(line, TASK)
             zsock.after()
-            raise zsock.timeout(line, self.limit)
+            return result
         # From here on it waits in line. Only a receive has looked by trying.
         tried = line is zsock.rx and not line.shut
         touched = zsock.touched
@@ -221,7 +216,7 @@ cdef class Call:
             # Calls that belong together must be known as such before the first has its turn.
             me = self.find(Caller() if self.op == HOLD or self.op == RECV else None)
         self.waiter = TaskWaiter(Caller() if me is None else me, looper)
-        if self.limit > 0:
+        if self.limit >= 0:
             self.waiter.deadline = monotonic() + self.limit
         zsock.enter(line, self.waiter)
         tried = tried and zsock.touched == touched  # what is above may have let others run
@@ -241,36 +236,24 @@ cdef class Call:
         return find_caller(self.context, new, self.context is ratchet_context())
 
     cdef object again(self, bint tried):
-        """Try as `Core.wait` does, in the line."""
+        """In the line: try, as `Core.wait` does."""
         cdef AsyncSocket zsock = self.zsock
         cdef TaskWaiter me = self.waiter
         cdef Line line = me.line
-        cdef int events
-        zsock.alive("send" if self.op <= SEND_MANY else "receive")
-        if line is None:
+        cdef bint knock = False
+        if line is None and zsock.born == generation:
             raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
-        me.woken = False
-        if line.turn() is not me:
-            if line.first is me:
-                zsock.ring(zsock.look(), me)
-        else:
-            result = NOT_NOW if tried else zsock.attempt(self.op, self.arg, me.caller)
-            if result is NOT_NOW and (line is zsock.tx or zsock.waiting > 1):
-                events = zsock.look()
-                zsock.ring(events, me)
-                if events & line.event:
-                    result = zsock.attempt(self.op, self.arg, me.caller)
-                    if result is NOT_NOW:
-                        me.looper.knock(me, min(me.deadline, monotonic() + REKNOCK))
-            if result is not NOT_NOW:
-                self.settle(line, me.caller)
-                self.waiter = None
-                zsock.exit(me)
-                me.looper.done(me)
-                return result
-        if me.deadline != INFINITY and monotonic() >= me.deadline:
+        result = zsock.try_in_line(me, self.op, self.arg, tried, &knock)
+        if result is not NOT_NOW:
+            self.settle(line, me.caller)
+            self.waiter = None
+            zsock.exit(me)
+            me.looper.done(me)
+        elif me.deadline != INFINITY and monotonic() >= me.deadline:
             raise zsock.timeout(line, self.limit)
-        return NOT_NOW
+        elif knock:
+            me.looper.knock(me, min(me.deadline, monotonic() + REKNOCK))
+        return result
 
     cdef object pause(self):
         """A future for the task to wait for."""
@@ -331,13 +314,8 @@ cdef class AsyncSocket(PausingSocket):
     """The calls that pause the task that awaits them. What a call refuses, it refuses when made."""
 
     cdef Call later(self, Op op, object arg, object timeout):
-        cdef Call call
-        cdef double limit
-        if timeout is not UNSET:
-            limit = to_seconds(timeout)
-        else:
-            limit = self._send_timeout if op <= SEND_MANY else self._recv_timeout
-        call = Call.__new__(Call)
+        cdef double limit = limit_of(self, op, timeout)
+        cdef Call call = Call.__new__(Call)
         call.zsock = self
         call.op = op
         call.arg = arg

@@ -1,11 +1,9 @@
 """zmq.h as far as ratchet calls it: its order, its names, nothing of ours."""
 
-from libc.stdint cimport uint8_t
-
 cdef extern from "zmq.h" nogil:
     void zmq_version(int *major, int *minor, int *patch) noexcept
 
-    int EAGAIN, EFAULT, EFSM, EHOSTUNREACH, EINTR, EINVAL, EMFILE, ENOMEM, ENOTSOCK, ENOTSUP, ETERM
+    int EAGAIN, EHOSTUNREACH, EINTR, EMFILE, ENOMEM, ENOTSOCK, ENOTSUP, ETERM
     int zmq_errno() noexcept
     const char *zmq_strerror(int errnum) noexcept
 
@@ -30,7 +28,6 @@ cdef extern from "zmq.h" nogil:
     int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
     int ZMQ_ROUTER_MANDATORY, ZMQ_SNDHWM, ZMQ_RCVHWM
     int ZMQ_DONTWAIT, ZMQ_SNDMORE
-    int ZMQ_POLLIN, ZMQ_POLLOUT
 
     void *zmq_socket(void *context, int type) noexcept
     int zmq_close(void *s) noexcept
@@ -42,15 +39,6 @@ cdef extern from "zmq.h" nogil:
     int zmq_disconnect(void *s, const char *addr) noexcept
     int zmq_send(void *s, const void *buf, size_t len, int flags) noexcept
 
-    ctypedef struct zmq_pollitem_t:
-        void *socket
-        Py_ssize_t fd  # int, or SOCKET on Windows: the C compiler converts
-        short events
-        short revents
-    int zmq_poll(zmq_pollitem_t *items, int nitems, long timeout) noexcept
-
     int zmq_has(const char *capability) noexcept
     int zmq_curve_keypair(char *z85_public_key, char *z85_secret_key) noexcept
     int zmq_curve_public(char *z85_public_key, const char *z85_secret_key) noexcept
-    char *zmq_z85_encode(char *dest, const uint8_t *data, size_t size) noexcept
-    uint8_t *zmq_z85_decode(uint8_t *dest, const char *string) noexcept

@@ -3,10 +3,12 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import EllipsisType, TracebackType
-from typing import Any, Self
-from weakref import WeakSet
+from typing import Any, Self, Unpack
+from weakref import WeakSet, ref
 
 from typing_extensions import Buffer
+
+from .options import OptionArguments
 
 open_sockets: WeakSet[Core]
 
@@ -63,7 +65,6 @@ class Doorbell:
     def answer(self, but: Waiter | None = None) -> None: ...
     def own(self, line: Line, caller: Caller | None) -> None: ...
     def wake_all(self) -> None: ...
-    def rung(self) -> None: ...
     watcher: object
     watchers: set[Any] | None
 
@@ -124,13 +125,16 @@ class KernelCore:
     hub: Any
     write_fd: int
     asleep: bool
-    threads: set[Any]
+    @property
+    def threads(self) -> set[Any]: ...
+    @property
+    def heap(self) -> list[tuple[float, int, Any]]: ...
+    @property
+    def bells(self) -> dict[int, ref[Core]]: ...
     foreground: int
     stuck: int
     stopping: bool
     ending: bool
-    heap: list[Any]
-    bells: dict[int, Any]
     poll_wait: Callable[[float | None], Any]
     poll_fd: int
     edge: bool
@@ -150,7 +154,7 @@ class Core(Doorbell):
     _recv_timeout: float
     _send_timeout: float
     _remembered: dict[str, Any]
-    def __init__(self, type: str = "PAIR") -> None: ...
+    def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -254,7 +258,6 @@ def has(capability: str) -> bool: ...
 def curve_keypair() -> tuple[str, str]: ...
 def curve_public(secret: str) -> str: ...
 def to_timeout(timeout: float | None) -> float: ...
-def is_readable(fd: int) -> bool: ...
 def current_thread() -> ThreadCore | None: ...
 def current_kernel() -> KernelCore | None: ...
 def set_kernel(kernel: KernelCore | None) -> None: ...

@@ -179,7 +179,7 @@ cdef class Remains:
         remaining.add(self)
 
     cdef void close(self) noexcept:
-        if self.handle != NULL and self.born == generation:
+        if self.born == generation:
             zmq_close(self.handle)
         self.handle = NULL
 
@@ -197,7 +197,7 @@ cdef bytes c_endpoint(endpoint):
 cdef class Core(Doorbell):
     """One libzmq socket and everything about it but pausing's kind and the options' names."""
     cdef void *handle
-    cdef unsigned int born           # the process generation; 0 when closed
+    cdef unsigned int born           # the process generation; 0 when there is no handle
     cdef unsigned int touched        # changes with each call that may have answered the bell
     cdef bint can_send, can_recv, writable_tells, inproc
     cdef Py_ssize_t fd
@@ -210,7 +210,7 @@ cdef class Core(Doorbell):
     cdef dict given                  # connect_routing_id -> endpoint
     cdef object __weakref__
 
-    def __init__(self, type="PAIR"):
+    def __init__(self, type="PAIR", **options):
         cdef int fd = -1
         cdef size_t size = sizeof(fd)
         cdef int64_t handle = 0
@@ -256,9 +256,15 @@ cdef class Core(Doorbell):
         if exiting:
             self.close(0)
             end_quietly()
+        if options:
+            try:
+                self.set_options(options)
+            except BaseException:
+                self.close()
+                raise
 
     def __del__(self):
-        if self.handle != NULL and self.born == generation:
+        if self.born == generation:
             if not exiting:
                 try:
                     warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
@@ -267,7 +273,7 @@ cdef class Core(Doorbell):
             self.close()
 
     def __dealloc__(self):
-        if self.handle != NULL and self.born == generation:
+        if self.born == generation:
             zmq_close(self.handle)
 
     # Life
@@ -290,7 +296,7 @@ cdef class Core(Doorbell):
         if linger is not None:
             limit = to_seconds(linger)
             ms = -1 if limit < 0 or limit > 2_000_000 else <int> (limit * 1000 + 0.999)
-            if self.handle != NULL and self.born == generation:
+            if self.born == generation:
                 zmq_setsockopt(self.handle, ZMQ_LINGER, &ms, sizeof(ms))
         if self.handle == NULL:
             return
@@ -336,7 +342,7 @@ cdef class Core(Doorbell):
 
     cdef int alive(self, what) except -1:
         """Raise unless the socket is open and of this process."""
-        if self.born == generation and self.handle != NULL:
+        if self.born == generation:
             return 0
         if self.type is None:
             raise errors.ClosedError(errno.ENOTSOCK, f"cannot {what}: the socket was never made")
@@ -571,7 +577,7 @@ cdef class Core(Doorbell):
     def is_readable(self):
         """Would a receive have something at once?"""
         self.alive("look")
-        return bool(self.parts) or (self.answered() & RX) != 0
+        return (self.answered() & RX) != 0
 
     def is_writable(self):
         """Would a send be taken at once?"""
@@ -591,8 +597,6 @@ cdef class Core(Doorbell):
         waiter.woken = False
         if line is None or line.turn() is not waiter:
             return False
-        if line is self.rx and self.parts:
-            return True
         events = self.look()
         self.ring(events, waiter)
         return (events & line.event) != 0
@@ -607,7 +611,7 @@ cdef class Core(Doorbell):
         cdef int events = 0
         cdef size_t size = sizeof(events)
         self.touched += 1
-        if self.handle == NULL or self.born != generation:
+        if self.born != generation:
             return RX | TX  # whoever waits shall find out
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
             if zmq_errno() != EINTR or self.born != generation:
@@ -819,8 +823,8 @@ cdef class Core(Doorbell):
         self.seize(self.rx, None)
         return data, False
 
-    cdef list get_parts(self):
-        """What is left of the message in hand, or a whole new one; None: not now."""
+    cdef object get_parts(self):
+        """What is left of the message in hand, or a whole new one."""
         cdef zmq_msg_t msg
         cdef list parts
         if self.parts:
@@ -829,7 +833,7 @@ cdef class Core(Doorbell):
             self.seize(self.rx, None)
             return parts
         if not self.take(&msg):
-            return None
+            return NOT_NOW
         return self.take_rest(&msg)
 
     cdef object get_joined(self):
@@ -889,10 +893,13 @@ cdef class Core(Doorbell):
             (<ThreadCore> caller).spare = waiter
         return waiter
 
+    cdef inline Line line_of(self, Op op):
+        return self.tx if op <= SEND_MANY else self.rx
+
     cdef object attempt(self, Op op, object arg, Caller me):
         """Do it now, or NOT_NOW. The caller (None: ask who it is) is entitled to."""
         cdef list parts
-        cdef Line line = self.tx if op <= SEND_MANY else self.rx
+        cdef Line line = self.line_of(op)
         if line.owner is not None and not line.owner.alive:
             # Half a message whose thread has ended: nobody can finish it.
             if line is self.tx:
@@ -930,72 +937,86 @@ cdef class Core(Doorbell):
         if op == RECV_ALL:
             return self.get_joined()
         if op == RECV_MULTIPART:
-            parts = self.get_parts()
-            return NOT_NOW if parts is None else parts
+            return self.get_parts()
         return self.get_many(arg)
+
+    cdef object now_or_never(self, Op op, object arg, Caller me):
+        """What a timeout of 0 gets when nobody is before it and a first try said not now."""
+        cdef Line line = self.line_of(op)
+        # Send and receive see only what libzmq has noticed; a look makes it notice (4.3.4:
+        # process_commands is throttled to once in about a millisecond on the send side).
+        result = NOT_NOW
+        if line is self.tx and self.look() & TX:
+            result = self.attempt(op, arg, me)
+        if result is NOT_NOW:
+            self.after()
+            raise self.timeout(line, 0)
+        return result
+
+    cdef object try_in_line(self, Waiter me, Op op, object arg, bint tried, bint *knock):
+        """What a waiter does before it sleeps and whenever it was woken: try, if it is its turn.
+
+        Args:
+            tried: it has just been found that it cannot be done now.
+            knock: set if the bell will not tell when to try again (`REKNOCK`).
+        """
+        cdef Line line = me.line
+        cdef int events
+        knock[0] = False
+        self.alive("send" if line is self.tx else "receive")
+        me.woken = False
+        if line.turn() is not me:
+            if line.first is me:
+                self.ring(self.look(), me)  # the head watches the bell, so it answers it
+            return NOT_NOW
+        if not tried:
+            result = self.attempt(op, arg, me.caller)
+            if result is not NOT_NOW:
+                return result
+        # A receive that found nothing has looked, for itself: libzmq did all it had to. A send
+        # may not have, and neither tells what others wait for.
+        if line is self.tx or self.waiting > 1:
+            events = self.look()
+            self.ring(events, me)
+            if events & line.event:
+                result = self.attempt(op, arg, me.caller)
+                knock[0] = result is NOT_NOW
+                return result
+        return NOT_NOW
 
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
-        cdef bint tried = False
-        cdef Line line = self.tx if op <= SEND_MANY else self.rx
+        cdef Line line = self.line_of(op)
         if line.owner is not None and line.owner is self.caller():
             result = self.attempt(op, arg, None)
             if result is not NOT_NOW:
                 self.after()
                 return result
         if limit == 0 and not line.shut:
-            # Send and receive see only what libzmq has noticed; a look makes it notice (4.3.4:
-            # process_commands is throttled to once in about a millisecond on the send side).
-            if line is self.tx and self.look() & TX:
-                result = self.attempt(op, arg, None)
-                if result is not NOT_NOW:
-                    self.after()
-                    return result
+            result = self.now_or_never(op, arg, None)
             self.after()
-            raise self.timeout(line, limit)
-        # Only a receive has just looked; and whoever copied something large let others run.
-        tried = line is self.rx and not line.shut
-        return self.wait(line, op, arg, limit, tried)
+            return result
+        return self.wait(line, op, arg, limit)
 
-    cdef object wait(self, Line line, Op op, object arg, double limit, bint tried):
-        """Queue, and try whenever woken, until it is done or the time is up.
-
-        ``tried``: the caller has just found that it cannot be done now.
-        """
+    cdef object wait(self, Line line, Op op, object arg, double limit):
+        """Queue, and try whenever woken, until it is done or the time is up."""
+        # Only a receive has looked by trying, and whoever copied something large let others run.
+        cdef bint tried = line is self.rx and not line.shut
         cdef unsigned int touched = self.touched
         cdef Waiter me = self.waiter()  # may let other threads run
         cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
-        cdef double until
-        cdef int events
+        cdef bint knock = False
         self.enter(line, me)
         tried = tried and self.touched == touched
         try:
             while True:
-                self.alive("send" if line is self.tx else "receive")
-                me.woken = False
-                until = deadline
-                if line.turn() is not me:
-                    if line.first is me:
-                        self.ring(self.look(), me)  # the head watches the bell, so it answers it
-                else:
-                    if not tried:
-                        result = self.attempt(op, arg, None)
-                        if result is not NOT_NOW:
-                            return result
-                    # A receive that found nothing has looked, for itself: libzmq did all it had
-                    # to. A send may not have, and neither tells what others wait for.
-                    if line is self.tx or self.waiting > 1:
-                        events = self.look()
-                        self.ring(events, me)
-                        if events & line.event:
-                            result = self.attempt(op, arg, None)
-                            if result is not NOT_NOW:
-                                return result
-                            until = min(deadline, monotonic() + REKNOCK)
+                result = self.try_in_line(me, op, arg, tried, &knock)
+                if result is not NOT_NOW:
+                    return result
                 if limit >= 0 and monotonic() >= deadline:
                     raise self.timeout(line, limit)
                 tried = False
-                me.pause(self, until)
+                me.pause(self, min(deadline, monotonic() + REKNOCK) if knock else deadline)
         finally:
             self.exit(me)
 
@@ -1008,6 +1029,13 @@ cdef class Core(Doorbell):
             errno.ETIMEDOUT,
             f"{self.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",
         )
+
+
+cdef inline double limit_of(Core zsock, Op op, timeout) except? -2:
+    """The seconds that a call may take: its own timeout, or the socket's."""
+    if timeout is not UNSET:
+        return to_seconds(timeout)
+    return zsock._send_timeout if op <= SEND_MANY else zsock._recv_timeout
 
 
 include "_calls.pxi"

@@ -21,7 +21,7 @@ import math
 import threading
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from . import errors
 from ._zmq import (
@@ -36,6 +36,7 @@ from ._zmq import (
 from .options import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Context
     from types import TracebackType
     from typing import Unpack
@@ -94,13 +95,10 @@ class Looper:
         bell = self._bells.get(fd)
         if bell is None:
             return
-        if threading.get_ident() == self.ident or (loop := self.loop) is None:
-            self._remove(fd, bell)
-        else:
-            try:
-                loop.call_soon_threadsafe(self._remove, fd, bell, remains)
-            except RuntimeError:
-                pass  # closed in between, which has removed the reader
+        try:
+            self._do(self._remove, fd, bell, remains)
+        except RuntimeGone:
+            del self._bells[fd]  # and the loop has no reader any more
 
     def _remove(self, fd: int, bell: weakref.ref[Core], _remains: object = None) -> None:
         if self._bells.get(fd) is bell:  # and not a later socket's with the same number
@@ -128,16 +126,15 @@ class Looper:
 
     def wake(self, future: asyncio.Future[None]) -> None:
         """Set a future. From any OS thread."""
-        if threading.get_ident() != self.ident:
-            self._soon(_set, future)
-        elif self.loop is None:
-            raise RuntimeGone
-        else:
-            _set(future)
+        self._do(_set, future)
 
-    def _soon(self, callback: Any, *args: Any) -> None:
+    def _do(self, callback: Callable[..., object], *args: object) -> None:
+        """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
         if (loop := self.loop) is None:
             raise RuntimeGone
+        if threading.get_ident() == self.ident:
+            callback(*args)
+            return
         try:
             loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
@@ -278,13 +275,7 @@ class ZMQSocket(AsyncSocket, Options):
     __slots__ = ()
 
     def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None:
-        super().__init__(type)
-        if options:
-            try:
-                self.set_options(dict(options))
-            except BaseException:
-                self.close()
-                raise
+        super().__init__(type, **options)
 
     @property
     def sync(self) -> Shared:

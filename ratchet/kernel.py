@@ -22,6 +22,7 @@ not: a resume is a hint, and one too many harms nobody.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import contextvars
 import errno
 import functools
@@ -50,7 +51,7 @@ from ._zmq import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
 
     from ._zmq import Doorbell
@@ -129,16 +130,13 @@ class Kernel(KernelCore):
 
     def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
         self.on_error = on_error
-        self.threads: set[Thread] = set()  # that have not ended
         self.closed = False
         self.owner: int | None = None  # the OS thread that loops, by its ident
         self.home: int | None = None  # the OS thread in which threads have run
         self.maker = threading.get_ident()
-        self.heap: list[tuple[float, int, Deadline]] = []
         self._order = itertools.count()
         self._crowded = 100  # at this size the heap of deadlines is swept
         self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
-        self.bells: dict[int, weakref.ref[Core]] = {}
         self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
         self._sigwaits: dict[int, list[list[Any]]] = {}  # [thread, has it come?]
@@ -309,7 +307,7 @@ class Kernel(KernelCore):
                 else:
                     deadline.armed = math.inf
         heapq.heapify(live)
-        self.heap = live
+        self.heap[:] = live
         self._crowded = 2 * len(live) + 100
 
     def ring_deadlines(self) -> None:
@@ -468,14 +466,11 @@ class Kernel(KernelCore):
         if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._wakeup_before)
 
-    def loop(self) -> None:
-        """Run until every foreground thread has ended, then kill the background."""
-        self.begin()
+    @contextlib.contextmanager
+    def _running(self, nested: bool = False) -> Iterator[None]:
+        self.begin(nested)
         try:
-            while self.foreground and not self.stopping:
-                self.turn(True)
-            if not self.foreground:
-                self._kill_all()
+            yield
         except BaseException:
             self._disturbed = True
             raise
@@ -483,20 +478,21 @@ class Kernel(KernelCore):
             self.stopping = False
             self.end()
 
+    def loop(self) -> None:
+        """Run until every foreground thread has ended, then kill the background."""
+        with self._running():
+            while self.foreground and not self.stopping:
+                self.turn(True)
+            if not self.foreground:
+                self._kill_all()
+
     def loop_once(self, noblock: bool) -> bool:
         """One turn."""
-        self.begin()
-        try:
+        with self._running():
             if self.foreground:
                 self.turn(not noblock)
             if not self.foreground:
                 self._kill_all()
-        except BaseException:
-            self._disturbed = True
-            raise
-        finally:
-            self.stopping = False
-            self.end()
         return self.foreground > 0
 
     def idle(self) -> float | None:
@@ -594,11 +590,8 @@ class Kernel(KernelCore):
         here = threading.get_ident()
         try:
             if self.threads and self.owner is None and self.home in (None, here):
-                self.begin(nested=True)
-                try:
+                with self._running(nested=True):
                     self._kill_all()
-                finally:
-                    self.end()
         finally:
             self._release()
 

@@ -26,13 +26,7 @@ class ZMQSocket(PausingSocket, Options):
     __slots__ = ()
 
     def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None:
-        super().__init__(type)
-        if options:
-            try:
-                self.set_options(dict(options))
-            except BaseException:
-                self.close()
-                raise
+        super().__init__(type, **options)
 
 
 def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:

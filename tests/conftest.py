@@ -16,7 +16,7 @@ import pytest
 
 from ratchet import Timeout, _zmq, zmqsocket
 
-# Tests share `runtimes.py`, and pytest's importlib mode puts no folder on the path.
+# Tests share `runtimes.py` and `helpers.py`; pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 PATIENCE = 5.0  # seconds; libzmq's reaper closes descriptors when it gets to it

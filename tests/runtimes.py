@@ -16,10 +16,10 @@ A runtime has
 
 import asyncio
 import inspect
-import threading
 import time
 
 import pytest
+from helpers import LONG, Task
 
 import ratchet
 import ratchet.asyncio
@@ -29,8 +29,6 @@ try:
     import uvloop
 except ImportError:  # it has no Windows, and comes late to a new Python
     uvloop = None
-
-LONG = 10.0  # seconds that nothing here takes unless it hangs
 
 
 def drive(coroutine):
@@ -123,19 +121,6 @@ class OSThreads(Runtime):
 
     name = "threads"
 
-    class Task(threading.Thread):
-        def __init__(self, coroutine):
-            super().__init__(daemon=True)  # so that a hang ends with an error, not with a hang
-            self.coroutine = coroutine
-            self.result = self.error = None
-            self.start()
-
-        def run(self):
-            try:
-                self.result = drive(self.coroutine)
-            except BaseException as error:
-                self.error = error
-
     @staticmethod
     def make(type, **options):
         return BlockingSocket(zmqsocket.new(type, **options))
@@ -151,15 +136,11 @@ class OSThreads(Runtime):
                 task.error = None  # its traceback holds on to frames, and so to sockets
 
     def spawn(self, coroutine):
-        self.tasks.append(self.Task(coroutine))
+        self.tasks.append(Task(drive, coroutine))
         return self.tasks[-1]
 
     async def join(self, task):
-        task.join(LONG)
-        assert not task.is_alive(), "a task hangs"
-        if task.error is not None:
-            raise task.error
-        return task.result
+        return task.value()
 
     async def turn(self):
         time.sleep(0.0005)  # noqa: ASYNC251 - the runtime whose calls block

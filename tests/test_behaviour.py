@@ -1,5 +1,6 @@
 """What sockets do, written once for every kind of thread (see `runtimes.py`)."""
 
+import contextlib
 import gc
 import math
 import re
@@ -576,6 +577,30 @@ async def test_who_ends_in_mid_message_blocks_nobody(rt, endpoint):
         await (rt.until(lambda begun=begun: len(begun) == 2) if others_wait else rt.join(half))
         assert await rt.join(rt.spawn(pull.recv())) == (b"next", False)
         await rt.join(half)
+
+
+@behaviour
+async def test_now_or_never_after_who_ended_in_mid_message(rt, endpoint):
+    pull, push = await rt.link("PULL", "PUSH", endpoint)
+    await push.send_multipart([b"1", b"2"])
+    await push.send(b"next")
+
+    async def half():
+        assert await pull.recv() == (b"1", True)
+
+    await rt.join(rt.spawn(half()))
+    got = []
+
+    async def ask():
+        with contextlib.suppress(Timeout):
+            got.append(await pull.recv(timeout=0))
+
+    deadline = time.monotonic() + LONG
+    while not got:
+        assert time.monotonic() < deadline
+        await ask()
+        await rt.turn()
+    assert got == [(b"next", False)]
 
 
 @behaviour

@@ -8,43 +8,11 @@ import time
 import uuid
 
 import pytest
+from helpers import LONG, Task, until
 
 from ratchet import Timeout, zmqsocket
 
-LONG = 10.0  # seconds that nothing here takes unless it hangs
 THROTTLE = 0.01  # longer than libzmq puts off looking for news when it sends
-
-
-class Task(threading.Thread):
-    """A thread whose result or error is handed on."""
-
-    def __init__(self, function, *args, before=lambda: None, **kwargs):
-        super().__init__(daemon=True)
-        self.call = lambda: function(*args, **kwargs)
-        self.before = before
-        self.result = self.error = None
-        self.start()
-
-    def run(self):
-        self.before()
-        try:
-            self.result = self.call()
-        except BaseException as error:
-            self.error = error
-
-    def value(self):
-        self.join(LONG)
-        assert not self.is_alive(), "it hangs"
-        if self.error is not None:
-            raise self.error
-        return self.result
-
-
-def until(condition):
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
 
 
 @contextlib.contextmanager

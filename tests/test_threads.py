@@ -9,42 +9,11 @@ import threading
 import time
 
 import pytest
+from helpers import LONG, Task, until
 
 from ratchet import ClosedError, Timeout, zmqsocket
 
-LONG = 15.0  # seconds that nothing here takes unless it hangs
 LARGE = 300_000  # bytes; copied without the GIL
-
-
-class Task(threading.Thread):
-    """A thread whose result or error is handed on."""
-
-    def __init__(self, function, *args, **kwargs):
-        super().__init__(daemon=True)
-        self.call = lambda: function(*args, **kwargs)
-        self.result = self.error = None
-        self.start()
-
-    def run(self):
-        try:
-            self.result = self.call()
-        except BaseException as error:
-            self.error = error
-
-    def value(self):
-        self.join(LONG)
-        assert not self.is_alive(), "it hangs"
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        return self.result
-
-
-def until(condition):
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
 
 
 def fill(zsock):
