@@ -121,6 +121,7 @@ cdef class Doorbell:
     """The two lines of one socket and the rule above. A subclass supplies `look` (or `events`)."""
     cdef readonly Line rx, tx
     cdef readonly int waiting  # in both lines
+    cdef bint asked            # something was sent since a receive paused last
     cdef public object watcher  # the runtime that registered the descriptor last
     cdef public set watchers    # all that have; each is told to `forget` it before it closes
 
@@ -135,6 +136,13 @@ cdef class Doorbell:
     cdef Py_ssize_t descriptor(self) noexcept:
         """The descriptor that rings."""
         return -1
+
+    cdef bint answer_expected(self, Line line) noexcept:
+        """Is the one that pauses in ``line`` the first since a send? Asked once for each pause."""
+        cdef bint asked = self.asked and line is self.rx
+        if asked:
+            self.asked = False
+        return asked
 
     def join(self, Line line not None, Waiter waiter not None):
         """Queue up; the owner of an unfinished message goes to the front."""

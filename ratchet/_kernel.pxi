@@ -90,6 +90,8 @@ cdef class KernelWaiter(Waiter):
             return
         if bell.watcher is not kernel:
             kernel.watch(bell)
+        if bell.answer_expected(self.line):
+            kernel.expecting = True
         kernel.suspend(thread, bell, until)
 
 
@@ -111,6 +113,7 @@ cdef class KernelCore:
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
     cdef int turns
+    cdef bint expecting, near           # an answer to what was sent; the last one came soon
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
     cdef int budget                     # calls until the running thread must let others run
 
@@ -226,6 +229,7 @@ cdef class KernelCore:
     def turn(self, bint block):
         """One turn of the loop: run who is ready, ask what has happened, ring deadlines."""
         cdef object seconds = None
+        cdef double began = 0
         cdef Doorbell bell
         while not self.run_turn():
             self.bury()
@@ -254,7 +258,15 @@ cdef class KernelCore:
             if seconds == 0.0 and self.poll_fd >= 0 and not ratchet_readable(self.poll_fd):
                 events = ()
             else:
+                if self.expecting and seconds != 0.0 and self.poll_fd >= 0:
+                    began = monotonic()
+                    if self.near:
+                        with nogil:
+                            ratchet_spin(self.poll_fd, -1, -1, spin)
                 events = self.poll_wait(seconds)
+                if began:
+                    self.expecting = False
+                    self.near = monotonic() - began < 2 * spin
         finally:
             self.asleep = False
         for fd, mask in events:

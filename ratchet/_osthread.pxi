@@ -16,6 +16,9 @@ cdef extern from *:
         return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 4 : 0);
     }
     static void ratchet_nap(void) { Sleep(1); }
+    static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
+        return 0;
+    }
     static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
     static void ratchet_drain(Py_ssize_t fd) {
         char scrap[512];
@@ -23,7 +26,9 @@ cdef extern from *:
     }
     #else
     #include <poll.h>
+    #include <sched.h>
     #include <stdint.h>
+    #include <time.h>
     #include <unistd.h>
     /* Not zmq_poll: it calls poll(2) twice, once to look and once to sleep. */
     static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
@@ -32,6 +37,19 @@ cdef extern from *:
         int rc = poll(items, 3, ms);
         return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0)
                               | (items[2].revents ? 4 : 0);
+    }
+    static double ratchet_clock(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
+    }
+    /* Looks instead of sleeping, and lets whoever else wants the core have it in between. */
+    static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
+        double until = ratchet_clock() + seconds;
+        int rc;
+        while ((rc = ratchet_wait(mine, tick, bell, 0)) == 0 && ratchet_clock() < until)
+            sched_yield();
+        return rc;
     }
     static void ratchet_nap(void) { usleep(20); }
     static void ratchet_signal(Py_ssize_t fd) {
@@ -60,6 +78,8 @@ cdef extern from *:
     #endif
     """
     int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) noexcept nogil
+    int ratchet_spin(
+        Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) noexcept nogil
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept
     bint ratchet_readable(Py_ssize_t fd) noexcept nogil
@@ -73,6 +93,13 @@ cdef extern from *:
 cdef int SIGNAL_SLICE_MS = 80
 
 
+# An answer to what was just sent is often near, and to sleep until then costs more than the answer:
+# two threads are put to sleep and woken, on a core that has gone to sleep as well. So who receives
+# after a send looks this long (seconds) before it sleeps, if the last such answer came within twice
+# as long (docs/decisions/016-spin.md).
+cdef double spin = 0.0001
+
+
 cdef class OSThread(Caller):
     """One OS thread, known by its own wake-up descriptor."""
     cdef object wakeup      # made at the first pause
@@ -80,6 +107,7 @@ cdef class OSThread(Caller):
     cdef Py_ssize_t tick_fd
     cdef unsigned int born  # a forked child must not share its parent's descriptor
     cdef bint main
+    cdef bint near          # the last answer came soon after the question, see `spin`
     cdef OSWaiter spare     # one pause at a time is the rule; a signal handler that pauses nests
 
     def __init__(self):
@@ -141,7 +169,8 @@ cdef class OSWaiter(Waiter):
     cpdef pause(self, Doorbell bell, double until):
         cdef Py_ssize_t mine, watched
         cdef int ready, slice_ms
-        cdef double left
+        cdef bint expecting
+        cdef double left, began
         self.thread.prepare()
         mine = self.thread.wake_fd
         while not self.woken:
@@ -154,10 +183,19 @@ cdef class OSWaiter(Waiter):
                     break
                 if left < 1e9 and (slice_ms < 0 or left < slice_ms):
                     slice_ms = <int> left + 1  # poll(2) counts whole milliseconds: never early
+            expecting = self.watching and bell.answer_expected(self.line)
+            if expecting:
+                began = monotonic()
             self.asleep = True
             with nogil:
-                ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
+                ready = 0
+                if expecting and self.thread.near:
+                    ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
+                if ready == 0:
+                    ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
             self.asleep = False
+            if expecting:
+                self.thread.near = monotonic() - began < 2 * spin
             if ready > 0 and ready & 1:
                 ratchet_drain(mine)
             if ready > 0 and ready & 2:

@@ -113,22 +113,24 @@ cdef void *the_context() except NULL:
     return context
 
 
-def configure(*, io_threads=None, max_sockets=None):
+def configure(*, io_threads=None, max_sockets=None, spin=None):
     """Set up the process's context, before the first socket is made.
 
     Args:
         io_threads (int): libzmq's threads for sockets' traffic (zmq_ctx_set(3); default 1). One
             moves about a gigabyte a second.
         max_sockets (int): how many sockets may be open at once (default: libzmq's limit, 65,535).
+        spin (float): who receives after a send may look this many seconds before it sleeps, as
+            long as answers come so soon (default 0.0001; 0: never).
 
     Raises:
         StateError: a socket was made already.
     """
-    settings(io_threads, max_sockets)
+    settings(io_threads, max_sockets, spin)
 
 
-cdef int settings(threads, sockets) except -1:
-    global io_threads, max_sockets
+cdef int settings(threads, sockets, seconds) except -1:
+    global io_threads, max_sockets, spin
     if context != NULL:
         raise errors.StateError(
             errno.EBUSY, "configure() must be called before the first socket is made"
@@ -140,6 +142,12 @@ cdef int settings(threads, sockets) except -1:
             raise TypeError(f"{name} must be an int, not {kind_of(value)}")
         if not least <= value <= 65535:
             raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
+    if seconds is not None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}")
+        if not 0 <= seconds <= 1:
+            raise errors.argument_error(f"spin must be from 0 to 1 s, not {seconds}")
+        spin = seconds
     if threads is not None:
         io_threads = threads
     if sockets is not None:

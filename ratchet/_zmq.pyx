@@ -640,6 +640,7 @@ cdef class Core(Doorbell):
                     return 0
                 if error != EINTR:
                     raise self.fail(error, "send")
+            self.asked = True
             return 1
         if self.writable_tells and not self.look() & TX:
             return 0  # before the copy, not after it
@@ -652,6 +653,7 @@ cdef class Core(Doorbell):
                     return 0
                 if error != EINTR:
                     raise self.fail(error, "send")
+            self.asked = True
             return 1
         finally:
             zmq_msg_close(&msg)
@@ -700,6 +702,7 @@ cdef class Core(Doorbell):
                 if self.type == "REQ":
                     raise self.fail(EHOSTUNREACH, "send: the peer left in mid-message")
             return 0 if i == 0 else self.put_all(parts)
+        self.asked = True
         return 1
 
     cdef int put_object(self, bytes data) except -1:

@@ -821,10 +821,13 @@ def test_max_sockets_and_configure(run):
     run("""
         import pytest
 
-        for wrong in ({"io_threads": -1}, {"max_sockets": 0}, {"max_sockets": 10**6}):
+        for wrong in (
+            {"io_threads": -1}, {"max_sockets": 0}, {"max_sockets": 10**6}, {"spin": -1},
+            {"spin": float("nan")}, {"spin": 2},
+        ):
             with pytest.raises(ValueError):
                 ratchet.configure(**wrong)
-        for wrong in ({"io_threads": "2"}, {"max_sockets": 1.5}, {"sockets": 1}):
+        for wrong in ({"io_threads": "2"}, {"max_sockets": 1.5}, {"spin": "1"}, {"sockets": 1}):
             with pytest.raises(TypeError):
                 ratchet.configure(**wrong)
         before = len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 0
@@ -984,3 +987,75 @@ def test_a_warning_that_is_an_error_does_not_keep_the_socket(run):
         """,
         err=None,
     )
+
+
+# Looking before the sleep. A look lasts long here, so that the CPU time of who pauses tells it from
+# a sleep.
+
+SPINNING = """
+    ratchet.configure(spin=spin)
+    left, right = pair("PAIR", "PAIR")
+
+    def ask():
+        for _ in range(before):
+            left.send(b"question")
+            left.recv()
+        if asks:
+            left.send(b"question")
+        begun.set()
+        left.recv()
+
+    begun = threading.Event()
+    waiter = threading.Thread(
+        target=lambda: ratchet.run(ask) if kind == "ratchet" else ask(), daemon=True)
+    waiter.start()
+    for _ in range(before):
+        right.recv(timeout=10)
+        until(lambda: left.waiting)
+        if late:
+            again = time.monotonic() + 2 * spin
+            until(lambda: time.monotonic() > again)
+        right.send(b"answer")
+    assert begun.wait(10)
+    until(lambda: left.waiting)
+    clock = time.pthread_getcpuclockid(waiter.ident)
+    start = time.clock_gettime(clock)
+
+    def used():
+        return time.clock_gettime(clock) - start
+
+    def sleeps():
+        with open(f"/proc/self/task/{waiter.native_id}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "S"
+
+    if looks:
+        until(lambda: used() > 0.02)
+    else:
+        until(sleeps)
+        assert used() < 0.01, used()
+    right.send(b"answer")
+    waiter.join(10)
+    assert not waiter.is_alive()
+    left.close()
+    right.close()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+@pytest.mark.parametrize("kind", ["threads", "ratchet"])
+@pytest.mark.parametrize(
+    ("before", "asks", "late", "spin", "looks"),
+    [
+        pytest.param(2, True, False, 1, True, id="answers are near"),
+        pytest.param(0, True, False, 1, False, id="the first answer"),
+        pytest.param(2, True, True, 0.25, False, id="answers are late"),
+        pytest.param(2, False, False, 1, False, id="nothing was asked"),
+        pytest.param(2, True, False, 0, False, id="switched off"),
+    ],
+)
+def test_who_expects_an_answer_soon_looks_before_it_sleeps(
+    run, kind, before, asks, late, spin, looks
+):
+    given = {"kind": kind, "before": before, "asks": asks, "late": late, "spin": spin}
+    assignments = [f"    {name} = {value!r}" for name, value in [*given.items(), ("looks", looks)]]
+    run("\n".join(assignments) + SPINNING)
