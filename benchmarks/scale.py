@@ -29,6 +29,7 @@ LIBRARIES = [name for name, kind in ADAPTERS.items() if issubclass(kind, Coopera
 DEFAULT_LIBRARIES = "ratchet-threads,pyzmq-green,ratchet-asyncio,pyzmq-asyncio"
 NUMBERS = "10,100,1000,10000"
 WORKS = {
+    "idle": "A message to one of 10 threads, while N are paused, each on its own socket",
     "paused": "A message to one of N threads, each paused on its own socket",
     "fan-in": "A message from one of N threads, each with its own socket, to one receiver",
     "switch": "A switch from one of two threads to the other",

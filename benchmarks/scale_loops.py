@@ -57,6 +57,17 @@ async def call(send: Callable[..., Any], groups: int, bell: Any) -> float:
     return perf_counter() - start
 
 
+async def idle(library: Cooperative, number: int, seconds: float) -> float:
+    """A message to one of a few threads, while many are paused on their own sockets."""
+    quiet = library.new("PUSH", 1000)
+    quiet.bind("inproc://quiet")
+    for _ in range(number - AT_ONCE):
+        sock = library.new("PULL", 1000)
+        sock.connect("inproc://quiet")
+        library.spawn(listen, sock.recv, None)
+    return await paused(library, AT_ONCE, seconds)
+
+
 async def paused(library: Cooperative, number: int, seconds: float) -> float:
     """A message to one of many threads, each paused on its own socket."""
     push, socks = listeners(library, number)

@@ -64,6 +64,26 @@ cdef extern from *:
     tuple single "ratchet_pair"(bytes data)
 
 
+# What is received first. libzmq frees what was in it before (zmq_msg_recv(3)), so it need not be
+# closed, which costs as much as copying out what is small; but only what a zmq_msg_t holds in
+# itself may stay in it, not memory that a sender waits for.
+cdef zmq_msg_t hand
+cdef int ITSELF = 32  # bytes; zmq_msg_t has 64
+zmq_msg_init(&hand)
+
+
+cdef inline bytes small_one(void *handle, int *size):
+    """The next message if it has one part and is not large; else None: `Core.other_one` goes on."""
+    size[0] = zmq_msg_recv(&hand, handle, ZMQ_DONTWAIT)
+    if size[0] < 0 or size[0] >= <int> LARGE or zmq_msg_more(&hand):
+        return None
+    data = PyBytes_FromStringAndSize(<char *> zmq_msg_data(&hand), size[0])
+    if size[0] > ITSELF:
+        zmq_msg_close(&hand)
+        zmq_msg_init(&hand)
+    return data
+
+
 cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
     """A new message with these bytes."""
     if zmq_msg_init_size(msg, size) < 0:

@@ -199,6 +199,8 @@ cdef class Core(Doorbell):
     cdef void *handle
     cdef unsigned int born           # the process generation; 0 when there is no handle
     cdef unsigned int touched        # changes with each call that may have answered the bell
+    cdef unsigned int dry            # what `touched` was when a receive found nothing
+    cdef tuple nothing               # what to say then; made when it is needed first
     cdef bint can_send, can_recv, writable_tells, inproc
     cdef Py_ssize_t fd
     cdef readonly str type
@@ -225,6 +227,7 @@ cdef class Core(Doorbell):
                 "in upper case"
             )
         self._recv_timeout = self._send_timeout = -1
+        self.touched = 1
         self.given = NONE_GIVEN
         self.endpoints = []
         self.can_send = name not in ("PULL", "SUB")
@@ -389,6 +392,7 @@ cdef class Core(Doorbell):
         self.endpoint_call(0, data, endpoint)
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
+        self.nothing = None
         self.after()
         return actual
 
@@ -410,6 +414,7 @@ cdef class Core(Doorbell):
             del self._remembered["CONNECT_ROUTING_ID"]
             self.given = {**self.given, identity: endpoint}
         self.endpoints.append(("connected to", endpoint, endpoint))
+        self.nothing = None
         self.after()
         return True
 
@@ -429,6 +434,7 @@ cdef class Core(Doorbell):
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])
+            self.nothing = None
         if self.given and which == 3:
             self.given = {key: at for key, at in self.given.items() if at != endpoint}
         self.after()
@@ -634,14 +640,7 @@ cdef class Core(Doorbell):
         cdef zmq_msg_t msg
         cdef int error
         if size < LARGE:
-            while zmq_send(self.handle, data, size, ZMQ_DONTWAIT) < 0:
-                error = zmq_errno()
-                if error == EAGAIN:
-                    return 0
-                if error != EINTR:
-                    raise self.fail(error, "send")
-            self.asked = True
-            return 1
+            return put_small(self, data, size)
         if self.writable_tells and not self.look() & TX:
             return 0  # before the copy, not after it
         copy_in(&msg, data, size)
@@ -650,6 +649,7 @@ cdef class Core(Doorbell):
             while zmq_msg_send(&msg, self.handle, ZMQ_DONTWAIT) < 0:
                 error = zmq_errno()
                 if error == EAGAIN:
+                    self.touched += 1
                     return 0
                 if error != EINTR:
                     raise self.fail(error, "send")
@@ -701,6 +701,7 @@ cdef class Core(Doorbell):
                     zmq_send(self.handle, NULL, 0, ZMQ_DONTWAIT)
                 if self.type == "REQ":
                     raise self.fail(EHOSTUNREACH, "send: the peer left in mid-message")
+            self.touched += 1
             return 0 if i == 0 else self.put_all(parts)
         self.asked = True
         return 1
@@ -727,17 +728,22 @@ cdef class Core(Doorbell):
         """What is left of a batch: 1 if all of it is taken now."""
         cdef double began = 0
         cdef Py_ssize_t stop = batch.taken + batch.slice
+        cdef size_t size
         cdef bytes data
         batch.pausing = False
         while batch.taken < batch.count:
             data = <bytes> batch.messages[batch.taken]
-            if not self.put(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
+            size = PyBytes_GET_SIZE(data)
+            if size < LARGE:
+                if not put_small(self, PyBytes_AS_STRING(data), size):
+                    return 0
+            elif not self.put(PyBytes_AS_STRING(data), size):
                 return 0
             batch.taken += 1
-            if batch.taken % BATCH == 0 or <size_t> PyBytes_GET_SIZE(data) >= LARGE:
+            if batch.taken % BATCH == 0 or size >= LARGE:
                 self.after()
                 if batch.slice:
-                    if <size_t> PyBytes_GET_SIZE(data) >= LARGE:
+                    if size >= LARGE:
                         stop -= batch.slice >> 6  # a large one counts as many
                     if batch.taken >= stop and batch.taken < batch.count:
                         batch.pausing = True
@@ -802,23 +808,46 @@ cdef class Core(Doorbell):
         return parts
 
     cdef object get_part(self, Caller me):
+        cdef int size
+        if self.parts:
+            return self.next_part()
+        data = small_one(self.handle, &size)
+        return self.other_one(RECV, size, me) if data is None else single(data)
+
+    cdef object other_one(self, Op op, int size, Caller me):
+        """After `small_one`: what is large or has many parts, an error, or NOT_NOW."""
         cdef zmq_msg_t msg
-        cdef list parts
-        if not self.parts:
-            if not self.take(&msg):
+        cdef int error
+        if size < 0:
+            error = zmq_errno()
+            if error == EAGAIN:
                 return NOT_NOW
-            if not zmq_msg_more(&msg):
-                return single(copy_out(&msg))
-            self.rx.owner = NOBODY  # large parts are copied without the GIL
-            self.rx.shut = True
-            try:
-                parts = self.take_rest(&msg)
-                parts.reverse()
-                self.parts = parts
-                self.seize(self.rx, self.caller() if me is None else me)
-            except BaseException:
-                self.seize(self.rx, None)
-                raise
+            if error != EINTR:
+                raise self.fail(error, "receive")
+            return self.get_part(me) if op == RECV else self.get_joined()
+        zmq_msg_init(&msg)
+        zmq_msg_move(&msg, &hand)
+        if op == RECV and zmq_msg_more(&msg):
+            return self.first_part(&msg, me)
+        if op == RECV:
+            return single(copy_out(&msg))
+        return b"".join(self.take_rest(&msg)) if zmq_msg_more(&msg) else copy_out(&msg)
+
+    cdef object first_part(self, zmq_msg_t *msg, Caller me):
+        """``msg``; the parts after it are kept for their owner."""
+        self.rx.owner = NOBODY  # large parts are copied without the GIL
+        self.rx.shut = True
+        try:
+            parts = self.take_rest(msg)
+            parts.reverse()
+            self.parts = parts
+            self.seize(self.rx, self.caller() if me is None else me)
+        except BaseException:
+            self.seize(self.rx, None)
+            raise
+        return self.next_part()
+
+    cdef object next_part(self):
         data = self.parts.pop()
         if self.parts:
             return data, True
@@ -840,40 +869,44 @@ cdef class Core(Doorbell):
         return self.take_rest(&msg)
 
     cdef object get_joined(self):
-        cdef zmq_msg_t msg
+        cdef int size
         if self.parts:
             return b"".join(self.get_parts())
-        if not self.take(&msg):
-            return NOT_NOW
-        if not zmq_msg_more(&msg):
-            return copy_out(&msg)
-        return b"".join(self.take_rest(&msg))
+        data = small_one(self.handle, &size)
+        return self.other_one(RECV_ALL, size, None) if data is None else data
 
     cdef object get_many(self, Py_ssize_t most):
         cdef list found = []
         cdef double began = 0
-        while True:
-            try:
-                data = self.get_joined()
-            except errors.Error:
-                if found:
-                    return found  # a REP or REQ can take only one; the next call tells
-                raise
-            if data is NOT_NOW:
-                return found if found else NOT_NOW
+        cdef int size
+        cdef Py_ssize_t count = 0
+        if self.parts:
+            found.append(self.get_joined())
+            count = 1
+        # A large part is copied without the GIL: someone may be in mid-message after it.
+        while count < most and self.rx.owner is None:
+            data = small_one(self.handle, &size)
+            if data is None:
+                try:
+                    data = self.other_one(RECV_ALL, size, None)
+                except errors.Error:
+                    if found:
+                        break  # a REP or REQ can take only one; the next call tells
+                    raise
+                if data is NOT_NOW:
+                    break
             found.append(data)
-            # A large part is copied without the GIL: someone may be in mid-message now.
-            if len(found) >= most or self.rx.owner is not None:
-                return found
-            if len(found) % BATCH == 0:
+            count += 1
+            if count % BATCH == 0:
                 # Signal handlers must not run here: what they raise would lose `found`.
                 self.after()
-                if self.born != generation or self.rx.owner is not None:
-                    return found
+                if self.born != generation:
+                    break
                 if began == 0:
                     began = monotonic()
                 elif monotonic() - began > LONGEST_BATCH:
-                    return found
+                    break
+        return found if found else NOT_NOW
 
     # Pausing
 
@@ -1032,6 +1065,20 @@ cdef class Core(Doorbell):
             errno.ETIMEDOUT,
             f"{self.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",
         )
+
+
+cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:
+    """One part that is not large. Inline, for a batch of them."""
+    cdef int error
+    while zmq_send(zsock.handle, data, size, ZMQ_DONTWAIT) < 0:
+        error = zmq_errno()
+        if error == EAGAIN:
+            zsock.touched += 1
+            return 0
+        if error != EINTR:
+            raise zsock.fail(error, "send")
+    zsock.asked = True
+    return 1
 
 
 cdef inline double limit_of(Core zsock, Op op, timeout) except? -2:

@@ -980,3 +980,47 @@ def test_a_thread_that_ends_gives_its_descriptor_back():
 
 def test_import_alone_is_enough():
     assert ratchet.zmqsocket is zmqsocket
+
+
+# What is known to be empty is not asked again, until something may have changed.
+
+
+@behaviour
+async def test_timeout_0_finds_what_came_although_its_ring_was_answered(rt):
+    x, y = await rt.link("DEALER", "DEALER", "inproc://now")
+    answers = [
+        x.is_writable,
+        x.is_readable,
+        lambda: x.getsockopt("RCVMORE"),
+        lambda: x.send(b"anything", timeout=0),
+        lambda: None,
+    ]
+    for number, answer in enumerate(answers):
+        for receive in (x.recv, x.recv_all):
+            for _ in range(3):
+                with pytest.raises(Timeout):
+                    await receive(timeout=0)
+            await y.send(b"%d" % number)
+            if (pausing := answer()) is not None and hasattr(pausing, "__await__"):
+                await pausing
+            assert b"%d" % number in (got := await receive(timeout=0)) or got == b"%d" % number
+
+
+@behaviour
+async def test_timeout_0_says_which_socket_it_was(rt):
+    x = rt.new("PULL")
+    with pytest.raises(Timeout, match="PULL socket: nothing came within 0 s") as first:
+        await x.recv(timeout=0)
+    x.bind("inproc://a")
+    with pytest.raises(Timeout, match="PULL socket bound to inproc://a: nothing") as second:
+        await x.recv(timeout=0)
+    rt.new("PUSH").bind("inproc://b")
+    x.connect("inproc://b")
+    with pytest.raises(Timeout, match="bound to inproc://a, connected to inproc://b: nothing"):
+        await x.recv_all(timeout=0)
+    x.unbind("inproc://a")
+    with pytest.raises(Timeout, match="PULL socket connected to inproc://b: nothing"):
+        await x.recv(timeout=0.0)
+    assert second.value is not first.value
+    assert second.value.args == (second.value.errno, second.value.strerror)
+    assert second.value.code == "ETIMEDOUT"
