@@ -4,7 +4,8 @@
 #   make test ARGS="-k close -x"          arguments for what is run
 #   make test PYTHON=python3.13 VENV=.venv-3.13
 #
-# RATCHET_ZMQ_PREFIX and RATCHET_ZMQ_STATIC choose the libzmq (see setup.py).
+# RATCHET_ZMQ_PREFIX and RATCHET_ZMQ_STATIC choose the libzmq, RATCHET_DEBUG has the extension count
+# what it opens (see setup.py).
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,13 +20,20 @@ SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help test bench bench-threads bench-asyncio scale instructions memory lint wheel clean FORCE
+.PHONY: help test torture asan memcheck bench bench-threads bench-asyncio scale instructions memory \
+	lint wheel matrix clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
 
 test: $(VENV)/.ratchet $(VENV)/.test  ## run the tests
 	$(RUN) -m pytest $(ARGS)
+
+asan:  ## run the tests under gcc's address and undefined-behaviour sanitizers
+	PYTHON="$(PYTHON)" sh tools/sanitize.sh asan $(ARGS)
+
+memcheck:  ## run the leak tests under valgrind
+	PYTHON="$(PYTHON)" sh tools/sanitize.sh memcheck $(ARGS)
 
 bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyzmq
 	$(RUN) -m benchmarks $(ARGS)
@@ -48,30 +56,33 @@ instructions: $(VENV)/.ratchet $(VENV)/.bench  ## count the instructions of one 
 memory: $(VENV)/.ratchet $(VENV)/.bench  ## measure the memory of sockets and threads
 	$(RUN) -m benchmarks.memory $(ARGS)
 
+torture: $(VENV)/.ratchet $(VENV)/.bench  ## load, faults and misuse, beside pyzmq; refresh docs/reliability.md
+	$(RUN) -m torture --write docs/reliability.md $(ARGS)
+
 lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(RUN) -m mypy.stubtest --concise --ignore-disjoint-bases --allowlist tools/stubtest-allowlist.txt ratchet
+	$(IN_VENV) pyright --pythonpath $(RUN)
 	$(IN_VENV) cython-lint $(CYTHON_SOURCES)
 	$(IN_VENV) validate-pyproject pyproject.toml
+	$(RUN) tools/check_identifiers.py
 	$(IN_VENV) shellcheck $(SCRIPTS)
 	$(IN_VENV) actionlint $(WORKFLOWS)
 	$(IN_VENV) zizmor --offline --no-progress --quiet .github
 	$(IN_VENV) check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(IN_VENV) check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-wheel: $(VENV)/.made $(VENV)/.wheel  ## build the sdist, and from it the wheel, into dist/
-	rm -rf dist build/dist
-	$(RUN) -m build --outdir build/dist
-	mkdir dist
-	mv build/dist/*.tar.gz dist/
-	if [ "$$(uname)" = Linux ]; \
-	then $(IN_VENV) auditwheel repair --wheel-dir dist build/dist/*.whl; \
-	else mv build/dist/*.whl dist/; fi
+wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for each Python here
+	$(IN_VENV) $(abspath $(RUN)) tools/make_wheels.py $(ARGS)
 	ls -l dist
 
+matrix:  ## test on Python 3.14 and 3.15 with libzmq 4.3.5, in a chroot (as root)
+	tools/matrix.sh $(ARGS)
+
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-asan .venv-memcheck build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f ratchet/*.so ratchet/*.c ratchet/*.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -86,7 +97,7 @@ $(VENV)/.made:
 	touch $@
 
 # Written anew only when it would say something new, so that another libzmq or CFLAGS is seen.
-SETTINGS = "$$RATCHET_ZMQ_PREFIX|$$RATCHET_ZMQ_STATIC|$$CC|$$CFLAGS|$$LDFLAGS"
+SETTINGS = "$$RATCHET_ZMQ_PREFIX|$$RATCHET_ZMQ_STATIC|$$RATCHET_DEBUG|$$CC|$$CFLAGS|$$LDFLAGS"
 $(VENV)/.settings: $(VENV)/.made FORCE
 	@echo $(SETTINGS) | cmp -s - $@ || echo $(SETTINGS) > $@
 FORCE:

@@ -143,6 +143,9 @@ class BuildExt(build_ext):
     def initialize_options(self) -> None:
         super().initialize_options()
         self.cython_c_in_temp = True  # the generated C goes to build/, not beside its source
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
         self.force = True  # timestamps do not show another libzmq, Cython or CFLAGS
 
     def build_extensions(self) -> None:
@@ -150,6 +153,8 @@ class BuildExt(build_ext):
         zmq = find_libzmq(static)
         for extension in self.extensions:
             extension.include_dirs.append(str(zmq.include))
+            if os.environ.get("RATCHET_DEBUG"):
+                extension.define_macros.append(("RATCHET_DEBUG", None))  # see ratchet/_debug.pxi
             if self.compiler.compiler_type != "msvc":
                 self.flags_for_gcc(extension)
             (self.link_static if static else self.link_shared)(extension, zmq.library)
@@ -166,8 +171,10 @@ class BuildExt(build_ext):
         folder = str(library.parent)
         extension.library_dirs.append(folder)
         extension.libraries.append("zmq" if library.suffix != ".lib" else library.stem)
+        if sys.platform == "win32":
+            extension.libraries.append("ws2_32")  # send and recv, with which threads wake another
         # Outside the system's own folders (conda, /opt) the loader has to be told.
-        if sys.platform != "win32" and not folder.startswith(("/usr/lib", "/lib")):
+        elif not folder.startswith(("/usr/lib", "/lib")):
             extension.runtime_library_dirs.append(folder)
 
     @staticmethod

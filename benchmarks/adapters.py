@@ -98,6 +98,10 @@ class Library:
         many = work == "batched" and self.batches
         suffix = "_many" if many else "_multipart" if work == "multipart" else ""
         ends = [(getattr(s, f"send{suffix}"), getattr(s, f"recv{suffix}")) for s in socks]
+        if work == "all":
+            ends, suffix = [(s.send, s.recv_all) for s in socks], "_all"
+        elif work == "iterated":
+            ends, suffix, does = [(s.send, s.__iter__) for s in socks], "_iter", "burst_iterated"
         if many and does in ("send", "recv", "burst"):
             does += "_many"
         elif does == "burst" and len(parcel.batch) == 1:

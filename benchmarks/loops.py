@@ -129,6 +129,22 @@ async def burst_many(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     return perf_counter() - start, got[-1]
 
 
+async def burst_iterated(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send a batch one by one, receive it by iteration, and again."""
+    send, coming, item, batch = ends[0][0], ends[1][1](), parcel.item, len(parcel.batch)
+    start = perf_counter()
+    for turn in range(count // batch - 1, -1, -1):
+        for _ in range(batch - 1):
+            await send(item)
+        await send(item if turn else parcel.last)
+        left = batch
+        for data in coming:  # noqa: B007 (the last one is the answer)
+            left -= 1
+            if not left:
+                break
+    return perf_counter() - start, data
+
+
 async def bounce(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     """Be both sides of a round trip."""
     ((send, recv), (answer, hear)), item = ends, parcel.item

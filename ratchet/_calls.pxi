@@ -37,7 +37,7 @@ cdef extern from *:
 cdef class PausingSocket(Core):
     """The calls that pause the thread that makes them."""
 
-    def send(self, data, more=False, *, timeout=...):
+    def send(self, data, more=False, *, timeout=..., copy=True):
         """Send one part; pause until libzmq has taken the message.
 
         Parts sent with ``more`` are kept until the last one, then sent as one message. Other
@@ -47,6 +47,11 @@ cdef class PausingSocket(Core):
             data: bytes, or any object with a C-contiguous buffer, which is not read after the call.
             more (bool): another part of the same message follows.
             timeout: seconds for this call, instead of the socket's; 0: now or never.
+            copy (bool): False: libzmq reads the buffer when it sends it; it must not change until
+                the tracker is done, and cannot be resized. Bytes from 8 KiB on are never copied.
+
+        Returns:
+            None, or with ``copy=False`` the `Tracker`.
 
         Raises:
             Timeout: no peer could take it in time; nothing was sent, earlier parts are still kept.
@@ -59,12 +64,14 @@ cdef class PausingSocket(Core):
         breathe()
         if self.born != generation:
             self.alive("send")
+        if not copy:
+            part = Loan(data, Tracker())
+            return self.hold(part, limit) if more else self.pass_on(SEND, part, limit)
         if more:
-            self.hold(snapshot(data), limit)
-            return
+            return self.hold(snapshot(data), limit)
         if not self.tx.shut:
             if type(data) is bytes:
-                taken = self.put(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+                taken = self.put_part(data)
             else:
                 get_view(data, &view)
                 try:
@@ -79,32 +86,34 @@ cdef class PausingSocket(Core):
                 return
         self.proceed(SEND, snapshot(data), limit)
 
-    cdef int hold(self, bytes data, double limit) except -1:
+    cdef object hold(self, part, double limit):
         if not self.can_send:
             raise self.fail(ENOTSUP, "send")
-        if self.tx.shut:
-            self.proceed(HOLD, data, limit)
-        else:
-            self.attempt(HOLD, data, None)
-        return 0
+        return self.pass_on(HOLD, part, limit)
 
-    def send_multipart(self, parts, *, timeout=...):
+    cdef object pass_on(self, Op op, arg, double limit):
+        if not self.tx.shut:
+            result = self.attempt(op, arg, None)
+            if result is not NOT_NOW:
+                self.after()
+                return result
+        return self.proceed(op, arg, limit)
+
+    def send_multipart(self, parts, *, timeout=..., copy=True):
         """Send one whole message of many parts; atomic, whatever happens.
 
         Args:
             parts: an iterable of bytes-like parts, at least one.
             timeout: seconds for this call, instead of the socket's; 0: now or never.
+            copy (bool): False: as of `send`; the `Tracker` returned is done when all parts are.
         """
         cdef double limit = limit_of(self, SEND, timeout)
-        cdef list message = to_messages(parts, "parts")
+        cdef list message = to_messages(parts, "parts", None if copy else Tracker())
         if not message:
             raise errors.argument_error("a message has at least one part; b'' is one")
         breathe()
         self.alive("send")
-        if not self.tx.shut and self.put_all(message):
-            self.after()
-            return
-        self.proceed(SEND_MULTIPART, message, limit)
+        return self.pass_on(SEND_MULTIPART, message, limit)
 
     def send_many(self, messages, *, timeout=...):
         """Send many messages of one part each.
@@ -165,6 +174,27 @@ cdef class PausingSocket(Core):
         """
         cdef double limit = limit_of(self, RECV, timeout)
         return receive(self, RECV_MANY, to_most(max), limit)
+
+    def recv_frame(self, *, timeout=...):
+        """Receive one part without a copy: a `Frame`, whose ``more`` says if others follow."""
+        return receive(self, RECV_FRAME, None, limit_of(self, RECV, timeout))
+
+    def recv_frames(self, *, timeout=...):
+        """Receive one whole message without a copy, or in mid-message what is left of it."""
+        return receive(self, RECV_FRAMES, None, limit_of(self, RECV, timeout))
+
+    def recv_into(self, buffer, *, timeout=...):
+        """Receive one part into a writable buffer, such as a bytearray or a numpy array.
+
+        `is_rcvmore` tells if others follow.
+
+        Returns:
+            int: the size of the part, in bytes.
+
+        Raises:
+            ValueError: the part is larger than the buffer; it stays the next one for this caller.
+        """
+        return receive(self, RECV_INTO, Target(buffer), limit_of(self, RECV, timeout))
 
     def __iter__(self):
         """``for data in zsock``: `recv_all` until the socket is closed, or its timeout raises."""
@@ -235,7 +265,7 @@ cdef PyObject *quick_send(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
     if (
-        count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LARGE
+        count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LEND
         and zsock.born == generation and not zsock.tx.shut and not looping
         and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
     ):

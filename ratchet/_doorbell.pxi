@@ -114,6 +114,7 @@ cdef class Line:
         waiter.line = None
         waiter.caller.queued -= 1
         self.count -= 1
+        ratchet_count_waiters(-1)
         self.shut = self.count > 0 or self.owner is not None
 
 
@@ -197,6 +198,7 @@ cdef class Doorbell:
         waiter.line = line
         waiter.caller.queued += 1
         line.count += 1
+        ratchet_count_waiters(1)
         line.shut = True
         self.waiting += 1
 

@@ -195,6 +195,7 @@ cdef class KernelCore:
     cdef int enter(self, ThreadCore thread) except -1:
         self.current = thread
         self.budget = BURST
+        ratchet_before_switch()
         if thread is None:
             self.hub.switch()
         else:

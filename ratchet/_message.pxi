@@ -1,14 +1,56 @@
 # Messages between Python's memory and a zmq_msg_t: copies, buffers, and what a call is given.
 
 cdef class Frame:
-    """A large part, still in libzmq's memory. No object fields: making it collects nothing."""
+    """One part of a message in libzmq's memory: nothing is copied until it is asked for.
+
+    It has the buffer protocol, read-only: ``memoryview(frame)``, ``numpy.frombuffer(frame, …)``.
+    """
+    # No object fields: making one must collect nothing (see the top of `_zmq.pyx`).
     cdef zmq_msg_t msg
+    cdef readonly bint more  # another part of the same message follows
 
     def __cinit__(self):
         zmq_msg_init(&self.msg)
 
     def __dealloc__(self):
         zmq_msg_close(&self.msg)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, zmq_msg_data(&self.msg), zmq_msg_size(&self.msg), 1, flags)
+
+    def __len__(self):
+        return zmq_msg_size(&self.msg)
+
+    @property
+    def bytes(self):
+        """A copy (bytes)."""
+        return copy_of(&self.msg)
+
+    def __bytes__(self):
+        return copy_of(&self.msg)
+
+    @property
+    def peer_address(self):
+        """The address of the peer it came from (str), None over inproc (zmq_msg_gets(3))."""
+        return self.property(b"Peer-Address")
+
+    @property
+    def user_id(self):
+        """Who the peer is, as a ZAP handler said (str), or None."""
+        return self.property(b"User-Id")
+
+    @property
+    def socket_type(self):
+        """The type of the peer's socket (str), None over inproc."""
+        return self.property(b"Socket-Type")
+
+    cdef object property(self, bytes name):
+        cdef const char *found = zmq_msg_gets(&self.msg, name)
+        return None if found == NULL else found.decode("utf-8", "replace")
+
+    def __repr__(self):
+        more = ", more to come" if self.more else ""
+        return f"<ratchet.zmqsocket.Frame of {len(self)} bytes{more}>"
 
 
 cdef class Batch:
@@ -24,27 +66,68 @@ cdef class Batch:
         self.slice = slice
 
 
-cdef bytes copy_out(zmq_msg_t *msg):
-    """The message's bytes; closes it."""
+cdef bytes copy_of(zmq_msg_t *msg):
+    """The message's bytes."""
     cdef size_t size = zmq_msg_size(msg)
     cdef char *to
+    if size < LARGE:
+        return PyBytes_FromStringAndSize(<char *> zmq_msg_data(msg), size)
+    data = PyBytes_FromStringAndSize(NULL, size)
+    to = PyBytes_AS_STRING(data)
+    with nogil:
+        memcpy(to, zmq_msg_data(msg), size)
+    return data
+
+
+cdef bytes copy_out(zmq_msg_t *msg):
+    """The message's bytes; closes it."""
     try:
-        if size < LARGE:
-            return PyBytes_FromStringAndSize(<char *> zmq_msg_data(msg), size)
-        data = PyBytes_FromStringAndSize(NULL, size)
-        to = PyBytes_AS_STRING(data)
-        with nogil:
-            memcpy(to, zmq_msg_data(msg), size)
-        return data
+        return copy_of(msg)
     finally:
         zmq_msg_close(msg)
+
+
+cdef bytes as_bytes(part):
+    """A part that was kept."""
+    return copy_of(&(<Frame> part).msg) if type(part) is Frame else <bytes> part
+
+
+cdef Frame as_frame(part, bint more):
+    """A part that was kept, as a Frame."""
+    cdef Frame frame
+    if type(part) is Frame:
+        frame = <Frame> part
+    else:
+        frame = Frame()
+        copy_in(&frame.msg, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+    frame.more = more
+    return frame
+
+
+cdef class Target:
+    """A buffer to receive into."""
+    cdef Py_buffer view
+
+    def __cinit__(self, buffer):
+        try:
+            PyObject_GetBuffer(buffer, &self.view, PyBUF_WRITABLE)
+        except TypeError:
+            raise TypeError(
+                f"recv_into() takes a writable buffer, such as a bytearray, not {kind_of(buffer)}"
+            ) from None
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
 
 
 cdef extern from *:
     """
     /* (data, False). For speed: the pair returned last is used again when nobody else has it, as
        zip() does it; making one costs half as much as a receive. Large data is not kept alive. */
-    static PyObject *ratchet_pair(PyObject *data) {
+    #ifdef __GNUC__
+    __attribute__((always_inline))
+    #endif
+    static inline PyObject *ratchet_pair(PyObject *data) {
         static PyObject *spare = NULL;
         if (PyBytes_GET_SIZE(data) >= 4096) return PyTuple_Pack(2, data, Py_False);
         if (spare != NULL && Py_REFCNT(spare) == 1) {
@@ -68,7 +151,8 @@ cdef extern from *:
 # closed, which costs as much as copying out what is small; but only what a zmq_msg_t holds in
 # itself may stay in it, not memory that a sender waits for.
 cdef zmq_msg_t hand
-cdef int ITSELF = 32  # bytes; zmq_msg_t has 64
+cdef enum:
+    ITSELF = 32  # bytes; zmq_msg_t has 64
 zmq_msg_init(&hand)
 
 
@@ -121,15 +205,20 @@ cdef bytes snapshot(data):
         PyBuffer_Release(&view)
 
 
-cdef list to_messages(items, str what):
-    """A list of bytes of our own, so that nobody can change it while the call is paused."""
+cdef list to_messages(items, str what, Tracker tracker=None):
+    """A list of bytes of our own, so that nobody can change it while the call is paused.
+
+    With a tracker, of loans.
+    """
     cdef list found
     cdef Py_ssize_t i
     if isinstance(items, (bytes, bytearray, memoryview, str)):
         raise TypeError(f"{what} must be an iterable of bytes-like objects, not {kind_of(items)}")
     found = list(items)
     for i in range(len(found)):
-        if type(found[i]) is not bytes:
+        if tracker is not None:
+            found[i] = Loan(found[i], tracker)
+        elif type(found[i]) is not bytes:
             found[i] = snapshot(found[i])
     return found
 

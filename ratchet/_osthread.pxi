@@ -9,6 +9,7 @@ cdef extern from *:
     #ifdef _WIN32
     #include <winsock2.h>
     #include <zmq.h>
+    #undef near  /* a macro there, and a field here */
     static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
         zmq_pollitem_t items[2] = {
             {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};

@@ -17,12 +17,39 @@ cdef extern from *:
     """
     #ifdef _WIN32
     static void ratchet_at_fork(void (*child)(void)) { (void) child; }
+    static int ratchet_try_threads(int count) { (void) count; return 0; }
     #else
+    #include <errno.h>
     #include <pthread.h>
+    #include <signal.h>
+    #include <stdlib.h>
     static void ratchet_at_fork(void (*child)(void)) { pthread_atfork(0, 0, child); }
+    static void *ratchet_idle(void *gate) {
+        pthread_mutex_lock(gate);
+        pthread_mutex_unlock(gate);
+        return NULL;
+    }
+    /* 0 if that many threads can be there at once, else why not. */
+    static int ratchet_try_threads(int count) {
+        pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+        pthread_t *threads = malloc(count * sizeof(pthread_t));
+        sigset_t all, before;
+        int started = 0, error = threads ? 0 : ENOMEM;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);  /* signals are for Python's threads */
+        pthread_mutex_lock(&gate);
+        while (!error && started < count)
+            if (!(error = pthread_create(&threads[started], NULL, ratchet_idle, &gate))) started++;
+        pthread_mutex_unlock(&gate);
+        while (started > 0) pthread_join(threads[--started], NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        free(threads);
+        return error;
+    }
     #endif
     """
     void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
+    int ratchet_try_threads(int count) noexcept
 
 # What the line on stderr can name: sockets closed with messages that may not have left yet.
 closed_lately = collections.deque(maxlen=8)
@@ -43,6 +70,19 @@ cdef int head_room(int count, what) except -1:
     finally:
         for fd in found:
             os.close(fd)
+    return 0
+
+
+cdef int thread_room(int count, what) except -1:
+    """Raise unless the process can start ``count`` threads; libzmq would abort."""
+    # Twice as many: one that has just ended may still be counted for a moment.
+    cdef int error = ratchet_try_threads(2 * count)
+    if error:
+        raise errors.Error(
+            error,
+            f"cannot {what}: no thread can be started ({os.strerror(error)}); end others, or raise "
+            "the limit of this user's processes (ulimit -u), of memory, or of the container",
+        )
     return 0
 
 
@@ -99,6 +139,9 @@ cdef void *the_context() except NULL:
     if context != NULL:
         return context
     head_room(HEAD_ROOM + 2 * io_threads, "start libzmq")
+    thread_room(1 + io_threads, "start libzmq")  # its reaper, and who moves the traffic
+    if context != NULL:  # another thread was faster, while this one opened descriptors
+        return context
     fresh = zmq_ctx_new()
     if fresh == NULL:
         raise from_errno(zmq_errno(), "cannot start libzmq")

@@ -75,7 +75,8 @@ cdef class TaskWaiter(Waiter):
 
 
 NAMES = (
-    "send", "send", "send_multipart", "send_many", "recv", "recv_all", "recv_multipart", "recv_many"
+    "send", "send", "send_multipart", "send_many",
+    "recv", "recv_all", "recv_multipart", "recv_many", "recv_frame", "recv_frames", "recv_into",
 )
 
 
@@ -197,7 +198,11 @@ cdef class Call:
             me = self.find(None)
         result = NOT_NOW
         if not line.shut or me is not None and line.owner is me:
-            result = zsock.attempt(self.op, self.arg, TASK)
+            try:
+                result = zsock.attempt(self.op, self.arg, TASK)
+            except errors.ArgumentError:  # the part is still there, for this task
+                self.settle(line, TASK)
+                raise
         if result is NOT_NOW and self.limit == 0:
             if self.op == SEND_MANY and (<Batch> self.arg).pausing:
                 self.stage = YIELDED  # and go on in the next turn of the loop
@@ -214,7 +219,8 @@ cdef class Call:
         looper = running_looper()
         if me is None or me is TASK:
             # Calls that belong together must be known as such before the first has its turn.
-            me = self.find(Caller() if self.op == HOLD or self.op == RECV else None)
+            owns = self.op == HOLD or self.op in (RECV, RECV_FRAME, RECV_INTO)
+            me = self.find(Caller() if owns else None)
         self.waiter = TaskWaiter(Caller() if me is None else me, looper)
         if self.limit >= 0:
             self.waiter.deadline = monotonic() + self.limit
@@ -262,6 +268,8 @@ cdef class Call:
             return None
         task_budget_reset()
         me.future = me.looper.future(me)
+        if me.woken:  # meanwhile, by another OS thread, which found no future
+            return None
         return me.future
 
 
@@ -323,15 +331,16 @@ cdef class AsyncSocket(PausingSocket):
         call.context = ratchet_context()
         return call
 
-    def send(self, data, more=False, *, timeout=...):
+    def send(self, data, more=False, *, timeout=..., copy=True):
         """As `ratchet.zmqsocket.ZMQSocket.send`, awaited. Cancelled, it has sent nothing."""
         if more and not self.can_send:
             raise self.fail(ENOTSUP, "send")
-        return self.later(HOLD if more else SEND, snapshot(data), timeout)
+        part = snapshot(data) if copy else Loan(data, Tracker())
+        return self.later(HOLD if more else SEND, part, timeout)
 
-    def send_multipart(self, parts, *, timeout=...):
+    def send_multipart(self, parts, *, timeout=..., copy=True):
         """As `ratchet.zmqsocket.ZMQSocket.send_multipart`, awaited. Cancelled: sent nothing."""
-        message = to_messages(parts, "parts")
+        message = to_messages(parts, "parts", None if copy else Tracker())
         if not message:
             raise errors.argument_error("a message has at least one part; b'' is one")
         return self.later(SEND_MULTIPART, message, timeout)
@@ -363,6 +372,18 @@ cdef class AsyncSocket(PausingSocket):
         Cancelled, it has taken nothing.
         """
         return self.later(RECV_MANY, min(to_most(max), TASK_BATCH), timeout)
+
+    def recv_frame(self, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv_frame`, awaited. Cancelled: it has taken nothing."""
+        return self.later(RECV_FRAME, None, timeout)
+
+    def recv_frames(self, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv_frames`, awaited. Cancelled: taken nothing."""
+        return self.later(RECV_FRAMES, None, timeout)
+
+    def recv_into(self, buffer, *, timeout=...):
+        """As `ratchet.zmqsocket.ZMQSocket.recv_into`, awaited. Cancelled: it has taken nothing."""
+        return self.later(RECV_INTO, Target(buffer), timeout)
 
     def __aiter__(self):
         """``async for data in zsock``: until the socket is closed, or its timeout raises."""

@@ -24,6 +24,7 @@ cdef extern from "zmq.h" nogil:
     void *zmq_msg_data(zmq_msg_t *msg) noexcept
     size_t zmq_msg_size(const zmq_msg_t *msg) noexcept
     int zmq_msg_more(const zmq_msg_t *msg) noexcept
+    const char *zmq_msg_gets(const zmq_msg_t *msg, const char *property) noexcept
 
     int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
     int ZMQ_ROUTER_MANDATORY, ZMQ_SNDHWM, ZMQ_RCVHWM

@@ -22,7 +22,13 @@ slow one, `Core.wait`, which queues and tries again whenever it is woken (`_door
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_SIMPLE,
+    PyBUF_WRITABLE,
+    PyBuffer_FillInfo,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
@@ -52,7 +58,8 @@ cdef extern from "Python.h":
 
 # From this size (bytes) on, a copy runs without the GIL. It takes about 10 us there, which is what
 # giving the GIL up and getting it back may cost when another thread wants it.
-cdef size_t LARGE = 131072
+cdef enum:
+    LARGE = 131072
 # How many messages a batch moves before it lets other threads have the GIL.
 cdef int BATCH = 256
 # recv_many returns what it has after this long (seconds), so that Ctrl-C is heard within 0.1 s.
@@ -79,7 +86,8 @@ cdef object NOT_NOW = object()
 cdef object UNSET = ...
 
 cdef enum Op:
-    SEND, HOLD, SEND_MULTIPART, SEND_MANY, RECV, RECV_ALL, RECV_MULTIPART, RECV_MANY
+    SEND, HOLD, SEND_MULTIPART, SEND_MANY
+    RECV, RECV_ALL, RECV_MULTIPART, RECV_MANY, RECV_FRAME, RECV_FRAMES, RECV_INTO
 
 
 cdef double monotonic():
@@ -130,12 +138,34 @@ def to_timeout(timeout):
     return to_seconds(timeout)
 
 
+include "_debug.pxi"
 include "_doorbell.pxi"
 include "_osthread.pxi"
 include "_kernel.pxi"
 
 cdef Caller TASK = Caller()    # stands for the running task, as long as nobody has to know it
 cdef Caller NOBODY = Caller()  # owns a line while its message is being taken
+
+
+cdef Caller caller_here():
+    """Whose call this is."""
+    cdef ThreadCore thread = thread_here()
+    if thread is not None and getcurrent() is thread.glet:
+        return thread
+    return this_thread()
+
+
+cdef Waiter waiter_here():
+    """How this caller pauses."""
+    cdef Caller caller = caller_here()
+    cdef KernelWaiter waiter
+    if type(caller) is OSThread:
+        return (<OSThread> caller).waiter()
+    waiter = (<ThreadCore> caller).spare
+    if waiter is None or waiter.line is not None:
+        waiter = KernelWaiter(<ThreadCore> caller)
+        (<ThreadCore> caller).spare = waiter
+    return waiter
 
 
 cdef int end_quietly() except -1:
@@ -162,6 +192,7 @@ cdef double interlude(double began):
 
 
 include "_message.pxi"
+include "_loan.pxi"
 
 
 cdef class Remains:
@@ -309,6 +340,7 @@ cdef class Core(Doorbell):
             return
         self.born = 0
         self.held = self.parts = None
+        ratchet_collect()
         remains = Remains()
         remains.handle = handle
         try:
@@ -658,30 +690,57 @@ cdef class Core(Doorbell):
         finally:
             zmq_msg_close(&msg)
 
+    cdef int put_part(self, part) except -1:
+        """One part, bytes or a Loan."""
+        cdef zmq_msg_t msg
+        cdef int error
+        if type(part) is bytes and <size_t> PyBytes_GET_SIZE(part) < LEND:
+            return put_small(self, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        if ratchet_returned != NULL:
+            ratchet_collect()
+            self.alive("send")  # that may have run a finalizer
+        lend(&msg, part)
+        try:
+            while zmq_msg_send(&msg, self.handle, ZMQ_DONTWAIT) < 0:
+                error = zmq_errno()
+                if error == EAGAIN:
+                    self.touched += 1
+                    return 0
+                if error != EINTR:
+                    raise self.fail(error, "send")
+        finally:
+            zmq_msg_close(&msg)
+        if type(part) is Loan:
+            (<Loan> part).taken()
+        self.asked = True
+        return 1
+
     cdef int put_all(self, list parts) except -1:
-        """Many parts, all bytes."""
+        """Many parts, bytes or Loans."""
         cdef Py_ssize_t i, count = len(parts)
         cdef int error, flags, rc
-        cdef bytes part
         cdef Frame frame
         cdef list frames = None
         for part in parts:
-            if <size_t> PyBytes_GET_SIZE(part) >= LARGE:
-                if self.writable_tells and not self.look() & TX:
-                    return 0
+            if type(part) is not bytes or <size_t> PyBytes_GET_SIZE(part) >= LEND:
                 frames = []
                 break
         if frames is not None:
+            if ratchet_returned != NULL:
+                ratchet_collect()
+                self.alive("send")
             for part in parts:
                 frame = Frame()
-                copy_in(&frame.msg, part, PyBytes_GET_SIZE(part))
+                if type(part) is bytes and <size_t> PyBytes_GET_SIZE(part) < LEND:
+                    copy_in(&frame.msg, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+                else:
+                    lend(&frame.msg, part)
                 frames.append(frame)
-            self.alive("send")
         i = 0
         while i < count:
             flags = ZMQ_DONTWAIT | (ZMQ_SNDMORE if i < count - 1 else 0)
             if frames is None:
-                part = <bytes> parts[i]
+                part = parts[i]
                 rc = zmq_send(self.handle, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part), flags)
             else:
                 frame = <Frame> frames[i]
@@ -703,13 +762,17 @@ cdef class Core(Doorbell):
                     raise self.fail(EHOSTUNREACH, "send: the peer left in mid-message")
             self.touched += 1
             return 0 if i == 0 else self.put_all(parts)
+        if frames is not None:
+            for part in parts:
+                if type(part) is Loan:
+                    (<Loan> part).taken()
         self.asked = True
         return 1
 
-    cdef int put_object(self, bytes data) except -1:
+    cdef int put_last(self, data) except -1:
         """One part, as the last one of what is held back."""
         if self.held is None:
-            return self.put(data, PyBytes_GET_SIZE(data))
+            return self.put_part(data)
         parts = self.held + [data]
         try:
             if not self.put_all(parts):
@@ -734,10 +797,10 @@ cdef class Core(Doorbell):
         while batch.taken < batch.count:
             data = <bytes> batch.messages[batch.taken]
             size = PyBytes_GET_SIZE(data)
-            if size < LARGE:
+            if size < LEND:
                 if not put_small(self, PyBytes_AS_STRING(data), size):
                     return 0
-            elif not self.put(PyBytes_AS_STRING(data), size):
+            elif not self.put_part(data):
                 return 0
             batch.taken += 1
             if batch.taken % BATCH == 0 or size >= LARGE:
@@ -770,8 +833,8 @@ cdef class Core(Doorbell):
                 raise self.fail(error, "receive")
         return 1
 
-    cdef list take_rest(self, zmq_msg_t *msg):
-        """Every part of the message that begins with ``msg``."""
+    cdef list take_rest(self, zmq_msg_t *msg, bint keep=False):
+        """Every part of the message that begins with ``msg``, as bytes; all as Frames: ``keep``."""
         global scratch
         cdef list parts
         cdef Frame frame
@@ -783,7 +846,7 @@ cdef class Core(Doorbell):
         try:
             while more:
                 more = zmq_msg_more(msg)
-                if zmq_msg_size(msg) < LARGE:
+                if not keep and zmq_msg_size(msg) < LARGE:
                     parts.append(copy_out(msg))
                 else:
                     large = True
@@ -799,12 +862,9 @@ cdef class Core(Doorbell):
             scratch = []
             raise
         scratch = []
-        if large:
+        if large and not keep:
             for i in range(len(parts)):
-                if type(parts[i]) is Frame:
-                    frame = parts[i]
-                    parts[i] = copy_out(&frame.msg)
-                    zmq_msg_init(&frame.msg)
+                parts[i] = as_bytes(parts[i])
         return parts
 
     cdef object get_part(self, Caller me):
@@ -828,45 +888,103 @@ cdef class Core(Doorbell):
         zmq_msg_init(&msg)
         zmq_msg_move(&msg, &hand)
         if op == RECV and zmq_msg_more(&msg):
-            return self.first_part(&msg, me)
+            self.keep(&msg, me, False)
+            return self.next_part()
         if op == RECV:
             return single(copy_out(&msg))
         return b"".join(self.take_rest(&msg)) if zmq_msg_more(&msg) else copy_out(&msg)
 
-    cdef object first_part(self, zmq_msg_t *msg, Caller me):
-        """``msg``; the parts after it are kept for their owner."""
+    cdef int keep(self, zmq_msg_t *msg, Caller me, bint frames) except -1:
+        """The message that begins with ``msg`` is handed out part by part, to its owner."""
         self.rx.owner = NOBODY  # large parts are copied without the GIL
         self.rx.shut = True
         try:
-            parts = self.take_rest(msg)
+            parts = self.take_rest(msg, frames)
             parts.reverse()
             self.parts = parts
-            self.seize(self.rx, self.caller() if me is None else me)
+            self.seize(self.rx, caller_here() if me is None else me)
         except BaseException:
             self.seize(self.rx, None)
             raise
-        return self.next_part()
+        return 0
+
+    cdef object pop(self):
+        part = self.parts.pop()
+        if not self.parts:
+            self.parts = None
+            self.seize(self.rx, None)
+        return part
 
     cdef object next_part(self):
-        data = self.parts.pop()
+        part = self.pop()
+        return as_bytes(part), self.parts is not None
+
+    cdef object get_frame(self, Caller me):
+        cdef zmq_msg_t msg
+        cdef Frame frame
+        if not self.parts:
+            if not self.take(&msg):
+                return NOT_NOW
+            if not zmq_msg_more(&msg):
+                frame = Frame()
+                zmq_msg_move(&frame.msg, &msg)
+                return frame
+            self.keep(&msg, me, True)
+        part = self.pop()
+        return as_frame(part, self.parts is not None)
+
+    cdef object get_frames(self):
+        """As `get_parts`."""
+        cdef zmq_msg_t msg
+        cdef list parts
+        cdef Py_ssize_t i
         if self.parts:
-            return data, True
-        self.parts = None
+            parts = self.rest()
+        elif self.take(&msg):
+            parts = self.take_rest(&msg, True)
+        else:
+            return NOT_NOW
+        for i in range(len(parts)):
+            parts[i] = as_frame(parts[i], i < len(parts) - 1)
+        return parts
+
+    cdef object get_into(self, Target target, Caller me):
+        cdef Frame frame
+        cdef size_t size
+        got = self.get_frame(me)
+        if got is NOT_NOW:
+            return NOT_NOW
+        frame = got
+        size = zmq_msg_size(&frame.msg)
+        if size > <size_t> target.view.len:
+            if self.parts is None:
+                self.parts = []
+                self.seize(self.rx, caller_here() if me is None else me)
+            self.parts.append(frame)
+            raise errors.argument_error(
+                f"{self.describe()}: recv_into() was given a buffer of {target.view.len} bytes, "
+                f"and the next part has {size}; it is still there, to be received by this caller"
+            )
+        if size < LARGE:
+            memcpy(target.view.buf, zmq_msg_data(&frame.msg), size)
+        else:
+            with nogil:
+                memcpy(target.view.buf, zmq_msg_data(&frame.msg), size)
+        return size
+
+    cdef list rest(self):
+        """What is left of the message in hand."""
+        parts, self.parts = self.parts, None
+        parts.reverse()
         self.seize(self.rx, None)
-        return data, False
+        return parts
 
     cdef object get_parts(self):
         """What is left of the message in hand, or a whole new one."""
         cdef zmq_msg_t msg
-        cdef list parts
         if self.parts:
-            parts, self.parts = self.parts, None
-            parts.reverse()
-            self.seize(self.rx, None)
-            return parts
-        if not self.take(&msg):
-            return NOT_NOW
-        return self.take_rest(&msg)
+            return [as_bytes(part) for part in self.rest()]
+        return self.take_rest(&msg) if self.take(&msg) else NOT_NOW
 
     cdef object get_joined(self):
         cdef int size
@@ -910,25 +1028,6 @@ cdef class Core(Doorbell):
 
     # Pausing
 
-    cdef Caller caller(self):
-        """Whose call this is."""
-        cdef ThreadCore thread = thread_here()
-        if thread is not None and getcurrent() is thread.glet:
-            return thread
-        return this_thread()
-
-    cdef Waiter waiter(self):
-        """How this caller pauses."""
-        cdef Caller caller = self.caller()
-        cdef KernelWaiter waiter
-        if type(caller) is OSThread:
-            return (<OSThread> caller).waiter()
-        waiter = (<ThreadCore> caller).spare
-        if waiter is None or waiter.line is not None:
-            waiter = KernelWaiter(<ThreadCore> caller)
-            (<ThreadCore> caller).spare = waiter
-        return waiter
-
     cdef inline Line line_of(self, Op op):
         return self.tx if op <= SEND_MANY else self.rx
 
@@ -944,21 +1043,21 @@ cdef class Core(Doorbell):
                 self.parts = None
             self.seize(line, None)
         if op == SEND:
-            return None if self.put_object(arg) else NOT_NOW
+            return tracker_of(arg) if self.put_last(arg) else NOT_NOW
         if op == HOLD:
             if self.held is None:
-                self.seize(self.tx, self.caller() if me is None else me)
+                self.seize(self.tx, caller_here() if me is None else me)
                 self.held = [arg]
             else:
                 self.held.append(arg)
-            return None
+            return tracker_of(arg)
         if op == SEND_MULTIPART:
-            if self.held is None:
-                return None if self.put_all(arg) else NOT_NOW
             parts = arg
+            if self.held is None:
+                return tracker_of(parts[0]) if self.put_all(parts) else NOT_NOW
             self.held, before = self.held + parts[:len(parts) - 1], self.held
-            if self.put_object(parts[len(parts) - 1]):
-                return None
+            if self.put_last(parts[len(parts) - 1]):
+                return tracker_of(parts[0])
             self.held = before
             return NOT_NOW
         if op == SEND_MANY:
@@ -974,7 +1073,13 @@ cdef class Core(Doorbell):
             return self.get_joined()
         if op == RECV_MULTIPART:
             return self.get_parts()
-        return self.get_many(arg)
+        if op == RECV_MANY:
+            return self.get_many(arg)
+        if op == RECV_FRAME:
+            return self.get_frame(me)
+        if op == RECV_FRAMES:
+            return self.get_frames()
+        return self.get_into(<Target> arg, me)
 
     cdef object now_or_never(self, Op op, object arg, Caller me):
         """What a timeout of 0 gets when nobody is before it and a first try said not now."""
@@ -1023,7 +1128,7 @@ cdef class Core(Doorbell):
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
         cdef Line line = self.line_of(op)
-        if line.owner is not None and line.owner is self.caller():
+        if line.owner is not None and line.owner is caller_here():
             result = self.attempt(op, arg, None)
             if result is not NOT_NOW:
                 self.after()
@@ -1039,9 +1144,11 @@ cdef class Core(Doorbell):
         # Only a receive has looked by trying, and whoever copied something large let others run.
         cdef bint tried = line is self.rx and not line.shut
         cdef unsigned int touched = self.touched
-        cdef Waiter me = self.waiter()  # may let other threads run
+        cdef Waiter me = waiter_here()  # may let other threads run
         cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
         cdef bint knock = False
+        if ratchet_returned != NULL:
+            ratchet_collect()
         self.enter(line, me)
         tried = tried and self.touched == touched
         try:

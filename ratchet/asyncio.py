@@ -18,6 +18,7 @@ import errno
 import heapq
 import itertools
 import math
+import os
 import threading
 import weakref
 from time import monotonic
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from ._zmq import Core
+    from ._zmq import Core, Tracker, _PausingCalls
     from .options import OptionArguments
+else:
+    _PausingCalls = object
 
 __all__ = ["Shared", "ZMQSocket", "new", "set_burst"]
 
@@ -236,6 +239,21 @@ def _caller(context: Context, new: Caller | None, here: bool) -> Caller | None:
 use_asyncio(_looper, _caller)
 
 
+async def wait_for_tracker(tracker: Tracker) -> None:
+    """What ``await tracker`` does."""
+    if tracker.done:
+        return
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    fd = os.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
+    loop.add_reader(fd, _set, future)
+    try:
+        await future
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
 def set_burst(calls: int) -> None:
     """How many ready calls the tasks of a loop make in a row before one lets the loop run a turn.
 
@@ -248,12 +266,12 @@ def set_burst(calls: int) -> None:
     set_task_burst(calls)
 
 
-class Shared:
+class Shared(_PausingCalls):
     """The calls of a `ZMQSocket` of this module for OS threads and ratchet threads: they pause."""
 
     __slots__ = (
-        "recv", "recv_all", "recv_many", "recv_multipart", "send", "send_many", "send_multipart",
-        "zsock",
+        "recv", "recv_all", "recv_frame", "recv_frames", "recv_into", "recv_many",
+        "recv_multipart", "send", "send_many", "send_multipart", "zsock",
     )  # fmt: skip
 
     def __init__(self, zsock: ZMQSocket) -> None:

@@ -44,6 +44,7 @@ from ._zmq import (
     Core,
     KernelCore,
     ThreadCore,
+    Tracker,
     current_kernel,
     current_thread,
     set_kernel,
@@ -332,9 +333,9 @@ class Kernel(KernelCore):
         bell.watcher = self
         if bell.watchers is None:
             bell.watchers = set()
-        if self not in bell.watchers and isinstance(bell, Core):
+        if self not in bell.watchers and isinstance(bell, (Core, Tracker)):
             bell.watchers.add(self)
-            fd = bell.get_fd()
+            fd = bell.fileno()
             self.bells[fd] = weakref.ref(bell)
             self._poll.watch_edge(fd)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._zmq import PausingSocket
+from ._zmq import Frame, PausingSocket, Tracker
 from .options import Options
 from .uri import ZMQRecord, prepare_uri
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .options import OptionArguments
 
-__all__ = ["ZMQRecord", "ZMQSocket", "new", "prepare_uri"]
+__all__ = ["Frame", "Tracker", "ZMQRecord", "ZMQSocket", "new", "prepare_uri"]
 
 
 class ZMQSocket(PausingSocket, Options):

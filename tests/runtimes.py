@@ -47,6 +47,7 @@ class BlockingSocket:
     PAUSING = (
         *("send", "send_multipart", "send_many"),
         *("recv", "recv_all", "recv_multipart", "recv_many"),
+        *("recv_frame", "recv_frames", "recv_into"),
     )
 
     def __init__(self, zsock):

@@ -925,6 +925,25 @@ async def test_shared_by_tasks_threads_and_ratchet_threads(endpoint):
     )
 
 
+@in_loop
+async def test_a_wake_up_while_the_future_is_being_made(monkeypatch):
+    """Another OS thread answers the bell then, and finds no future to set."""
+    looper_class = ratchet.asyncio.Looper
+    make = looper_class.future
+
+    def interrupted(looper, waiter):
+        monkeypatch.setattr(looper_class, "future", make)
+        push.sync.send(b"x")
+        thread = threading.Thread(target=pull.is_readable)
+        thread.start()
+        thread.join()
+        return make(looper, waiter)
+
+    with link() as (pull, push):
+        monkeypatch.setattr(looper_class, "future", interrupted)
+        assert await pull.recv_all() == b"x"
+
+
 def test_one_loop_after_another(run):
     with link() as (pull, push):
 

@@ -286,6 +286,7 @@ def test_leaving_twice_or_without_having_joined_is_nothing():
     bell.leave(one)
     bell.leave(one)
     assert (bell.waiting, bell.rx.count, bell.rx.first, log) == (1, 1, two, [])
+    bell.leave(two)
 
 
 def test_looks_are_made_only_for_those_who_wait():
@@ -307,6 +308,7 @@ def test_looks_are_made_only_for_those_who_wait():
     assert bell.looks == 1
     bell.answer()
     assert bell.looks == 2
+    bell.leave(two)
 
 
 def test_the_owner_goes_first_and_the_others_in_their_order_after_it():
@@ -328,6 +330,7 @@ def test_the_owner_goes_first_and_the_others_in_their_order_after_it():
     assert log == [2, 0]
     bell.leave(one)
     assert log == [2, 0, 1]
+    bell.leave(two)
 
 
 def test_the_end_of_an_owner_frees_every_line_it_shut():
@@ -345,6 +348,8 @@ def test_the_end_of_an_owner_frees_every_line_it_shut():
     owner.end()
     assert not owner.alive
     assert sorted(log) == [0, 1, 2]
+    for bell, waiter in zip(bells, waiters, strict=True):
+        bell.leave(waiter)
 
 
 def test_wake_all_wakes_everybody_once_and_an_error_does_not_stop_it(monkeypatch):
@@ -358,6 +363,8 @@ def test_wake_all_wakes_everybody_once_and_an_error_does_not_stop_it(monkeypatch
     assert sorted(log) == [0, 1, 2, 3]
     assert all(waiter.woken for waiter in waiters)
     assert reported == [RuntimeError]
+    for waiter in waiters:
+        bell.leave(waiter)
 
 
 def test_an_error_in_the_look_wakes_nobody_and_is_reported(monkeypatch):
@@ -369,6 +376,7 @@ def test_an_error_in_the_look_wakes_nobody_and_is_reported(monkeypatch):
     bell.join(bell.rx, one)
     bell.answer()
     assert (log, reported) == ([], [TypeError])
+    bell.leave(one)
 
 
 def test_a_bell_is_not_kept_by_a_caller_for_whom_somebody_once_waited():

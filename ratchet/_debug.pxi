@@ -1,0 +1,112 @@
+# What a build with RATCHET_DEBUG=1 counts, so that every test can be asked to leave nothing open.
+#
+# The calls that open and close are wrapped by macros of the same names, so that none can be missed
+# and no other code knows of it. In a normal build all of this is nothing. The GIL is held in each.
+#
+# A message is open while there is something in it: from zmq_msg_init_size or a zmq_msg_recv that
+# found one until it is closed or sent. They are known by address, because closing an empty one is
+# allowed; one that is overwritten while it is open is `lost`, and counts as open for ever.
+
+cdef extern from *:
+    """
+    #include <zmq.h>
+    #ifdef RATCHET_DEBUG
+    static Py_ssize_t ratchet_sockets, ratchet_buffers, ratchet_waiters, ratchet_lost;
+    static PyObject *ratchet_messages;  /* a set of addresses */
+
+    static int ratchet_message(zmq_msg_t *msg, int open) {
+        PyObject *address = PyLong_FromVoidPtr(msg);
+        int rc;
+        if (ratchet_messages == NULL) ratchet_messages = PySet_New(NULL);
+        if (address == NULL || ratchet_messages == NULL) Py_FatalError("no memory to count with");
+        rc = PySet_Discard(ratchet_messages, address);  /* 1: it was open */
+        if (open) PySet_Add(ratchet_messages, address);
+        Py_DECREF(address);
+        return rc;
+    }
+    static int ratchet_msg_init(zmq_msg_t *msg) {
+        ratchet_lost += ratchet_message(msg, 0);
+        return zmq_msg_init(msg);
+    }
+    static int ratchet_msg_init_size(zmq_msg_t *msg, size_t size) {
+        int rc = zmq_msg_init_size(msg, size);
+        ratchet_lost += ratchet_message(msg, rc == 0);
+        return rc;
+    }
+    static int ratchet_msg_recv(zmq_msg_t *msg, void *s, int flags) {
+        int rc = zmq_msg_recv(msg, s, flags), error = errno;
+        if (rc >= 0) ratchet_lost += ratchet_message(msg, 1);
+        errno = error;
+        return rc;
+    }
+    static int ratchet_msg_send(zmq_msg_t *msg, void *s, int flags) {
+        int rc = zmq_msg_send(msg, s, flags), error = errno;
+        if (rc >= 0) ratchet_message(msg, 0);
+        errno = error;
+        return rc;
+    }
+    static int ratchet_msg_move(zmq_msg_t *to, zmq_msg_t *from) {
+        ratchet_message(to, ratchet_message(from, 0));  /* libzmq closes what was in `to` */
+        return zmq_msg_move(to, from);
+    }
+    static int ratchet_msg_close(zmq_msg_t *msg) {
+        ratchet_message(msg, 0);
+        return zmq_msg_close(msg);
+    }
+    static void *ratchet_socket(void *context, int type) {
+        void *s = zmq_socket(context, type);
+        ratchet_sockets += s != NULL;
+        return s;
+    }
+    static int ratchet_close_socket(void *s) {
+        int rc = zmq_close(s);
+        ratchet_sockets -= rc == 0;
+        return rc;
+    }
+    static int ratchet_get_buffer(PyObject *data, Py_buffer *view, int flags) {
+        int rc = PyObject_GetBuffer(data, view, flags);
+        ratchet_buffers += rc == 0;
+        return rc;
+    }
+    static void ratchet_release_buffer(Py_buffer *view) {
+        ratchet_buffers -= view->obj != NULL;
+        PyBuffer_Release(view);
+    }
+    static PyObject *ratchet_counts(void) {
+        Py_ssize_t messages = ratchet_messages == NULL ? 0 : PySet_GET_SIZE(ratchet_messages);
+        return Py_BuildValue("{s:n,s:n,s:n,s:n}",
+            "sockets", ratchet_sockets, "messages", messages + ratchet_lost,
+            "waiters", ratchet_waiters, "buffers", ratchet_buffers);
+    }
+    #define zmq_msg_init ratchet_msg_init
+    #define zmq_msg_init_size ratchet_msg_init_size
+    #define zmq_msg_recv ratchet_msg_recv
+    #define zmq_msg_send ratchet_msg_send
+    #define zmq_msg_move ratchet_msg_move
+    #define zmq_msg_close ratchet_msg_close
+    #define zmq_socket ratchet_socket
+    #define zmq_close ratchet_close_socket
+    #define PyObject_GetBuffer ratchet_get_buffer
+    #define PyBuffer_Release ratchet_release_buffer
+    #define ratchet_count_waiters(more) (ratchet_waiters += (more))
+    #else
+    static PyObject *ratchet_counts(void) { Py_RETURN_NONE; }
+    #define ratchet_count_waiters(more) ((void) 0)
+    #endif
+    #ifdef __SANITIZE_ADDRESS__
+    #include <sanitizer/asan_interface.h>
+    #define ratchet_before_switch() __asan_handle_no_return()
+    #else
+    #define ratchet_before_switch() ((void) 0)
+    #endif
+    """
+    void ratchet_count_waiters(int more) noexcept
+    # greenlet copies the stack away and back. The address sanitizer's marks between variables do
+    # not move along, and to copy them is an error: this takes away all that are there now.
+    void ratchet_before_switch() noexcept
+    object ratchet_counts()
+
+
+def counts():
+    """What is open now, by kind; None unless built with RATCHET_DEBUG=1."""
+    return ratchet_counts()

@@ -1,0 +1,233 @@
+# Memory of Python's that libzmq sends from without a copy, and who gets it back.
+#
+# libzmq is done with a loan on one of its own threads, without the GIL. There the loan is pushed to
+# a list that needs no lock; the next large send, pause or close of any socket takes the list whole
+# and drops the references. `Tracker` tells who wants to know that nothing is lent any more.
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #include <intrin.h>
+    #define RATCHET_ADD(at, n) (_InterlockedExchangeAdd((long volatile *) (at), n) + (n))
+    #define RATCHET_TAKE(at) _InterlockedExchangePointer((void *volatile *) (at), NULL)
+    #define RATCHET_CAS(at, old, new) \\
+        (_InterlockedCompareExchangePointer((void *volatile *) (at), new, old) == (old))
+    #else
+    #define RATCHET_ADD(at, n) __atomic_add_fetch(at, n, __ATOMIC_SEQ_CST)
+    #define RATCHET_TAKE(at) __atomic_exchange_n(at, NULL, __ATOMIC_SEQ_CST)
+    #define RATCHET_CAS(at, old, new) __sync_bool_compare_and_swap(at, old, new)
+    #endif
+    #ifdef _WIN32
+    #define ratchet_close_fd(fd) ((void) (fd))  /* a socket's, which cannot be duplicated simply */
+    #else
+    #include <unistd.h>
+    #define ratchet_close_fd(fd) ((void) close(fd))
+    #endif
+    /* Of a Tracker and its loans, whoever goes last: when nothing is lent, fd is written to. */
+    typedef struct { int lent, fd, users; } ratchet_account;
+    typedef struct ratchet_loan {
+        struct ratchet_loan *next;
+        PyObject *owner;
+        ratchet_account *account;
+    } ratchet_loan;
+    static ratchet_loan *volatile ratchet_returned = NULL;
+    static void ratchet_signal(Py_ssize_t fd);
+
+    static ratchet_account *ratchet_open_account(void) {
+        ratchet_account *account = malloc(sizeof(ratchet_account));
+        if (account != NULL) account->lent = 0, account->fd = -1, account->users = 1;
+        return account;
+    }
+    static void ratchet_leave_account(ratchet_account *account) {
+        if (account == NULL || RATCHET_ADD(&account->users, -1) > 0) return;
+        if (account->fd >= 0) ratchet_close_fd(account->fd);
+        free(account);
+    }
+    static void ratchet_settle(ratchet_account *account) {
+        if (RATCHET_ADD(&account->lent, -1) == 0) {
+            int fd = RATCHET_ADD(&account->fd, 0);
+            if (fd >= 0) ratchet_signal(fd);
+        }
+    }
+    static void ratchet_give_back(void *data, void *hint) {
+        ratchet_loan *loan = hint;
+        ratchet_account *account = loan->account;
+        (void) data;
+        do loan->next = ratchet_returned;
+        while (!RATCHET_CAS(&ratchet_returned, loan->next, loan));
+        /* Only now, so that who finds nothing lent finds everything in the list. */
+        if (account != NULL) {
+            ratchet_settle(account);
+            ratchet_leave_account(account);
+        }
+    }
+    static void ratchet_collect(void) {
+        ratchet_loan *loan = RATCHET_TAKE(&ratchet_returned), *next;
+        for (; loan != NULL; loan = next) {
+            next = loan->next;
+            Py_DECREF(loan->owner);
+            free(loan);
+        }
+    }
+    /* A message of memory that ``owner`` keeps as it is; -1: no memory. */
+    static int ratchet_lend(
+            zmq_msg_t *msg, void *data, size_t size, PyObject *owner, ratchet_account *account) {
+        ratchet_loan *loan = malloc(sizeof(ratchet_loan));
+        if (loan == NULL) return -1;
+        loan->owner = Py_NewRef(owner);
+        loan->account = account;
+        if (account != NULL) {
+            RATCHET_ADD(&account->lent, 1);
+            RATCHET_ADD(&account->users, 1);
+        }
+        if (zmq_msg_init_data(msg, data, size, ratchet_give_back, loan) == 0) return 0;
+        ratchet_give_back(data, loan);
+        return -1;
+    }
+    """
+    ctypedef struct ratchet_account:
+        int lent
+        int fd
+    void *ratchet_returned
+    ratchet_account *ratchet_open_account()
+    void ratchet_leave_account(ratchet_account *account)
+    void ratchet_collect()
+    void ratchet_settle(ratchet_account *account)
+    int ratchet_lend(
+        zmq_msg_t *msg, const char *data, size_t size, object owner, ratchet_account *account)
+    int lent_now "RATCHET_ADD"(int *lent, int nothing)
+    int give_fd "RATCHET_ADD"(int *fd, int more)
+
+# From this size (bytes) on, bytes are lent. It is what the encoder of libzmq 4.3 collects before it
+# writes (out_batch_size): a longer message is written from where it is. A loan of 4 KiB is cheaper
+# than its copy already, 0.14 us against 0.20 (docs/decisions/017-loans.md).
+cdef enum:
+    LEND = 8192
+
+
+cdef class Tracker(Doorbell):
+    """Tells when libzmq needs a buffer no longer that was sent with ``copy=False``.
+
+    It is done when every part has left: was written to the connection, or received over inproc, or
+    dropped. Until then the buffers must not change, and those that could be resized cannot be.
+    """
+    cdef ratchet_account *account
+    cdef object wakeup  # made when somebody waits first
+    cdef Py_ssize_t read_fd
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.read_fd = -1
+        self.account = ratchet_open_account()
+        if self.account == NULL:
+            raise MemoryError("no memory for a Tracker")
+
+    def __dealloc__(self):
+        ratchet_leave_account(self.account)
+
+    @property
+    def done(self) -> bool:
+        """Has everything left?"""
+        if lent_now(&self.account.lent, 0):
+            return False
+        ratchet_collect()
+        return True
+
+    cdef int look(self) noexcept:
+        return RX if lent_now(&self.account.lent, 0) == 0 else 0
+
+    cdef Py_ssize_t descriptor(self) noexcept:
+        return self.read_fd
+
+    def wait(self, timeout=None):
+        """Pause until it is done: this OS thread or ratchet thread. In asyncio ``await tracker``.
+
+        Args:
+            timeout: seconds; None: for ever.
+
+        Raises:
+            Timeout: libzmq still needs the memory.
+        """
+        cdef double limit = to_seconds(timeout)
+        cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
+        cdef Waiter me
+        if self.done:
+            return
+        self.fileno()
+        me = waiter_here()
+        self.enter(self.rx, me)
+        try:
+            while not self.done:
+                if monotonic() >= deadline:
+                    raise errors.Timeout(
+                        errno.ETIMEDOUT,
+                        f"{self!r}: not all has left within {limit:g} s; does the peer receive?",
+                    )
+                me.woken = False
+                me.pause(self, deadline)
+        finally:
+            self.exit(me)
+            if not self.waiting:
+                self.unwatch(None)
+
+    def __await__(self):
+        from .asyncio import wait_for_tracker
+
+        return wait_for_tracker(self).__await__()
+
+    def fileno(self):
+        """A descriptor that is readable when it is done, for an event loop."""
+        if self.wakeup is None:
+            self.wakeup = Wakeup()
+            self.read_fd = self.wakeup.fileno()
+            # libzmq's thread may write to it when this tracker is gone already.
+            fd = self.wakeup.write_fileno()
+            give_fd(&self.account.fd, (fd if os.name == "nt" else os.dup(fd)) + 1)
+            if self.look():  # before it could be told
+                ratchet_signal(self.account.fd)
+        return self.read_fd
+
+    def __repr__(self):
+        return f"<ratchet.zmqsocket.Tracker, {'done' if self.done else 'under way'}>"
+
+
+cdef class Loan:
+    """A buffer that is sent without a copy: held, and so not resized, until libzmq is done."""
+    cdef Py_buffer view
+    cdef Tracker tracker
+    cdef bint pending  # libzmq has not taken it yet
+
+    def __cinit__(self, data, Tracker tracker):
+        get_view(data, &self.view)
+        self.tracker = tracker
+        self.pending = True
+        lent_now(&tracker.account.lent, 1)
+
+    cdef void taken(self) noexcept:
+        """libzmq has it, or nobody will."""
+        if self.pending:
+            self.pending = False
+            ratchet_settle(self.tracker.account)
+
+    def __dealloc__(self):
+        if self.tracker is not None:
+            self.taken()
+            PyBuffer_Release(&self.view)
+
+
+cdef inline object tracker_of(part):
+    return (<Loan> part).tracker if type(part) is Loan else None
+
+
+cdef int lend(zmq_msg_t *msg, part) except -1:
+    """A message over the memory of ``part``, which is bytes or a Loan."""
+    cdef Loan loan
+    cdef int rc
+    if type(part) is Loan:
+        loan = <Loan> part
+        rc = ratchet_lend(msg, <char *> loan.view.buf, loan.view.len, loan, loan.tracker.account)
+    else:
+        rc = ratchet_lend(msg, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part), part, NULL)
+    if rc < 0:
+        raise MemoryError("no memory for a message")
+    return 0

@@ -1,0 +1,258 @@
+"""What is done over and over leaves nothing: no descriptor, memory or greenlet.
+
+A cycle is run to warm up, then CYCLES times, and only what grew in the second part counts.
+RATCHET_TORTURE=1 is the full form; under memcheck, RATCHET_CYCLES makes it a short one.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import itertools
+import os
+import sys
+import time
+from pathlib import Path
+
+import greenlet
+import pytest
+from helpers import LONG
+from runtimes import OSThreads, RatchetThreads, Tasks, UvloopTasks, behaviour, uvloop
+
+from ratchet import ClosedError, Timeout, thread, zmqsocket
+
+TORTURE = bool(os.environ.get("RATCHET_TORTURE"))
+CYCLES = int(os.environ.get("RATCHET_CYCLES") or (100_000 if TORTURE else 10_000))
+# The first messages make libzmq's queues as long as they get; its chunks hold 256.
+WARM_UP = 1_000
+# What may come and go: tuples in a kernel's heap of deadlines until it is tidied up, and one chunk
+# of a libzmq queue, 16.5 KB. No cycle is run fewer than 500 times: of Python's objects a leak of
+# one in each is seen, of malloc's one of 40 bytes in each.
+SLACK = {"descriptors": 0, "greenlets": 0, "blocks": 400, "bytes": 20_000}
+
+pytestmark = [pytest.mark.timeout(900)] if TORTURE else []
+
+FOLDER = Path("/proc/self/fd")  # of Linux only
+
+
+class MallInfo(ctypes.Structure):
+    """What mallinfo2(3) returns."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+# Of glibc from 2.33 on; elsewhere Python's own blocks must do.
+mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
+if mallinfo2:
+    mallinfo2.restype = MallInfo
+
+
+def measure():
+    """What is in use: exact numbers, unlike the resident size."""
+    gc.collect()
+    found = {
+        "descriptors": len(list(FOLDER.iterdir())) if FOLDER.exists() else 0,
+        "greenlets": sum(isinstance(one, greenlet.greenlet) for one in gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),  # 0 with PYTHONMALLOC=malloc
+    }
+    if mallinfo2:
+        info = mallinfo2()
+        found["bytes"] = info.uordblks + info.hblkhd  # on the heap, and mapped
+    return found
+
+
+async def settle(rt, before):
+    """Wait until no more is in use than before; libzmq's reaper and loops may be behind."""
+    deadline = time.monotonic() + LONG
+    while True:
+        now = measure()
+        grown = {what: now[what] - count for what, count in before.items()}
+        if all(more <= SLACK[what] for what, more in grown.items()):
+            return now
+        assert time.monotonic() < deadline, f"there is more now: {grown}"
+        await rt.turn()
+
+
+async def steady(rt, cycle, cycles):
+    """Run it, and demand that nothing stays."""
+    await cycle()  # what is opened for good: a tcp connection
+    start = measure()
+    for _ in range(max(cycles // 10, min(cycles, WARM_UP))):
+        await cycle()
+    before = await settle(rt, {what: start[what] for what in ("descriptors", "greenlets")})
+    for _ in range(cycles):
+        await cycle()
+    now = await settle(rt, before)
+    print(cycles, {what: now[what] - before[what] for what in now})
+
+
+@behaviour
+async def test_messages(rt, inproc):
+    x, y = await rt.link("PAIR", "PAIR", inproc)
+
+    async def cycle():
+        await x.send(b"bytes")
+        await x.send(bytearray(100))
+        await x.send(b"head", True)
+        await x.send(b"tail")
+        await x.send_multipart([b"head", bytes(100)])
+        assert await y.recv() == (b"bytes", False)
+        assert await y.recv_all() == bytes(100)
+        assert await y.recv_multipart() == [b"head", b"tail"]
+        assert await y.recv() == (b"head", True)
+        assert await y.recv() == (bytes(100), False)
+
+    await steady(rt, cycle, CYCLES)
+
+
+@behaviour
+async def test_messages_over_tcp(rt, tcp):
+    x, y = await rt.link("DEALER", "ROUTER", tcp)
+
+    async def cycle():
+        await x.send(b"question")
+        await y.send_multipart([(await y.recv_multipart())[0], b"answer"])
+        assert await x.recv() == (b"answer", False)
+
+    await steady(rt, cycle, CYCLES // 5)
+
+
+@behaviour
+async def test_large_messages(rt, inproc):
+    """Copied without the GIL, by way of a message of ratchet's own."""
+    x, y = await rt.link("PAIR", "PAIR", inproc)
+    large = bytes(200_000)
+
+    async def cycle():
+        await x.send(large)
+        await x.send_multipart([b"head", large])
+        assert await y.recv() == (large, False)
+        assert await y.recv_multipart() == [b"head", large]
+
+    await steady(rt, cycle, CYCLES // 20)
+
+
+@behaviour
+async def test_timeouts(rt, inproc):
+    """Of a send, an XPUB's: libzmq calls it writable when it is not, so a message is made first."""
+    full, x = rt.new("SUB", subscribe=b"", rcvhwm=1), rt.new("XPUB", sndhwm=1, xpub_nodrop=True)
+    x.bind(inproc)
+    full.connect(inproc)
+    assert await x.recv_all() == b"\1"
+    silent = rt.new("PULL")
+    with contextlib.suppress(Timeout):
+        while True:
+            await x.send(bytes(200_000), timeout=0)
+
+    async def cycle():
+        for timeout in (0, 1e-9):  # asks, and queues
+            for call in (silent.recv, silent.recv_all, silent.recv_multipart):
+                with contextlib.suppress(Timeout):
+                    await call(timeout=timeout)
+            for data in (b"bytes", bytearray(100), bytes(200_000)):
+                with contextlib.suppress(Timeout):
+                    await x.send(data, timeout=timeout)
+
+    await steady(rt, cycle, CYCLES // 10)
+
+
+@behaviour
+async def test_timeouts_slept_through(rt):
+    silent = rt.new("PULL")
+
+    async def cycle():
+        with contextlib.suppress(Timeout):
+            await silent.recv(timeout=0.0005)
+
+    await steady(rt, cycle, CYCLES // 20)
+
+
+@behaviour
+async def test_pauses(rt, inproc):
+    """A caller that pauses, is woken by a message, and ends: an OS thread has a descriptor."""
+    x, y = await rt.link("PAIR", "PAIR", inproc)
+
+    async def cycle():
+        task = rt.spawn(x.recv())
+        await rt.paused(x, 1)
+        await y.send(b"wake up")
+        assert await rt.join(task) == (b"wake up", False)
+        rt.tasks.clear()
+
+    await steady(rt, cycle, CYCLES // (20 if rt.name == "threads" else 5))
+
+
+@behaviour
+async def test_closed_in_mid_call(rt, inproc):
+    number = itertools.count()  # libzmq frees the name of a closed socket a little later
+
+    async def cycle():
+        x, y = await rt.link("PAIR", "PAIR", f"{inproc}-{next(number)}")
+        await y.send(b"head", True)
+        await x.send(b"never received")
+        task = rt.spawn(x.recv())
+        await rt.paused(x, 1)
+        x.close(linger=0)
+        y.close(linger=0)
+        with pytest.raises(ClosedError):
+            await rt.join(task)
+        rt.tasks.clear()
+        rt.sockets.clear()
+
+    await steady(rt, cycle, CYCLES // 20)
+
+
+@pytest.mark.parametrize("runtime", [Tasks, *([UvloopTasks] if uvloop else [])])
+def test_cancelled_receives(runtime):
+    async def main(rt):
+        x = rt.new("PULL")
+
+        async def cycle():
+            task = asyncio.create_task(x.recv())
+            await asyncio.sleep(0)
+            assert x.zsock.waiting == 1
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        await steady(rt, cycle, CYCLES)
+
+    runtime().run(main)
+
+
+def test_killed_threads():
+    async def main(rt):
+        x = rt.new("PULL")
+
+        async def cycle():
+            one = thread.attach(x.zsock.recv)
+            thread.timer(0)
+            assert x.zsock.waiting == 1
+            thread.kill(one)
+            thread.wait_all([one])
+
+        await steady(rt, cycle, CYCLES)
+
+    RatchetThreads().run(main)
+
+
+def test_sockets(tcp):
+    async def main(rt):
+        async def cycle():
+            x, y = zmqsocket.new("PUSH"), zmqsocket.new("PULL")
+            y.connect(x.bind(tcp))
+            x.send(b"received")
+            x.send(b"never received")
+            y.recv()
+            x.close(linger=0)
+            y.close(linger=0)
+
+        await steady(rt, cycle, CYCLES // 20)
+
+    OSThreads().run(main)

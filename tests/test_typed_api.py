@@ -1,0 +1,25 @@
+"""What `make lint` checks in typed_api.py is all that is public."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import ratchet
+import ratchet.asyncio
+from ratchet import errors, options, thread, zmqsocket
+
+TYPED = Path(__file__).with_name("typed_api.py").read_text(encoding="utf-8")
+NAMES = {node.attr for node in ast.walk(ast.parse(TYPED)) if isinstance(node, ast.Attribute)}
+MODULES = [ratchet, ratchet.asyncio, errors, options, thread, zmqsocket]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_public_name_is_in_it(module):
+    modules = {"errors", "options", "thread", "zmqsocket"}  # the last part of an import
+    assert set(module.__all__) - NAMES - modules == set()
+
+
+@pytest.mark.parametrize("kind", [ratchet.Ratchet, ratchet.asyncio.Shared])
+def test_every_method_is_in_it(kind):
+    assert {name for name in vars(kind) if not name.startswith("_")} <= NAMES

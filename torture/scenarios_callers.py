@@ -1,0 +1,83 @@
+"""Any number of callers may use one socket at once, and any of them may close it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from .scenario import Scale, account, scenario
+
+
+@scenario()
+async def many_callers(rt: Any, scale: Scale) -> None:
+    """2 to 16 callers do what they like with one socket: nothing is lost, doubled or torn."""
+    for callers in scale.of((8,), (2, 4, 8, 16)):
+        for endpoint in (f"inproc://{callers}", "tcp://127.0.0.1:*"):
+            await mingle(rt, scale, callers, endpoint)
+
+
+async def mingle(rt: Any, scale: Scale, callers: int, endpoint: str) -> None:
+    """Every caller sends to the other end of the pair and receives at both ends."""
+    ends = rt.pair("DEALER", "DEALER", endpoint, sndhwm=50, rcvhwm=50)
+    sent: list[list[bytes]] = []
+    got: list[list[bytes]] = []
+
+    async def receive(sock: Any, patience: float) -> bool:
+        try:
+            got.append(await rt.recv_parts(sock, patience))
+        except rt.timeouts:
+            return False
+        return True
+
+    async def call(index: int) -> None:
+        for n in range(scale.of(60, 600)):
+            sock = ends[scale.random.randrange(2)]
+            act = scale.random.randrange(10)
+            if act < 4:
+                name = b"%d.%d" % (index, n)
+                parts = [name] * scale.random.choice([1, 1, 2, 5])
+                with contextlib.suppress(*rt.timeouts):
+                    await rt.send_parts(sock, parts, 0.01)
+                    sent.append(parts)
+            elif act < 8:
+                await receive(sock, scale.random.choice([0, 0.0005, 0.005]))
+            elif act == 8:
+                _ = sock.sndhwm, sock.fileno(), sock.last_endpoint
+            else:
+                await rt.sleep(0)
+
+    tasks = [rt.spawn(call(index)) for index in range(callers)]
+    for task in tasks:
+        await rt.join(task, 20)
+    for sock in ends:
+        while await receive(sock, 0.2):
+            pass
+    assert all(len(set(parts)) == 1 for parts in got), "torn"
+    account([tuple(parts) for parts in sent], [tuple(parts) for parts in got])
+    for sock in ends:
+        sock.close()
+
+
+@scenario()
+async def closed_under_callers(rt: Any, scale: Scale) -> None:
+    """`close()` while others receive ends their calls with an error, and no timeout is needed."""
+    for n in range(scale.of(5, 50)):
+        sock = rt.new(scale.random.choice(["PULL", "DEALER", "PAIR", "ROUTER"]))
+        rt.bind(sock, scale.random.choice([f"inproc://{n}", "tcp://127.0.0.1:*"]))
+        callers = scale.random.randrange(2, scale.of(6, 16))
+        tasks = [rt.spawn(rt.recv(sock)) for _ in range(callers)]
+        if n % 2:
+            await rt.paused(sock, callers)
+        sock.close()
+        for task in tasks:
+            try:
+                await rt.join(task, 3)
+            except AssertionError as error:
+                if str(error) == "hangs":
+                    raise
+                ended: BaseException = error  # gevent has some of its own
+            except BaseException as error:  # noqa: BLE001 - any error is an end
+                ended = error
+            else:
+                raise AssertionError("wrong: a receive returned")
+            assert not isinstance(ended, rt.timeouts), "wrong: a timeout"

@@ -1,0 +1,209 @@
+"""Out of descriptors, threads or memory, or misused: an exception, and all is well afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import mmap
+import os
+import resource
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .scenario import Scale, Skip, fork, limit_to, reap, scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REFUSED, ANOTHER = 7, 8  # a child's statuses
+WORDS = {0: "", 1: "unusable afterwards", REFUSED: "refused", ANOTHER: "another error"}
+
+
+async def everything(rt: Any) -> None:
+    """Every constructor, and a message through what they made."""
+    with contextlib.ExitStack() as stack:
+        left, right = (stack.enter_context(contextlib.closing(rt.new("DEALER"))) for _ in range(2))
+        left.connect(rt.bind(right, "tcp://127.0.0.1:*"))
+        left.connect(rt.bind(right, f"inproc://{time.monotonic_ns()}"))
+        await rt.send(left, b"x", 5)
+        await rt.recv(right, 5)
+        with contextlib.suppress(*rt.timeouts):
+            await rt.recv(right, 0.01)
+
+
+@scenario()
+def descriptors(rt: Any, scale: Scale) -> None:
+    """Out of descriptors, at any point, is an error and never an abort; with some, all works."""
+    used = len(list(Path("/dev/fd").iterdir()))
+    enough = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+    def attempt(extra: int) -> int:
+        limit_to(resource.RLIMIT_NOFILE, used + extra)
+        status = 0
+        try:
+            rt.main(everything)
+        except Exception as error:  # noqa: BLE001 - of the library, of asyncio or of greenlets
+            status = REFUSED if getattr(error, "errno", 0) == errno.EMFILE else ANOTHER
+        limit_to(resource.RLIMIT_NOFILE, enough)
+        rt.main(everything)
+        return status
+
+    sweep(rt, range(0, 40, scale.of(3, 1)), attempt)
+
+
+def sweep(rt: Any, limits: Any, attempt: Callable[[int], int]) -> None:
+    """Try under each limit, from too little for anything on, in a process of its own."""
+    ends = {}
+    for limit in limits:
+        end = reap(fork(rt, partial(attempt, limit)))
+        ends[limit] = WORDS.get(-1 if end.status is None else end.status, end.fault)
+    faults = {limit: text for limit, text in ends.items() if text not in ("", "refused")}
+    worst = ", ".join(sorted(set(faults.values())))
+    assert not faults, f"{worst} with {len(faults)} of {len(ends)} limits"
+    if "refused" not in ends.values():
+        raise Skip("the limit has no effect")
+
+
+@scenario()
+def threads_exhausted(rt: Any, _scale: Scale) -> None:
+    """When the system gives no more threads the first socket is an error and never an abort."""
+    if not sys.platform.startswith("linux"):
+        raise Skip("RLIMIT_NPROC counts processes here")
+
+    def attempt(limit: int) -> int:
+        if os.getuid() == 0:  # to whom the limit does not apply; nobody else has this number
+            os.setresgid(54_321, 54_321, 54_321)
+            os.setresuid(54_321 + limit, 54_321 + limit, 54_321 + limit)
+        enough = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+        limit_to(resource.RLIMIT_NPROC, limit)
+        status = 0
+        try:
+            rt.main(everything)
+        except Exception as error:  # noqa: BLE001
+            right = getattr(error, "errno", 0) in (errno.EAGAIN, errno.EMFILE)
+            status = REFUSED if right else ANOTHER
+        limit_to(resource.RLIMIT_NPROC, enough)
+        rt.main(everything)
+        return status
+
+    sweep(rt, range(1, 9), attempt)
+
+
+@scenario()
+async def large_without_memory(rt: Any, _scale: Scale) -> None:
+    """A message for which there is no memory is a MemoryError; the socket goes on."""
+    if not Path("/proc/self/statm").exists():
+        raise Skip("it asks Linux how much memory is in use")
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
+    size = 64 << 20
+    enough = resource.getrlimit(resource.RLIMIT_AS)[0]
+    data = mmap.mmap(-1, size)
+
+    def spare(room: int) -> None:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit_to(resource.RLIMIT_AS, pages * mmap.PAGESIZE + room)
+
+    spare(size // 2)
+    try:
+        await rt.send(source, data)
+        raise AssertionError("wrong: it was sent")
+    except (MemoryError, *rt.errors):
+        pass
+    await rt.send(source, b"small", 5)
+    assert await rt.recv(sink, 5) == b"small", "wrong: another message"
+    limit_to(resource.RLIMIT_AS, enough)
+    await rt.send(source, data, 5)
+    await rt.send(source, b"after", 5)
+    spare(size // 2)
+    try:
+        await rt.recv(sink, 5)
+        raise AssertionError("wrong: it was received")
+    except (MemoryError, *rt.errors):
+        pass
+    assert await rt.recv(sink, 5) == b"after", "wrong: another message"
+    limit_to(resource.RLIMIT_AS, enough)
+
+
+@scenario("threads")
+async def python_without_memory(rt: Any, scale: Scale) -> None:
+    """Where Python's memory runs out in a call: MemoryError, no torn message, and on it goes."""
+    try:
+        fail = importlib.import_module("_testcapi")
+    except ImportError:
+        raise Skip("this Python has no _testcapi") from None
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
+    parts = [b"a" * 100, b"b" * 100, b"c" * 100]
+    failed = 0
+
+    async def within(start: int, call: Any) -> Any:
+        nonlocal failed
+        fail.set_nomemory(start, 0)
+        try:
+            return await call
+        except MemoryError:
+            failed += 1
+        finally:
+            fail.remove_mem_hooks()
+
+    for start in range(scale.of(30, 100)):
+        await within(start, rt.send_parts(source, parts, 0))
+        await rt.send_parts(source, [b"1"], 5)
+        while (got := await rt.recv_parts(sink, 5)) != [b"1"]:
+            assert got == parts, "torn"
+        await rt.send_parts(source, parts, 5)
+        await rt.send_parts(source, [b"2"], 5)
+        got = await within(start, rt.recv_parts(sink, 0))
+        while got != [b"2"]:
+            assert got in (None, parts), "torn"
+            got = await rt.recv_parts(sink, 5)
+    assert failed > 3, f"wrong: only {failed} calls failed"
+
+
+@scenario()
+async def identity_given_twice(rt: Any, _scale: Scale) -> None:
+    """A ROUTER refuses to give two connections one identity, and goes on."""
+    router = rt.new("ROUTER")
+    peers = [rt.new("DEALER") for _ in range(2)]
+    for peer in peers:
+        where = rt.bind(peer, "tcp://127.0.0.1:*")
+        with contextlib.suppress(*rt.errors):
+            router.connect_routing_id = b"same"
+            router.connect(where)
+    await rt.send_parts(router, [b"same", b"question"], 5)
+    assert await rt.recv(peers[0], 5) == b"question", "wrong: another message"
+
+
+@scenario()
+async def wrong_use(rt: Any, _scale: Scale) -> None:
+    """Calls out of turn, with wrong arguments, or on a closed socket raise; the socket goes on."""
+    left, right = rt.pair("REQ", "REP", "inproc://torture")
+    wrong: list[Any] = [
+        lambda: rt.recv(left, 1),
+        lambda: rt.send(right, b"x", 1),
+        lambda: rt.send(left, "text", 1),
+        lambda: rt.send(left, None, 1),
+        lambda: rt.send_parts(left, [b"x", 1], 1),
+    ]
+    for number, call in enumerate(wrong):
+        try:
+            await call()
+        except Exception:  # noqa: BLE001, S110 - any error is right
+            pass
+        else:
+            raise AssertionError(f"wrong: call {number} was taken")
+    await rt.send(left, b"question", 5)
+    assert await rt.recv(right, 5) == b"question", "wrong: another message"
+    await rt.send(right, b"answer", 5)
+    assert await rt.recv(left, 5) == b"answer", "wrong: another message"
+    left.close()
+    for call in (lambda: rt.send(left, b"x", 1), lambda: rt.recv(left, 1)):
+        try:
+            await call()
+        except Exception:  # noqa: BLE001, S110 - the same
+            pass
+        else:
+            raise AssertionError("wrong: a closed socket was used")

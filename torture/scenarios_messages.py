@@ -1,0 +1,296 @@
+"""No message is lost, doubled, torn or changed, whatever interrupts its sender or receiver."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import mmap
+import time
+from typing import Any
+
+from .scenario import Scale, account, drain, fill, numbers, scenario
+
+ENDPOINTS = ("inproc://torture", "tcp://127.0.0.1:*")
+
+
+PAUSES = 0, 0, 0, 0.0002, 0.001  # seconds, of who sends and of who interrupts
+
+
+async def trickle(rt: Any, sock: Any, messages: list[bytes], scale: Scale) -> None:
+    """Send them, so that the receiver has to wait for many of them."""
+    for message in messages:
+        await rt.send(sock, message)
+        if rt.kind != "threads" and scale.random.random() < 0.1:
+            time.sleep(0.0006)  # a message, and the time at which a timeout passes, come at once
+        await rt.sleep(scale.random.choice(PAUSES))
+
+
+def enough(interrupted: int, sent: list[bytes]) -> None:
+    """The test has tested something."""
+    assert interrupted > len(sent) // 50, f"wrong: only {interrupted} calls were interrupted"
+
+
+@scenario("cooperative", "asyncio")
+async def stopped_receives(rt: Any, scale: Scale) -> None:
+    """A receive that is killed or cancelled loses no message."""
+    for endpoint in ENDPOINTS:
+        source, sink = rt.pair("PUSH", "PULL", endpoint)
+        sent = numbers(scale.of(500, 10_000))
+        begun: list[int] = []
+        got: list[bytes] = []
+
+        async def receive(
+            sink: Any = sink, begun: list[int] = begun, got: list[bytes] = got
+        ) -> None:
+            while True:
+                begun.append(1)
+                got.append(await rt.recv(sink))
+
+        sender = rt.spawn(trickle(rt, source, sent, scale))
+        while not rt.ended(sender):
+            receiver = rt.spawn(receive())
+            await rt.sleep(0)  # or it would not even begin
+            for _ in range(scale.random.randrange(5)):
+                await rt.sleep(scale.random.choice(PAUSES))
+            await rt.stop(receiver)
+        enough(len(begun) - len(got), sent)
+        got += await drain(rt, sink, len(sent) - len(got))
+        account(sent, got, ordered=True)
+
+
+@scenario("asyncio")
+async def abandoned_receives(rt: Any, scale: Scale) -> None:
+    """A receive that `asyncio.timeout` or `asyncio.wait_for` gives up loses no message."""
+    for endpoint in ENDPOINTS:
+        source, sink = rt.pair("PUSH", "PULL", endpoint)
+        sent = numbers(scale.of(500, 10_000))
+        got: list[bytes] = []
+        interrupted = 0
+        sender = rt.spawn(trickle(rt, source, sent, scale))
+        while not rt.ended(sender):
+            seconds = scale.random.choice([0.0001, 0.0005, 0.001])
+            try:
+                if scale.random.random() < 0.5:
+                    async with asyncio.timeout(seconds):
+                        got.append(await rt.recv(sink))
+                else:
+                    got.append(await asyncio.wait_for(rt.recv(sink), seconds))
+            except TimeoutError:
+                interrupted += 1
+        enough(interrupted, sent)
+        got += await drain(rt, sink, len(sent) - len(got))
+        account(sent, got, ordered=True)
+
+
+@scenario()
+async def timed_receives(rt: Any, scale: Scale) -> None:
+    """A receive whose own timeout passes loses no message."""
+    for endpoint in ENDPOINTS:
+        source, sink = rt.pair("PUSH", "PULL", endpoint)
+        sent = numbers(scale.of(500, 10_000))
+        got: list[bytes] = []
+        interrupted = 0
+        sender = rt.spawn(trickle(rt, source, sent, scale))
+        while not rt.ended(sender):
+            try:
+                got.append(await rt.recv(sink, scale.random.choice([0, 0.0002, 0.001])))
+            except rt.timeouts:
+                interrupted += 1
+                await rt.sleep(0)
+        enough(interrupted, sent)
+        got += await drain(rt, sink, len(sent) - len(got))
+        account(sent, got, ordered=True)
+
+
+@scenario()
+async def timed_sends(rt: Any, scale: Scale) -> None:
+    """A send whose timeout passes has sent nothing; one that returns has sent it all."""
+    for endpoint in ENDPOINTS:
+        source, sink = rt.pair("PUSH", "PULL", endpoint, sndhwm=2, rcvhwm=2)
+        done: list[bytes] = []
+        got: list[bytes] = []
+        messages = numbers(scale.of(700, 10_000))
+
+        async def send(
+            source: Any = source, done: list[bytes] = done, messages: list[bytes] = messages
+        ) -> None:
+            for message in messages:
+                seconds = scale.random.choice([0, 0.0002, 0.001])
+                size = scale.random.choice([0, 0, 0, 50_000])  # these fill TCP's own buffers
+                with contextlib.suppress(*rt.timeouts):
+                    await rt.send(source, message + bytes(size), seconds)
+                    done.append(message + bytes(size))
+
+        sender = rt.spawn(send())
+        while not rt.ended(sender):
+            with contextlib.suppress(*rt.timeouts):
+                got.append(await rt.recv(sink, 0.001))
+        enough(len(messages) - len(done), messages)
+        got += await drain(rt, sink, len(done) - len(got) + 1, 0.3)
+        account(done, got, ordered=True)
+
+
+@scenario("cooperative", "asyncio")
+async def stopped_sends(rt: Any, scale: Scale) -> None:
+    """A send that is killed or cancelled while it waits has sent nothing."""
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
+    done: list[bytes] = []
+    got: list[bytes] = []
+
+    async def send(message: bytes) -> None:
+        await rt.send(source, message)
+        done.append(message)
+
+    messages = numbers(scale.of(1000, 10_000))
+    for message in messages:
+        sender = rt.spawn(send(message))
+        for _ in range(1 + scale.random.randrange(4)):
+            await rt.sleep(0)
+        if scale.random.random() < 0.5:
+            with contextlib.suppress(*rt.timeouts):
+                got.append(await rt.recv(sink, 0))
+        await rt.stop(sender)
+    enough(len(messages) - len(done), messages)
+    got += await drain(rt, sink, len(done) - len(got) + 1, 0.3)
+    account(done, got, ordered=True)
+
+
+@scenario()
+async def full_queues(rt: Any, scale: Scale) -> None:
+    """Senders pause at the high-water mark and go on when the slow reader has read."""
+    reader = rt.new("PULL", rcvhwm=10)
+    endpoint = rt.bind(reader, "inproc://torture")
+    writers = [rt.new("PUSH", sndhwm=10) for _ in range(4)]
+    for writer in writers:
+        writer.connect(endpoint)
+    first = await fill(rt, writers[0], b"0")
+    # libzmq adds the marks of both ends of an inproc pipe.
+    assert len(first) <= 20, f"wrong: {len(first)} messages in a queue of 20"
+    count = scale.of(300, 5000)
+
+    async def write(index: int, start: int) -> None:
+        for n in range(start, count):
+            await rt.send(writers[index], b"%d %d" % (index, n))
+
+    tasks = [rt.spawn(write(n, 0 if n else len(first))) for n in range(4)]
+    got: list[bytes] = []
+    while len(got) < 4 * count:
+        try:
+            got.append(await rt.recv(reader, 3.0))
+        except rt.timeouts:
+            break
+        if scale.random.random() < 0.05:
+            await rt.sleep(0.001)
+    sent = [[b"%d %d" % (index, n) for n in range(count)] for index in range(4)]
+    account([message for one in sent for message in one], got)
+    for index, one in enumerate(sent):
+        mine = [message for message in got if message.startswith(b"%d " % index)]
+        account(one, mine, ordered=True)
+    for task in tasks:
+        await rt.join(task)
+
+
+def buffers(data: bytes) -> dict[str, Any]:
+    """The same bytes in every kind of buffer that can be changed."""
+    mapped = mmap.mmap(-1, len(data))
+    mapped[:] = data
+    made = {
+        "bytearray": bytearray(data),
+        "memoryview": memoryview(bytearray(data)),
+        "array": array.array("B", data),
+        "mmap": mapped,
+    }
+    with contextlib.suppress(ImportError):
+        import numpy as np  # type: ignore[import-not-found, unused-ignore]
+
+        made["numpy"] = np.frombuffer(data, dtype="uint8").copy()
+    return made
+
+
+def spoil(buffer: Any) -> None:
+    """Change every byte, then make it another size and free it, if that is possible."""
+    buffer[:] = (
+        type(buffer)("B", b"#" * len(buffer))
+        if isinstance(buffer, array.array)
+        else (b"#" * len(buffer) if not hasattr(buffer, "fill") else 35)
+    )
+    with contextlib.suppress(BufferError):
+        if isinstance(buffer, bytearray):
+            buffer.clear()
+        elif isinstance(buffer, array.array):
+            del buffer[:]
+        elif isinstance(buffer, mmap.mmap):
+            buffer.close()
+        elif isinstance(buffer, memoryview):
+            buffer.release()
+
+
+@scenario()
+async def changed_buffers(rt: Any, scale: Scale) -> None:
+    """What arrives is what the buffer held when `send` was called, and the buffer is free after."""
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
+    for size in (10, 1000, 200_000, *scale.of((), (3_000_000,))):
+        data = scale.random.randbytes(size)
+        for name, buffer in buffers(data).items():
+            await rt.send(source, buffer)
+            spoil(buffer)
+            assert await rt.recv(sink, 5) == data, f"wrong: data of a {name} changed after send"
+
+
+@scenario()
+async def changed_buffers_in_paused_sends(rt: Any, scale: Scale) -> None:
+    """What arrives is what the buffer held when `send` was called, however long it had to wait."""
+    data = scale.random.randbytes(scale.of(1000, 200_000))
+    for name, buffer in buffers(data).items():
+        endpoint = f"inproc://{name}"
+        source, sink = rt.pair("PUSH", "PULL", endpoint, sndhwm=1, rcvhwm=1)
+        full = await fill(rt, source)
+        sender = rt.spawn(rt.send(source, buffer))
+        await rt.paused(source)
+        with contextlib.suppress(BufferError):
+            spoil(buffer)
+        got = await drain(rt, sink, len(full) + 1)
+        await rt.join(sender)
+        assert got[: len(full)] == full, "wrong: others"
+        assert got[len(full) :] == [data], f"wrong: a {name} changed during send was sent changed"
+
+
+@scenario("threads")
+async def resized_during_send(rt: Any, scale: Scale) -> None:
+    """A bytearray that another thread clears and fills while it is being sent crashes nothing."""
+    size = 4_000_000
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=2, rcvhwm=2)
+    data = bytearray(size)
+    count = scale.of(100, 2000)
+    over: list[bool] = []
+
+    async def resize() -> None:
+        while not over:
+            with contextlib.suppress(BufferError):
+                data.clear()
+                data.extend(bytes(size))
+
+    async def read() -> None:
+        for _ in range(count):
+            got = await rt.recv(sink, 10)
+            assert len(got) in (0, size), f"torn: {len(got)} bytes of {size}"
+
+    tasks = [rt.spawn(resize()), rt.spawn(read())]
+    for _ in range(count):
+        await rt.send(source, data, 10)
+    over.append(True)
+    for task in tasks:
+        await rt.join(task, 30)
+
+
+@scenario()
+async def tracker_of_parts(rt: Any, _scale: Scale) -> None:
+    """The tracker of a zero-copy message is done only when every part is."""
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
+    asks = {"track": True} if rt.library == "pyzmq" else {}
+    tracker = source.send_multipart([bytes(1_000_000), b"small"], copy=False, **asks)
+    if rt.kind == "asyncio":
+        tracker = await tracker
+    assert not tracker.done, "wrong: done while libzmq has the first part"
+    await rt.recv_parts(sink)

@@ -1,0 +1,276 @@
+"""Forks harm neither side, and every exit ends in time with what was sent delivered."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from .adapters import ADAPTERS
+from .scenario import Scale, account, drain, fate, numbers, reap, scenario
+
+# Forks
+
+
+async def child_sends(rt: Any, sock: Any) -> None:
+    await rt.send(sock, b"the child's", 1)
+
+
+async def child_receives(rt: Any, sock: Any) -> None:
+    await rt.recv(sock, 1)
+
+
+async def child_polls(rt: Any, sock: Any) -> None:
+    await rt.poll(sock, 1)
+
+
+async def child_closes(_rt: Any, sock: Any) -> None:
+    sock.close()
+
+
+async def child_collects(_rt: Any, _sock: Any) -> None:
+    for other in [one for one in gc.get_objects() if type(one).__name__.endswith("Socket")]:
+        with contextlib.suppress(AttributeError, ReferenceError):
+            other.__dict__.clear()
+    gc.collect()
+
+
+async def child_leaves(_rt: Any, _sock: Any) -> None:
+    sys.exit(0)
+
+
+async def child_makes_its_own(rt: Any, _sock: Any) -> None:
+    async def talk(rt: Any) -> None:
+        left, right = rt.pair("PAIR", "PAIR")
+        await rt.send(left, b"new", 5)
+        assert await rt.recv(right, 5) == b"new"
+
+    if rt.kind == "asyncio":
+        rt.main(talk)  # the loop is the parent's; a child has to have one of its own
+    else:
+        await talk(rt)
+
+
+ACTS = (
+    *(child_sends, child_receives, child_polls, child_closes, child_collects),
+    *(child_leaves, child_makes_its_own),
+)
+
+
+@scenario()
+async def forked_child(rt: Any, _scale: Scale) -> None:
+    """A forked child neither hangs nor burns CPU nor harms its parent, whatever it does."""
+    ours, theirs = rt.pair("DEALER", "DEALER")
+    receiver = rt.spawn(rt.recv(ours))
+    await rt.paused(ours)
+    faults = []
+    for act in ACTS:
+        name = act.__name__.replace("_", " ")
+        pid = rt.fork()
+        if pid == 0:
+            status = 1
+            try:
+                await act(rt, theirs)
+                status = 0
+            except rt.errors:  # a clean refusal, but not of what is its own
+                status = int(act is child_makes_its_own)
+            except SystemExit:
+                raise
+            finally:
+                if sys.exc_info()[0] is not SystemExit:
+                    os._exit(status)
+        end = reap(pid, 8)
+        if end.fault:
+            faults.append(f"{name}: {end.fault}")
+        elif end.cpu > 0.7:
+            faults.append(f"{name}: burns {end.cpu:.1f} s of CPU time")
+    assert not faults, "; ".join(faults)
+    await rt.send(theirs, b"the parent's", 5)
+    assert await rt.join(receiver, 5) == b"the parent's", "wrong: the child's message came"
+
+
+@scenario("threads", "cooperative")
+async def forks_under_traffic(rt: Any, scale: Scale) -> None:
+    """Forks while threads send and receive disturb no message."""
+    ours, theirs = rt.pair("DEALER", "DEALER", sndhwm=50, rcvhwm=50)
+    sent, got = numbers(scale.of(2000, 20_000)), []
+
+    async def receive() -> None:
+        got.extend(await drain(rt, ours, len(sent), 5))
+
+    async def send() -> None:
+        for message in sent:
+            await rt.send(theirs, message)
+
+    tasks = [rt.spawn(receive()), rt.spawn(send())]
+    for _ in range(scale.of(5, 30)):
+        await rt.sleep(0.005)
+        pid = rt.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                await rt.recv(ours, 0)
+            os._exit(0)
+        end = reap(pid)
+        assert not end.fault, f"the child {end.fault}"
+    for task in tasks:
+        await rt.join(task, 20)
+    account(sent, got, ordered=True)
+
+
+def child_of_multiprocessing(library: str, kind: str, endpoint: str) -> None:
+    """Send, and never close."""
+    ADAPTERS[library, kind]().main(send_all, endpoint)
+
+
+async def send_all(rt: Any, endpoint: str) -> None:
+    sock = rt.new("PUSH", linger=..., sndhwm=0)
+    KEPT.append(sock)
+    sock.connect(endpoint)
+    for message in [*numbers(500), bytes(1_000_000)]:
+        await rt.send(sock, message)
+
+
+KEPT: list[Any] = []
+
+
+@scenario()
+def multiprocessing_children(rt: Any, _scale: Scale) -> None:
+    """What a child of `multiprocessing` sends last is delivered, by every start method."""
+    for method in ("fork", "forkserver", "spawn"):
+        sink = rt.new("PULL", rcvhwm=0)
+        endpoint = rt.bind(sink, "tcp://127.0.0.1:*")
+        process = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+            target=child_of_multiprocessing, args=(rt.library, rt.kind, endpoint)
+        )
+        process.start()
+        got = rt.main(drain, sink, 501, 5)
+        process.join(5)
+        where = f"(a child by {method})"
+        assert process.exitcode is not None, f"hangs {where}"
+        assert process.exitcode == 0, f"{fate(process.exitcode)} {where}"
+        try:
+            account([*numbers(500), bytes(1_000_000)], got, ordered=True)
+        except AssertionError as error:
+            raise AssertionError(f"{error} {where}") from None
+
+
+# Exits
+
+# More than the system's own buffers take, so that most of it is with the program when it ends.
+LAST = [number + bytes(100_000) for number in numbers(300)]
+
+
+async def nothing_else(_rt: Any, _sock: Any) -> None:
+    """Only the messages that have just been sent."""
+
+
+async def absent_peer(rt: Any, _sock: Any) -> None:
+    """Another socket has a message for somebody who is not there, and a linger of a second."""
+    KEPT.append(rt.new("PUSH", linger=1.0))
+    KEPT[-1].connect("tcp://127.0.0.1:1")
+    await rt.send(KEPT[-1], b"for nobody")
+
+
+async def blocked_receiver(rt: Any, _sock: Any) -> None:
+    """A daemon thread, a ratchet thread or a task is paused in a receive."""
+    sock = rt.new("PULL", linger=...)
+    rt.bind(sock, "tcp://127.0.0.1:*")
+    KEPT.extend((sock, rt.spawn(rt.recv(sock))))
+    await rt.paused(sock)
+
+
+async def blocked_sender(rt: Any, _sock: Any) -> None:
+    """The same in a send."""
+    sock = rt.new("PUSH", linger=...)
+    rt.bind(sock, "tcp://127.0.0.1:*")
+    KEPT.extend((sock, rt.spawn(rt.send(sock, b"for nobody"))))
+    await rt.paused(sock)
+
+
+async def garbage_cycle(rt: Any, _sock: Any) -> None:
+    """A socket that only the garbage collector can find."""
+    cycle: list[Any] = [rt.new("PULL", linger=...)]
+    rt.bind(cycle[0], "tcp://127.0.0.1:*")
+    cycle.append(cycle)
+
+
+async def exit_handler(_rt: Any, sock: Any) -> None:
+    """An exit handler uses the socket."""
+    atexit.register(lambda: sock.closed)
+
+
+STATES = (nothing_else, absent_peer, blocked_receiver, blocked_sender, garbage_cycle, exit_handler)
+ENDS = {"close": 0, "fall off": 0, "exception": 1, "sys.exit": 3, "SIGTERM": 143}
+
+
+def leave(rt: Any, state: str, end: str, endpoint: str) -> None:
+    """The program that ends."""
+    # A handler of its own, as services have; by default the signal ends a process on the spot.
+    signal.signal(signal.SIGTERM, lambda *_args: sys.exit(ENDS["SIGTERM"]))
+    rt.main(live, state, end, endpoint)
+
+
+async def live(rt: Any, state: str, end: str, endpoint: str) -> None:
+    sock = rt.new("PUSH", linger=..., sndhwm=0)
+    KEPT.append(sock)
+    sock.connect(endpoint)
+    await globals()[state](rt, sock)
+    for message in LAST:
+        await rt.send(sock, message)
+    print("leaving", flush=True)
+    if end == "close":
+        sock.close()
+    elif end == "exception":
+        raise RuntimeError("the program's own")
+    elif end == "sys.exit":
+        sys.exit(ENDS[end])
+    elif end == "SIGTERM":
+        KEPT.append(rt.new("PULL", linger=...))
+        rt.bind(KEPT[-1], "inproc://idle")
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        await rt.recv(KEPT[-1])
+
+
+@scenario()
+async def exits(rt: Any, scale: Scale) -> None:
+    """Whatever is open and however it ends: in time, with its status, and all it sent delivered."""
+    matrix = list(itertools.product([state.__name__ for state in STATES], ENDS))
+    faults = []
+    for state, end in scale.of(scale.random.sample(matrix, 2), matrix):
+        sink = rt.new("PULL", rcvhwm=10)
+        endpoint = rt.bind(sink, "tcp://127.0.0.1:*")
+        process = rt.program(
+            *("scenarios_processes:leave", state, end, endpoint),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        process.stdout.readline()  # now it leaves
+        await rt.sleep(0.3)  # who does not wait at the exit is gone by then
+        got = await drain(rt, sink, len(LAST), 1.5)
+        try:
+            status = process.wait(6)
+            fault = fate(status) if status != ENDS[end] else ""
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            fault = "hangs"
+        if not fault:
+            try:
+                account(LAST, got, ordered=True)
+            except AssertionError as error:
+                fault = str(error)
+        if fault:
+            faults.append((fault, state, end))
+        sink.close()
+    texts = [f"{fault} ({state.replace('_', ' ')}, {end})" for fault, state, end in faults[:2]]
+    assert not faults, f"{len(faults)} of {scale.of(2, len(matrix))} exits: " + "; ".join(
+        [*texts, *["…"] * (len(faults) > 2)]
+    )

@@ -1,0 +1,158 @@
+"""Signals neither stretch a timeout nor are slept through."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from .scenario import Scale, fill, scenario
+
+WAITS = 0.005, 0.03, 0.3, 1.1  # seconds
+LATE = 0.5  # seconds; machines are busy
+
+
+@scenario()
+def timeouts_under_signals(rt: Any, scale: Scale) -> None:
+    """A timeout is neither early nor stretched, with a signal every millisecond."""
+    hits = 0
+
+    def handler(_number: int, _frame: object) -> None:
+        nonlocal hits
+        hits += 1
+
+    async def wait(rt: Any) -> None:
+        source, _sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
+        other = rt.new("PULL")
+        await fill(rt, source)
+        receive, send = partial(rt.recv, other), partial(rt.send, source, b"x")
+        for call, waits in zip(
+            (receive, send), scale.of(((0.3,), (0.03,)), (WAITS, WAITS)), strict=True
+        ):
+            for seconds in waits:
+                if seconds > 0.1:  # beyond the full second, where clocks of two fields carry over
+                    time.sleep((1 - seconds / 2 - time.time()) % 1)
+                before, began = hits, time.monotonic()
+                with contextlib.suppress(*rt.timeouts):
+                    await call(seconds)
+                    raise AssertionError("wrong: no timeout")
+                took = time.monotonic() - began
+                assert took >= seconds - 0.001, f"early: {took:.3f} s for {seconds}"
+                assert took < seconds + LATE, f"late: {took:.1f} s for {seconds}"
+                assert hits > before, "wrong: no signal came"
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    rt.main(wait)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+async def in_recv(rt: Any, _full: Any, empty: Any) -> None:
+    await rt.recv(empty)
+
+
+async def in_send(rt: Any, full: Any, _empty: Any) -> None:
+    await rt.send(full, b"x")
+
+
+async def in_recv_parts(rt: Any, _full: Any, empty: Any) -> None:
+    await rt.recv_parts(empty)
+
+
+async def in_send_parts(rt: Any, full: Any, _empty: Any) -> None:
+    await rt.send_parts(full, [b"x", b"y"])
+
+
+async def in_poll(rt: Any, _full: Any, empty: Any) -> None:
+    await rt.poll(empty, 60)
+
+
+async def in_recv_many(rt: Any, _full: Any, empty: Any) -> None:
+    waiting = empty.recv_many(10)
+    if rt.kind == "asyncio":
+        await waiting
+
+
+async def in_send_many(rt: Any, full: Any, _empty: Any) -> None:
+    waiting = full.send_many([b"x"] * 10)
+    if rt.kind == "asyncio":
+        await waiting
+
+
+async def in_pause(rt: Any, _full: Any, _empty: Any) -> None:
+    await rt.join(rt.spawn(pause(rt)), 60)
+
+
+async def pause(rt: Any) -> None:
+    rt.ratchet.thread.pause()
+
+
+async def in_a_loop_of_ready_calls(rt: Any, _full: Any, _empty: Any) -> None:
+    left, right = rt.pair("PAIR", "PAIR", "inproc://busy")
+    while True:
+        await rt.send(left, b"x")
+        await rt.recv(right)
+
+
+@scenario()
+def control_c(rt: Any, _scale: Scale) -> None:
+    """Ctrl-C leaves every wait with KeyboardInterrupt, and the sockets can be used again."""
+    waits = [in_recv, in_send, in_recv_parts, in_send_parts, in_poll, in_a_loop_of_ready_calls]
+    if rt.library == "ratchet":
+        waits += [in_recv_many, in_send_many]
+        if rt.kind == "cooperative":
+            waits.append(in_pause)
+    for wait in waits:
+        interrupt(rt, wait)
+
+
+def interrupt(rt: Any, wait: Any) -> None:
+    """Send this process SIGINT while it waits, from a thread: it may be given to any thread."""
+    name = wait.__name__
+    socks: list[Any] = []
+
+    async def main(rt: Any) -> None:
+        full, sink = rt.pair("PUSH", "PULL", f"inproc://{name}", sndhwm=1, rcvhwm=1)
+        empty = rt.new("PULL")
+        socks.extend((full, sink, empty))
+        await fill(rt, full)
+        started.start()
+        await wait(rt, full, empty)
+
+    async def again(rt: Any) -> None:
+        full, sink, _empty = socks
+        while True:
+            try:
+                await rt.recv(sink, 0.05)
+            except rt.timeouts:
+                break
+        await rt.send(full, b"after", 5)
+        assert await rt.recv(sink, 5) == b"after", "wrong: another message"
+
+    started = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    started.daemon = True
+    watchdog = threading.Timer(5, give_up, (name,))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        rt.main(main)
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError(f"wrong: {name} returned")
+    finally:
+        watchdog.cancel()
+    if rt.kind != "asyncio" or rt.library == "ratchet":  # its sockets belong to one event loop
+        rt.main(again)
+    for sock in socks:
+        sock.close()
+
+
+def give_up(name: str) -> None:
+    """Nobody heard it."""
+    print(f"outcome: hangs {name.replace('_', ' ')}", flush=True)
+    os._exit(1)

@@ -1,0 +1,91 @@
+"""The table of docs/reliability.md: what is promised, the test, and how it ends in each library."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from .adapters import KINDS
+from .scenario import LIBRARIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from .runner import Outcome
+    from .scenario import Scenario
+
+BEGIN = "<!-- made by make torture -->"
+END = "<!-- end of what is made -->"
+NAMES = {
+    ("ratchet", "threads"): "OS threads",
+    ("ratchet", "cooperative"): "ratchet threads",
+    ("ratchet", "asyncio"): "asyncio",
+    ("pyzmq", "threads"): "OS threads",
+    ("pyzmq", "cooperative"): "gevent",
+    ("pyzmq", "asyncio"): "asyncio",
+}
+
+
+def cell(one: Scenario, library: str, found: Mapping[tuple[str, str, str], Outcome]) -> str:
+    """The outcomes of one library: each once, with the kinds of thread it came in."""
+    ends = [
+        (found[key].text.replace("|", "/"), NAMES[library, kind])
+        for kind in one.kinds
+        if (key := (one.name, library, kind)) in found
+    ]
+    if not ends:
+        return "–"
+    texts = sorted({text for text, _ in ends}, key=[text for text, _ in ends].index)
+    if len(texts) == 1 and len(ends) == len(one.kinds):
+        return texts[0]
+    grouped = [(text, [name for other, name in ends if other == text]) for text in texts]
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in grouped)
+
+
+def facts() -> str:
+    """What was measured, where."""
+    import ratchet
+
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    libzmq = ".".join(map(str, ratchet.libzmq_version()))
+    text = f"{system}; ratchet {ratchet.__version__} on libzmq {libzmq}"
+    with contextlib.suppress(ImportError):
+        import zmq
+
+        text += f"; pyzmq {zmq.__version__} on libzmq {zmq.zmq_version()}"
+    return f"{text}."
+
+
+def rows(scenarios: Sequence[Scenario], found: Mapping[tuple[str, str, str], Outcome]) -> list[str]:
+    """The lines of the table, by family."""
+    lines = ["", facts()]
+    for family, members in groupby(scenarios, key=lambda one: one.function.__module__):
+        title = family.rpartition("scenarios_")[2].capitalize()
+        lines += [
+            "",
+            f"### {title}",
+            "",
+            "| promise | test | ratchet | pyzmq |",
+            "| --- | --- | --- | --- |",
+        ]
+        for one in members:
+            side = one.libraries[0]
+            kinds = ", ".join(NAMES[side, kind] for kind in one.kinds)
+            where = f"`{one.name}`" + (f" ({kinds})" if one.kinds != KINDS else "")
+            cells = [cell(one, library, found) for library in LIBRARIES]
+            lines.append(f"| {one.promise} | {where} | {cells[0]} | {cells[1]} |")
+    return lines
+
+
+def write(
+    page: Path, scenarios: Sequence[Scenario], found: Mapping[tuple[str, str, str], Outcome]
+) -> None:
+    """Put the table between the two marks of the page."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = "\n".join(rows(scenarios, found))
+    page.write_text(f"{before}{BEGIN}\n{table}\n\n{END}{after}", encoding="utf-8")
