@@ -20,7 +20,7 @@ SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help test torture asan memcheck bench bench-threads bench-asyncio scale instructions memory \
+.PHONY: help test torture asan memcheck bench bench-threads bench-asyncio scale instructions memory soak \
 	lint wheel matrix clean FORCE
 
 help:  ## list the targets
@@ -58,6 +58,9 @@ memory: $(VENV)/.ratchet $(VENV)/.bench  ## measure the memory of sockets and th
 
 torture: $(VENV)/.ratchet $(VENV)/.bench  ## load, faults and misuse, beside pyzmq; refresh docs/reliability.md
 	$(RUN) -m torture --write docs/reliability.md $(ARGS)
+
+soak: $(VENV)/.ratchet $(VENV)/.soak  ## run traffic with faults for 20 minutes, and count it
+	$(RUN) tools/soak.py --minutes 20 --plot build/soak.png $(ARGS)
 
 lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
 	$(RUN) -m ruff check

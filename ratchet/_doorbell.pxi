@@ -175,7 +175,7 @@ cdef class Doorbell:
         """The descriptor is given back when everybody has let go of ``remains``."""
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
-            for watcher in watchers:
+            for watcher in list(watchers):  # one may be joining them
                 watcher.forget(self.descriptor(), remains)
 
     cdef void enter(self, Line line, Waiter waiter) noexcept:

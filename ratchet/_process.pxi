@@ -2,6 +2,7 @@
 
 import atexit
 import socket
+import stat
 import sys
 
 cdef extern from "Python.h" nogil:
@@ -109,9 +110,14 @@ cdef int check_endpoint(str endpoint) except -1:
 
 
 cdef bint ipc_taken(str endpoint):
-    """Does somebody listen on this ipc endpoint? libzmq would take the path over without a word."""
+    """Is this ipc path somebody's: one who listens, or a file? libzmq would delete it unasked."""
     if not endpoint.startswith("ipc://") or endpoint[6:7] in ("*", "@") or os.name == "nt":
         return False
+    try:
+        if not stat.S_ISSOCK(os.lstat(endpoint[6:]).st_mode):
+            return True
+    except (OSError, ValueError):
+        return False  # nothing is there, or libzmq says more
     probe = socket.socket(socket.AF_UNIX)
     try:
         probe.setblocking(False)

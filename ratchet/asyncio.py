@@ -72,6 +72,11 @@ class Looper:
 
     def watch(self, zsock: Core) -> None:
         """Have the socket's bell answered from now on. In the loop's own OS thread."""
+        watchers = zsock.watchers
+        if watchers is None:
+            watchers = zsock.watchers = set()
+        # From here on the descriptor stays until the loop's next turn, whoever closes the socket.
+        watchers.add(self)
         fd = zsock.get_fd()
         known = self._bells.get(fd)
         if known is None or known() is not zsock:
@@ -88,26 +93,19 @@ class Looper:
                     "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
                 ) from None
             self._bells[fd] = bell
-        if zsock.watchers is None:
-            zsock.watchers = set()
-        zsock.watchers.add(self)
         zsock.watcher = self
 
     def forget(self, fd: int, remains: object = None) -> None:
         """Watch no more. From any OS thread; ``remains`` is held until it is done."""
-        bell = self._bells.get(fd)
-        if bell is None:
-            return
         try:
-            self._do(self._remove, fd, bell, remains)
+            self._do(self._remove, fd, remains)
         except RuntimeGone:
-            del self._bells[fd]  # and the loop has no reader any more
+            self._bells.pop(fd, None)  # and the loop has no reader any more
 
-    def _remove(self, fd: int, bell: weakref.ref[Core], _remains: object = None) -> None:
-        if self._bells.get(fd) is bell:  # and not a later socket's with the same number
-            del self._bells[fd]
-            if (loop := self.loop) is not None:
-                loop.remove_reader(fd)
+    def _remove(self, fd: int, _remains: object = None) -> None:
+        bell, loop = self._bells.pop(fd, None), self.loop
+        if bell is not None and loop is not None:
+            loop.remove_reader(fd)
 
     def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
         """A call has given up: without another one, the reader goes as well."""

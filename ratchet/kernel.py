@@ -139,6 +139,7 @@ class Kernel(KernelCore):
         self._crowded = 100  # at this size the heap of deadlines is swept
         self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
         self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
+        self._held: list[object] | None = None  # what is closed while a descriptor is registered
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
         self._sigwaits: dict[int, list[list[Any]]] = {}  # [thread, has it come?]
         self._pending: set[int] = set()  # signals that came while nobody waited
@@ -331,16 +332,30 @@ class Kernel(KernelCore):
     def watch(self, bell: Doorbell) -> None:
         """Have the bell of a socket answered from now on."""
         bell.watcher = self
-        if bell.watchers is None:
-            bell.watchers = set()
-        if self not in bell.watchers and isinstance(bell, (Core, Tracker)):
-            bell.watchers.add(self)
+        watchers = bell.watchers
+        if watchers is None:
+            watchers = bell.watchers = set()
+        if self in watchers or not isinstance(bell, (Core, Tracker)):
+            return
+        # Another OS thread may close the socket at any moment from here on. What it leaves is held
+        # meanwhile, so that the descriptor is nobody else's yet.
+        self._held = []
+        try:
+            watchers.add(self)
             fd = bell.fileno()
             self.bells[fd] = weakref.ref(bell)
             self._poll.watch_edge(fd)
+            if isinstance(bell, Core) and bell.closed:
+                self.bells.pop(fd, None)
+                self._poll.forget(fd)
+        finally:
+            self._held = None
 
-    def forget(self, fd: int, _remains: object = None) -> None:
+    def forget(self, fd: int, remains: object = None) -> None:
         """The socket of that bell is about to be closed. From any OS thread."""
+        held = self._held
+        if held is not None:
+            held.append(remains)
         if self.bells.pop(fd, None) is not None:
             self._poll.forget(fd)
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ratchet import ClosedError, Error, Timeout, zmqsocket
+from ratchet import ClosedError, Error, StateError, Timeout, zmqsocket
 
 MIB = 2**20
 NAN = float("nan")
@@ -310,6 +310,29 @@ def test_address_in_use(request, transport, same):
         assert where in str(caught.value)
         push.send(b"after")
         assert [pull.recv_all(timeout=5), pull.recv_all(timeout=5)] == [b"before", b"after"]
+
+
+def test_a_file_in_the_way_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "precious").write_text("data")
+    with zmqsocket.new("PULL") as pull:
+        for where in ("ipc://precious", f"ipc://{tmp_path}"):
+            with pytest.raises(Error) as caught:
+                pull.bind(where)
+            assert caught.value.code == "EADDRINUSE"
+    assert (tmp_path / "precious").read_text() == "data"
+
+
+@pytest.mark.parametrize("name", ["sndhwm", "rcvhwm"])
+def test_high_water_marks_once_bound(name):
+    """libzmq would tell them to pipes of peers that have left: a crash."""
+    with zmqsocket.new("DEALER") as zsock:
+        zsock.connect("tcp://127.0.0.1:9")
+        setattr(zsock, name, 7)
+        zsock.bind("tcp://127.0.0.1:*")
+        with pytest.raises(StateError, match="before bind"):
+            setattr(zsock, name, 8)
+        assert getattr(zsock, name) == 7
 
 
 # After close

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from ratchet import zmqsocket
+
 PRELUDE = """
 import contextlib, gc, os, signal, sys, threading, time
 import ratchet
@@ -427,6 +429,34 @@ zsock.connect("tcp://127.0.0.1:1")
 zsock.send(b"nobody takes this")
 print("sent", flush=True)
 """
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [
+        "tcp",
+        pytest.param(
+            "ipc",
+            marks=pytest.mark.xfail(
+                sys.platform.startswith("linux"), reason="libzmq's issue 4660 (docs/sockets.md)"
+            ),
+        ),
+    ],
+)
+def test_a_receiver_whose_queue_is_full_gets_what_was_sent_before_an_exit(run, request, transport):
+    endpoint = request.getfixturevalue(transport)
+    with zmqsocket.new("PULL", rcvhwm=10) as pull:
+        pull.bind(endpoint)
+        run(
+            """
+            with zmqsocket.new("PUSH") as push:
+                push.connect(sys.argv[1])
+                push.send_many([b"%100d" % n for n in range(500)], timeout=10)
+            """,
+            pull.last_endpoint,
+        )
+        for n in range(500):
+            assert pull.recv_all(timeout=2) == b"%100d" % n
 
 
 def test_an_absent_peer_holds_the_exit_for_the_linger_and_it_says_so(run):

@@ -1,7 +1,10 @@
 """Many OS threads on one socket: nothing is lost, torn, unfair or crashes."""
 
+import asyncio
 import collections
 import itertools
+import os
+import select
 import subprocess
 import sys
 import textwrap
@@ -11,7 +14,10 @@ import time
 import pytest
 from helpers import LONG, Task, until
 
+import ratchet
+import ratchet.asyncio
 from ratchet import ClosedError, Timeout, zmqsocket
+from ratchet._platform import Epoll
 
 LARGE = 300_000  # bytes; copied without the GIL
 
@@ -403,3 +409,47 @@ def test_a_high_water_mark_is_set_after_an_inproc_peer_has_left():
                 except ratchet.Error:
                     pass  # refused is fine
     """)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+@pytest.mark.parametrize("kind", ["ratchet", "asyncio"])
+def test_closed_while_its_descriptor_is_registered(kind, monkeypatch):
+    """The number must not be given back before: it would be a wrong one, or another's."""
+    zsock = (ratchet.asyncio if kind == "asyncio" else zmqsocket).new("PULL")
+    there = []
+
+    def close_first(register):
+        def late(*args):
+            fd = zsock.get_fd()
+            Task(zsock.close).value()
+            until_reaped()
+            there.append(exists(fd))
+            return register(*args)
+
+        return late
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "add_reader", close_first(loop.add_reader))
+        await zsock.recv()
+
+    if kind == "ratchet":
+        monkeypatch.setattr(Epoll, "watch_edge", close_first(Epoll.watch_edge))
+    with pytest.raises(ClosedError):
+        asyncio.run(main()) if kind == "asyncio" else ratchet.run(zsock.recv)
+    assert there == [True]
+
+
+def exists(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def until_reaped():
+    """libzmq's reaper is one thread: a socket closed now is gone after those closed before."""
+    with zmqsocket.new("PULL") as zsock:
+        fd = zsock.get_fd()
+    until(lambda: not exists(fd))
