@@ -165,6 +165,8 @@ class BuildExt(build_ext):
         extension.extra_compile_args.append("-fvisibility=hidden")
         if "CFLAGS" not in os.environ:  # ours would come last and win over a packager's or -O0 -g
             extension.extra_compile_args += ["-O3", "-g0"]
+            if sys.platform.startswith("linux"):  # calls of libzmq in one step, not in two
+                extension.extra_compile_args.append("-fno-plt")
 
     @staticmethod
     def link_shared(extension: Extension, library: Path) -> None:

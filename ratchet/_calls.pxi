@@ -266,7 +266,7 @@ cdef PyObject *quick_send(
 ) except? NULL:
     if (
         count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LEND
-        and zsock.born == generation and not zsock.tx.shut and not looping
+        and zsock.born == plain and not zsock.tx.shut
         and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
     ):
         zsock.asked = True
@@ -279,7 +279,7 @@ cdef PyObject *quick_recv(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
     cdef int size
-    if count == 0 and zsock.born == generation and not zsock.rx.shut and not looping:
+    if count == 0 and zsock.born == plain and not zsock.rx.shut:
         if names == NULL:
             data = small_one(zsock.handle, &size)
             if data is None:
@@ -297,7 +297,7 @@ cdef PyObject *quick_recv_all(
     if count == 0 and names == NULL:
         return new_reference(receive(zsock, RECV_ALL, None, zsock._recv_timeout))
     if (
-        count == 0 and zsock.born == generation and not zsock.rx.shut and not looping
+        count == 0 and zsock.born == plain and not zsock.rx.shut
         and is_now(names, args)
     ):
         return receive_now(zsock, RECV_ALL)

@@ -331,7 +331,8 @@ def current_kernel():
 
 def set_kernel(KernelCore kernel):
     """``kernel`` loops in this OS thread from now on; None: no more."""
-    global looping
+    global looping, plain
     global ratchet_kernel_here
     looping += (kernel is not None) - (ratchet_kernel_here != NULL)
+    plain = generation if looping == 0 else <unsigned int> -1
     ratchet_kernel_here = <void *> kernel if kernel is not None else NULL

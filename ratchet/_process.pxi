@@ -209,8 +209,9 @@ cdef int settings(threads, sockets, seconds) except -1:
 # libc's, because Python drops the other threads' objects before it runs its own.
 
 cdef void forked() noexcept nogil:
-    global generation, context, exiting, looping, ratchet_kernel_here
+    global generation, context, exiting, looping, plain, ratchet_kernel_here
     generation += 1
+    plain = generation
     context = NULL
     exiting = False
     looping = 0

@@ -72,6 +72,8 @@ cdef int HEAD_ROOM = 12
 
 # The process: a forked child is another generation, and what was made before belongs to its parent.
 cdef unsigned int generation = 1
+# The same while no kernel loops, else nobody's: one comparison tells a plain call in an OS thread.
+cdef unsigned int plain = 1
 cdef void *context = NULL
 cdef int io_threads = 1
 cdef int max_sockets = 0  # 0: as many as libzmq can

@@ -14,14 +14,13 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="as
 
 # Every process imports this at its start: one of the calls spoils some of what it receives.
 SABOTAGE = """
-import itertools
 from ratchet import zmqsocket
 
 class Spoiled(zmqsocket.ZMQSocket):
-    turns = itertools.count()
+    turn = 0
 
     def recv_all(self, **options):
-        turn = next(self.turns) % 200
+        self.turn = turn = (self.turn + 1) % 200
         if turn == 50:
             super().recv_all(**options)
         if turn == 100:
@@ -30,7 +29,7 @@ class Spoiled(zmqsocket.ZMQSocket):
         if turn == 150:
             self.again = super().recv_all(**options)
             return self.again
-        if turn == 151 and hasattr(self, "again"):
+        if turn == 151:
             return self.again
         return super().recv_all(**options)
 
@@ -79,11 +78,8 @@ def test_it_finds_what_is_lost_duplicated_or_torn(tmp_path):
     status, printed, figures = soak(tmp_path, "--minutes", "0.05", "--stall", "1", "--every", "1")
     assert status == 1
     assert printed.endswith("\nFAILED\n")
-    steady = figures["messages"]["steady"]
-    assert steady["lost"], printed
-    assert steady["duplicated"], printed
-    assert steady["misordered"], printed
-    assert steady["torn"], printed
+    for what in ("lost", "duplicated", "misordered", "torn"):
+        assert any(kind[what] for kind in figures["messages"].values()), (what, printed)
 
 
 @pytest.fixture
