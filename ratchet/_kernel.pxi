@@ -113,7 +113,8 @@ cdef class KernelCore:
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
     cdef int turns
-    cdef bint expecting, near           # an answer to what was sent; the last one came soon
+    cdef bint expecting                 # an answer to what a thread has sent
+    cdef Answers answers
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
     cdef int budget                     # calls until the running thread must let others run
 
@@ -231,6 +232,7 @@ cdef class KernelCore:
         """One turn of the loop: run who is ready, ask what has happened, ring deadlines."""
         cdef object seconds = None
         cdef double began = 0
+        cdef bint looks = False
         cdef Doorbell bell
         while not self.run_turn():
             self.bury()
@@ -261,13 +263,14 @@ cdef class KernelCore:
             else:
                 if self.expecting and seconds != 0.0 and self.poll_fd >= 0:
                     began = monotonic()
-                    if self.near:
+                    looks = worth_a_look(&self.answers)
+                    if looks:
                         with nogil:
                             ratchet_spin(self.poll_fd, -1, -1, spin)
                 events = self.poll_wait(seconds)
                 if began:
                     self.expecting = False
-                    self.near = monotonic() - began < 2 * spin
+                    answered(&self.answers, looks, monotonic() - began)
         finally:
             self.asleep = False
         for fd, mask in events:

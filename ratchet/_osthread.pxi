@@ -9,7 +9,6 @@ cdef extern from *:
     #ifdef _WIN32
     #include <winsock2.h>
     #include <zmq.h>
-    #undef near  /* a macro there, and a field here */
     static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
         zmq_pollitem_t items[2] = {
             {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
@@ -96,9 +95,32 @@ cdef int SIGNAL_SLICE_MS = 80
 
 # An answer to what was just sent is often near, and to sleep until then costs more than the answer:
 # two threads are put to sleep and woken, on a core that has gone to sleep as well. So who receives
-# after a send looks this long (seconds) before it sleeps, if the last such answer came within twice
-# as long (docs/decisions/016-spin.md).
+# after a send may look this long (seconds) before it sleeps (docs/decisions/016-spin.md).
 cdef double spin = 0.0001
+
+
+cdef struct Answers:  # how long the last ones took, in who waits for them
+    bint late        # the last one was not near: there is nothing to be won
+    int turn
+    double slept     # seconds, a running mean; 0: not known
+    double looked    # the same of those that were looked for
+
+
+cdef bint worth_a_look(Answers *answers) noexcept:
+    """Look for the next answer? If that is faster by a tenth; now and then the other is tried."""
+    cdef bint faster = answers.looked < 0.9 * answers.slept
+    if answers.late or answers.slept == 0 or spin == 0:
+        return False
+    answers.turn += 1
+    return faster != (answers.turn % 32 == 0)
+
+
+cdef void answered(Answers *answers, bint looked, double seconds) noexcept:
+    """The answer took that long."""
+    cdef double *mean = &answers.looked if looked else &answers.slept
+    answers.late = seconds > 2 * spin
+    if not answers.late:
+        mean[0] = seconds if mean[0] == 0 else mean[0] + (seconds - mean[0]) / 8
 
 
 cdef class OSThread(Caller):
@@ -108,7 +130,7 @@ cdef class OSThread(Caller):
     cdef Py_ssize_t tick_fd
     cdef unsigned int born  # a forked child must not share its parent's descriptor
     cdef bint main
-    cdef bint near          # the last answer came soon after the question, see `spin`
+    cdef Answers answers
     cdef OSWaiter spare     # one pause at a time is the rule; a signal handler that pauses nests
 
     def __init__(self):
@@ -170,7 +192,7 @@ cdef class OSWaiter(Waiter):
     cpdef pause(self, Doorbell bell, double until):
         cdef Py_ssize_t mine, watched
         cdef int ready, slice_ms
-        cdef bint expecting
+        cdef bint expecting, looks
         cdef double left, began
         self.thread.prepare()
         mine = self.thread.wake_fd
@@ -185,18 +207,19 @@ cdef class OSWaiter(Waiter):
                 if left < 1e9 and (slice_ms < 0 or left < slice_ms):
                     slice_ms = <int> left + 1  # poll(2) counts whole milliseconds: never early
             expecting = self.watching and bell.answer_expected(self.line)
+            looks = expecting and worth_a_look(&self.thread.answers)
             if expecting:
                 began = monotonic()
             self.asleep = True
             with nogil:
                 ready = 0
-                if expecting and self.thread.near:
+                if looks:
                     ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
                 if ready == 0:
                     ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
             self.asleep = False
             if expecting:
-                self.thread.near = monotonic() - began < 2 * spin
+                answered(&self.thread.answers, looks, monotonic() - began)
             if ready > 0 and ready & 1:
                 ratchet_drain(mine)
             if ready > 0 and ready & 2:

@@ -1131,7 +1131,7 @@ SPINNING = """
 @pytest.mark.parametrize(
     ("before", "asks", "late", "spin", "looks"),
     [
-        pytest.param(2, True, False, 1, True, id="answers are near"),
+        pytest.param(1, True, False, 1, True, id="answers are near"),
         pytest.param(0, True, False, 1, False, id="the first answer"),
         pytest.param(2, True, True, 0.25, False, id="answers are late"),
         pytest.param(2, False, False, 1, False, id="nothing was asked"),
