@@ -234,7 +234,7 @@ cdef class Core(Doorbell):
     cdef unsigned int touched        # changes with each call that may have answered the bell
     cdef unsigned int dry            # what `touched` was when a receive found nothing
     cdef tuple nothing               # what to say then; made when it is needed first
-    cdef bint can_send, can_recv, writable_tells, hwms_stay
+    cdef bint can_send, can_recv, writable_tells, used
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
@@ -491,8 +491,7 @@ cdef class Core(Doorbell):
             else:
                 rc = zmq_disconnect(self.handle, data)
             if rc >= 0:
-                if which == 0 or endpoint.startswith("inproc:"):
-                    self.hwms_stay = True
+                self.used = True
                 return 0
             if zmq_errno() != EINTR:
                 raise self.fail(zmq_errno() or errno.EINVAL, what)  # tipc's may say nothing
@@ -529,13 +528,13 @@ cdef class Core(Doorbell):
 
     def _set_int(self, int number, int value):
         self.alive("set an option")
-        if self.hwms_stay and number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
-            # libzmq 4.3 tells the other end of the pipe, which may have been freed: a crash. Only
-            # a pipe that was made by connecting, and not to inproc, stays until this side ends it.
+        if self.used and number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
+            # libzmq 4.3 tells the other end of the pipe, which may have been freed: a crash. And
+            # whoever waits for room in a full pipe would never hear of it again.
             raise errors.StateError(
                 errno.EBUSY,
-                f"{self.describe()}: set high-water marks before bind, and before an inproc "
-                "endpoint is used, best as arguments of new()",
+                f"{self.describe()}: set high-water marks before bind and connect, best as "
+                "arguments of new()",
             )
         self.set_raw(number, &value, sizeof(value))
 

@@ -324,13 +324,13 @@ def test_a_file_in_the_way_stays(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sndhwm", "rcvhwm"])
-def test_high_water_marks_once_bound(name):
-    """libzmq would tell them to pipes of peers that have left: a crash."""
-    with zmqsocket.new("DEALER") as zsock:
-        zsock.connect("tcp://127.0.0.1:9")
+@pytest.mark.parametrize("use", ["bind", "connect"])
+def test_high_water_marks_once_used(name, use):
+    """libzmq would tell them to pipes of peers that have left, or that are full for good then."""
+    with zmqsocket.new("DEALER", linger=0) as zsock:
         setattr(zsock, name, 7)
-        zsock.bind("tcp://127.0.0.1:*")
-        with pytest.raises(StateError, match="before bind"):
+        getattr(zsock, use)({"bind": "tcp://127.0.0.1:*", "connect": "tcp://127.0.0.1:9"}[use])
+        with pytest.raises(StateError, match="before bind and connect"):
             setattr(zsock, name, 8)
         assert getattr(zsock, name) == 7
 
