@@ -233,9 +233,9 @@ cdef object TIMEOUT = errors.Timeout
 
 
 cdef inline bint is_now(PyObject *names, PyObject **args):
-    """Is ``timeout=0`` the only argument?"""
+    """Is ``timeout=0`` the only keyword?"""
     return (
-        names != NULL and length_of(names) == 1
+        length_of(names) == 1
         and item_of(names, 0) == <PyObject *> TIMEOUT_NAME and args[0] == <PyObject *> ZERO
     )
 
@@ -275,33 +275,32 @@ cdef PyObject *quick_send(
     return usual_send(zsock, args, count, names)
 
 
-cdef PyObject *quick_recv(
-    PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
+cdef inline PyObject *quick_receive(
+    PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, Op op, Call_ usual
 ) except? NULL:
     cdef int size
     if count == 0 and zsock.born == plain and not zsock.rx.shut:
         if names == NULL:
             data = small_one(zsock.handle, &size)
             if data is None:
-                return new_reference(receive_other(zsock, RECV, size, zsock._recv_timeout))
+                return new_reference(receive_other(zsock, op, size, zsock._recv_timeout))
             zsock.after()
-            return new_reference(single(data))
+            return new_reference(single(data) if op == RECV else data)
         if is_now(names, args):
-            return receive_now(zsock, RECV)
-    return usual_recv(zsock, args, count, names)
+            return receive_now(zsock, op)
+    return usual(zsock, args, count, names)
+
+
+cdef PyObject *quick_recv(
+    PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    return quick_receive(zsock, args, count, names, RECV, usual_recv)
 
 
 cdef PyObject *quick_recv_all(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
-    if count == 0 and names == NULL:
-        return new_reference(receive(zsock, RECV_ALL, None, zsock._recv_timeout))
-    if (
-        count == 0 and zsock.born == plain and not zsock.rx.shut
-        and is_now(names, args)
-    ):
-        return receive_now(zsock, RECV_ALL)
-    return usual_recv_all(zsock, args, count, names)
+    return quick_receive(zsock, args, count, names, RECV_ALL, usual_recv_all)
 
 
 cdef PyObject *receive_now(PausingSocket zsock, Op op) except? NULL:

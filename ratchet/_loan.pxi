@@ -62,7 +62,9 @@ cdef extern from *:
         }
     }
     static void ratchet_collect(void) {
-        ratchet_loan *loan = RATCHET_TAKE(&ratchet_returned), *next;
+        ratchet_loan *loan, *next;
+        if (ratchet_returned == NULL) return;
+        loan = RATCHET_TAKE(&ratchet_returned);
         for (; loan != NULL; loan = next) {
             next = loan->next;
             Py_DECREF(loan->owner);
@@ -88,7 +90,6 @@ cdef extern from *:
     ctypedef struct ratchet_account:
         int lent
         int fd
-    void *ratchet_returned
     ratchet_account *ratchet_open_account()
     void ratchet_leave_account(ratchet_account *account)
     void ratchet_collect()
@@ -203,16 +204,25 @@ cdef class Loan:
         self.pending = True
         lent_now(&tracker.account.lent, 1)
 
-    cdef void taken(self) noexcept:
-        """libzmq has it, or nobody will."""
-        if self.pending:
-            self.pending = False
-            ratchet_settle(self.tracker.account)
-
     def __dealloc__(self):
         if self.tracker is not None:
-            self.taken()
+            taken(self)
             PyBuffer_Release(&self.view)
+
+
+cdef void taken(part) noexcept:
+    """libzmq has it, or nobody will: a loan waits for no sending any more."""
+    cdef Loan loan
+    if type(part) is Loan:
+        loan = <Loan> part
+        if loan.pending:
+            loan.pending = False
+            ratchet_settle(loan.tracker.account)
+
+
+cdef inline bint is_lent(part):
+    """Is it sent from where it is? All else that is sent in parts is bytes, and copied."""
+    return type(part) is not bytes or <size_t> PyBytes_GET_SIZE(part) >= LEND
 
 
 cdef inline object tracker_of(part):

@@ -66,16 +66,20 @@ cdef class Batch:
         self.slice = slice
 
 
+cdef inline void copy_memory(void *to, const void *source, size_t size) noexcept:
+    """memcpy; without the GIL if it takes long."""
+    if size < LARGE:
+        memcpy(to, source, size)
+    else:
+        with nogil:
+            memcpy(to, source, size)
+
+
 cdef bytes copy_of(zmq_msg_t *msg):
     """The message's bytes."""
     cdef size_t size = zmq_msg_size(msg)
-    cdef char *to
-    if size < LARGE:
-        return PyBytes_FromStringAndSize(<char *> zmq_msg_data(msg), size)
     data = PyBytes_FromStringAndSize(NULL, size)
-    to = PyBytes_AS_STRING(data)
-    with nogil:
-        memcpy(to, zmq_msg_data(msg), size)
+    copy_memory(PyBytes_AS_STRING(data), zmq_msg_data(msg), size)
     return data
 
 
@@ -172,11 +176,7 @@ cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
     """A new message with these bytes."""
     if zmq_msg_init_size(msg, size) < 0:
         raise MemoryError(f"no memory for a message of {size} bytes")
-    if size < LARGE:
-        memcpy(zmq_msg_data(msg), data, size)
-    else:
-        with nogil:
-            memcpy(zmq_msg_data(msg), data, size)
+    copy_memory(zmq_msg_data(msg), data, size)
     return 0
 
 

@@ -673,15 +673,19 @@ cdef class Core(Doorbell):
     cdef int put(self, const char *data, size_t size) except -1:
         """One part."""
         cdef zmq_msg_t msg
-        cdef int error
         if size < LARGE:
             return put_small(self, data, size)
         if self.writable_tells and not self.look() & TX:
             return 0  # before the copy, not after it
         copy_in(&msg, data, size)
+        return self.put_msg(&msg)
+
+    cdef int put_msg(self, zmq_msg_t *msg) except -1:
+        """One part; closes it."""
+        cdef int error
         try:
-            self.alive("send")  # the copy let other threads run
-            while zmq_msg_send(&msg, self.handle, ZMQ_DONTWAIT) < 0:
+            self.alive("send")  # to make it may have let other threads run, or a finalizer
+            while zmq_msg_send(msg, self.handle, ZMQ_DONTWAIT) < 0:
                 error = zmq_errno()
                 if error == EAGAIN:
                     self.touched += 1
@@ -691,31 +695,18 @@ cdef class Core(Doorbell):
             self.asked = True
             return 1
         finally:
-            zmq_msg_close(&msg)
+            zmq_msg_close(msg)
 
     cdef int put_part(self, part) except -1:
         """One part, bytes or a Loan."""
         cdef zmq_msg_t msg
-        cdef int error
-        if type(part) is bytes and <size_t> PyBytes_GET_SIZE(part) < LEND:
+        if not is_lent(part):
             return put_small(self, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-        if ratchet_returned != NULL:
-            ratchet_collect()
-            self.alive("send")  # that may have run a finalizer
+        ratchet_collect()
         lend(&msg, part)
-        try:
-            while zmq_msg_send(&msg, self.handle, ZMQ_DONTWAIT) < 0:
-                error = zmq_errno()
-                if error == EAGAIN:
-                    self.touched += 1
-                    return 0
-                if error != EINTR:
-                    raise self.fail(error, "send")
-        finally:
-            zmq_msg_close(&msg)
-        if type(part) is Loan:
-            (<Loan> part).taken()
-        self.asked = True
+        if not self.put_msg(&msg):
+            return 0
+        taken(part)
         return 1
 
     cdef int put_all(self, list parts) except -1:
@@ -725,20 +716,19 @@ cdef class Core(Doorbell):
         cdef Frame frame
         cdef list frames = None
         for part in parts:
-            if type(part) is not bytes or <size_t> PyBytes_GET_SIZE(part) >= LEND:
+            if is_lent(part):
                 frames = []
                 break
         if frames is not None:
-            if ratchet_returned != NULL:
-                ratchet_collect()
-                self.alive("send")
+            ratchet_collect()
             for part in parts:
                 frame = Frame()
-                if type(part) is bytes and <size_t> PyBytes_GET_SIZE(part) < LEND:
-                    copy_in(&frame.msg, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-                else:
+                if is_lent(part):
                     lend(&frame.msg, part)
+                else:
+                    copy_in(&frame.msg, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
                 frames.append(frame)
+            self.alive("send")  # that may have run a finalizer
         i = 0
         while i < count:
             flags = ZMQ_DONTWAIT | (ZMQ_SNDMORE if i < count - 1 else 0)
@@ -767,8 +757,7 @@ cdef class Core(Doorbell):
             return 0 if i == 0 else self.put_all(parts)
         if frames is not None:
             for part in parts:
-                if type(part) is Loan:
-                    (<Loan> part).taken()
+                taken(part)
         self.asked = True
         return 1
 
@@ -968,11 +957,7 @@ cdef class Core(Doorbell):
                 f"{self.describe()}: recv_into() was given a buffer of {target.view.len} bytes, "
                 f"and the next part has {size}; it is still there, to be received by this caller"
             )
-        if size < LARGE:
-            memcpy(target.view.buf, zmq_msg_data(&frame.msg), size)
-        else:
-            with nogil:
-                memcpy(target.view.buf, zmq_msg_data(&frame.msg), size)
+        copy_memory(target.view.buf, zmq_msg_data(&frame.msg), size)
         return size
 
     cdef list rest(self):
@@ -1150,8 +1135,7 @@ cdef class Core(Doorbell):
         cdef Waiter me = waiter_here()  # may let other threads run
         cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
         cdef bint knock = False
-        if ratchet_returned != NULL:
-            ratchet_collect()
+        ratchet_collect()
         self.enter(line, me)
         tried = tried and self.touched == touched
         try:

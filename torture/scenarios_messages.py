@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import mmap
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .scenario import Scale, account, drain, fill, numbers, scenario
 
-ENDPOINTS = ("inproc://torture", "tcp://127.0.0.1:*")
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
+ENDPOINTS = ("inproc://torture", "tcp://127.0.0.1:*")
 
 PAUSES = 0, 0, 0, 0.0002, 0.001  # seconds, of who sends and of who interrupts
 
@@ -59,33 +61,10 @@ async def stopped_receives(rt: Any, scale: Scale) -> None:
         account(sent, got, ordered=True)
 
 
-@scenario("asyncio")
-async def abandoned_receives(rt: Any, scale: Scale) -> None:
-    """A receive that `asyncio.timeout` or `asyncio.wait_for` gives up loses no message."""
-    for endpoint in ENDPOINTS:
-        source, sink = rt.pair("PUSH", "PULL", endpoint)
-        sent = numbers(scale.of(500, 10_000))
-        got: list[bytes] = []
-        interrupted = 0
-        sender = rt.spawn(trickle(rt, source, sent, scale))
-        while not rt.ended(sender):
-            seconds = scale.random.choice([0.0001, 0.0005, 0.001])
-            try:
-                if scale.random.random() < 0.5:
-                    async with asyncio.timeout(seconds):
-                        got.append(await rt.recv(sink))
-                else:
-                    got.append(await asyncio.wait_for(rt.recv(sink), seconds))
-            except TimeoutError:
-                interrupted += 1
-        enough(interrupted, sent)
-        got += await drain(rt, sink, len(sent) - len(got))
-        account(sent, got, ordered=True)
-
-
-@scenario()
-async def timed_receives(rt: Any, scale: Scale) -> None:
-    """A receive whose own timeout passes loses no message."""
+async def hasty_receives(
+    rt: Any, scale: Scale, receive: Callable[[Any], Awaitable[bytes]], gave_up: Any
+) -> None:
+    """Receive what trickles in by calls that may give up with an error, and count."""
     for endpoint in ENDPOINTS:
         source, sink = rt.pair("PUSH", "PULL", endpoint)
         sent = numbers(scale.of(500, 10_000))
@@ -94,13 +73,37 @@ async def timed_receives(rt: Any, scale: Scale) -> None:
         sender = rt.spawn(trickle(rt, source, sent, scale))
         while not rt.ended(sender):
             try:
-                got.append(await rt.recv(sink, scale.random.choice([0, 0.0002, 0.001])))
-            except rt.timeouts:
+                got.append(await receive(sink))
+            except gave_up:
                 interrupted += 1
                 await rt.sleep(0)
         enough(interrupted, sent)
         got += await drain(rt, sink, len(sent) - len(got))
         account(sent, got, ordered=True)
+
+
+@scenario("asyncio")
+async def abandoned_receives(rt: Any, scale: Scale) -> None:
+    """A receive that `asyncio.timeout` or `asyncio.wait_for` gives up loses no message."""
+
+    async def receive(sink: Any) -> bytes:
+        seconds = scale.random.choice([0.0001, 0.0005, 0.001])
+        if scale.random.random() < 0.5:
+            async with asyncio.timeout(seconds):
+                return bytes(await rt.recv(sink))
+        return bytes(await asyncio.wait_for(rt.recv(sink), seconds))
+
+    await hasty_receives(rt, scale, receive, TimeoutError)
+
+
+@scenario()
+async def timed_receives(rt: Any, scale: Scale) -> None:
+    """A receive whose own timeout passes loses no message."""
+
+    async def receive(sink: Any) -> bytes:
+        return bytes(await rt.recv(sink, scale.random.choice([0, 0.0002, 0.001])))
+
+    await hasty_receives(rt, scale, receive, rt.timeouts)
 
 
 @scenario()
