@@ -83,7 +83,8 @@ cdef class Line:
     """Who waits for one direction of a socket, in order, and who is in the middle of a message."""
     cdef readonly int event
     cdef readonly int count
-    cdef readonly bint shut  # someone waits or owns: the one thing a hot path has to read
+    cdef readonly bint shut  # see `update`: the one thing a hot path has to read
+    cdef bint detour  # the socket has more to do for a call than the hot path does
     cdef readonly Caller owner
     cdef readonly Waiter first, last
 
@@ -101,6 +102,9 @@ cdef class Line:
             waiter = waiter.behind
         return waiter
 
+    cdef void update(self) noexcept:
+        self.shut = self.count > 0 or self.owner is not None or self.detour
+
     cdef void unlink(self, Waiter waiter) noexcept:
         if waiter.ahead is None:
             self.first = waiter.behind
@@ -115,7 +119,7 @@ cdef class Line:
         waiter.caller.queued -= 1
         self.count -= 1
         ratchet_count_waiters(-1)
-        self.shut = self.count > 0 or self.owner is not None
+        self.update()
 
 
 cdef class Doorbell:
@@ -218,7 +222,7 @@ cdef class Doorbell:
     cdef void seize(self, Line line, Caller caller) noexcept:
         cdef Caller before = line.owner
         line.owner = caller
-        line.shut = line.count > 0 or caller is not None
+        line.update()
         if before is not None and before.awaited is not None:
             if self.rx.owner is not before and self.tx.owner is not before:
                 before.awaited.discard(self)

@@ -178,14 +178,21 @@ cdef class Tracker(Doorbell):
 
     def fileno(self):
         """A descriptor that is readable when it is done, for an event loop."""
+        cdef Py_ssize_t fd
         if self.wakeup is None:
-            self.wakeup = Wakeup()
-            self.read_fd = self.wakeup.fileno()
+            wakeup = Wakeup()
             # libzmq's thread may write to it when this tracker is gone already.
-            fd = self.wakeup.write_fileno()
-            give_fd(&self.account.fd, (fd if os.name == "nt" else os.dup(fd)) + 1)
-            if self.look():  # before it could be told
-                ratchet_signal(self.account.fd)
+            fd = wakeup.write_fileno()
+            if os.name != "nt":
+                fd = os.dup(fd)
+            if self.wakeup is None:
+                self.wakeup = wakeup
+                self.read_fd = wakeup.fileno()
+                give_fd(&self.account.fd, fd + 1)
+                if self.look():  # before it could be told
+                    ratchet_signal(self.account.fd)
+            elif os.name != "nt":
+                os.close(fd)  # another thread was faster, while making these let it run
         return self.read_fd
 
     def __repr__(self):

@@ -234,13 +234,14 @@ cdef class Core(Doorbell):
     cdef unsigned int touched        # changes with each call that may have answered the bell
     cdef unsigned int dry            # what `touched` was when a receive found nothing
     cdef tuple nothing               # what to say then; made when it is needed first
-    cdef bint can_send, can_recv, writable_tells, used
+    cdef bint can_send, can_recv, writable_tells, reads_ahead, used
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
     cdef list held                   # parts sent with more=True; their caller owns tx
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
+    cdef list ahead                  # whole messages taken before a disconnect, parts as above
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef dict given                  # connect_routing_id -> endpoint
     cdef object __weakref__
@@ -267,6 +268,8 @@ cdef class Core(Doorbell):
         self.can_recv = name not in ("PUSH", "PUB")
         # Of these, "not writable" means no room; of others it may mean that sending is an error.
         self.writable_tells = name in ("PUSH", "DEALER", "PAIR")
+        # Of these a look takes a message's first part from its connection.
+        self.reads_ahead = name in ("SUB", "XSUB", "ROUTER", "REP")
         the_context()
         if 0 < max_sockets <= len(open_sockets):
             raise from_errno(EMFILE, f"cannot make a {name} socket")
@@ -341,7 +344,7 @@ cdef class Core(Doorbell):
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
-        self.held = self.parts = None
+        self.held = self.parts = self.ahead = None
         ratchet_collect()
         remains = Remains()
         remains.handle = handle
@@ -437,9 +440,9 @@ cdef class Core(Doorbell):
             bool: True, always.
         """
         data = c_endpoint(endpoint)
-        # libzmq 4.3 aborts when two connections of a ROUTER are given one identity.
+        # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
-        if identity is not None and identity in self.given:
+        if identity is not None and (identity in self.given or self.knows(identity)):
             raise errors.argument_error(
                 f"{self.describe()}: connect_routing_id {identity!r} is taken by another connection"
             )
@@ -460,11 +463,29 @@ cdef class Core(Doorbell):
         """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
         self.undo(3, "connected to", endpoint)
 
+    cdef bint knows(self, bytes identity) except -1:
+        """Has a peer of this ROUTER that identity? Only to begin a message for it tells."""
+        cdef int rc, flag = 1
+        self.alive("connect")
+        self.look()
+        zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &flag, sizeof(flag))
+        rc = zmq_send(self.handle, <const char *> identity, len(identity), ZMQ_DONTWAIT | ZMQ_SNDMORE)
+        if rc < 0:
+            rc = 0 if zmq_errno() == EHOSTUNREACH else 1
+        else:
+            zmq_send(self.handle, NULL, 0, ZMQ_DONTWAIT)  # it cannot be taken back
+            rc = 1
+        flag = (self._remembered or {}).get("ROUTER_MANDATORY", 1)
+        zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &flag, sizeof(flag))
+        return rc
+
     cdef undo(self, int which, str how, endpoint):
         data = c_endpoint(endpoint)
         entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
         if entries:
             data = os.fsencode(entries[0][1])
+        if which == 3 and self.reads_ahead:
+            self.take_ahead()
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])
@@ -537,6 +558,11 @@ cdef class Core(Doorbell):
                 "arguments of new()",
             )
         self.set_raw(number, &value, sizeof(value))
+        if number == ZMQ_SNDHWM and self.type == "REP":
+            # It drops a reply when it has not read that there is room: at most half the mark that
+            # the peer has not told yet, and 100 messages between two times that libzmq reads.
+            self.tx.detour = 0 < value < 256
+            self.tx.update()
 
     def _set_int64(self, int number, int64_t value):
         self.set_raw(number, &value, sizeof(value))
@@ -657,7 +683,7 @@ cdef class Core(Doorbell):
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
             if zmq_errno() != EINTR or self.born != generation:
                 return RX | TX
-        if self.parts is not None:
+        if self.parts is not None or self.ahead is not None:
             events |= RX  # for their owner, who may have queued for them already
         return events
 
@@ -859,6 +885,29 @@ cdef class Core(Doorbell):
                 parts[i] = as_bytes(parts[i])
         return parts
 
+    cdef int take_ahead(self) except -1:
+        """Take the next message, if it is there: with its connection, libzmq would drop half of it."""
+        cdef zmq_msg_t msg
+        try:
+            if not self.take(&msg):
+                return 0
+        except errors.StateError:  # a REP that has to reply before
+            return 0
+        message = self.take_rest(&msg, True)
+        message.reverse()
+        self.ahead = [*(self.ahead or ()), message]
+        self.rx.detour = True
+        self.rx.update()
+        return 0
+
+    cdef int hand_out(self, Caller me) except -1:
+        """The next of what was taken ahead becomes the message in hand."""
+        self.seize(self.rx, caller_here() if me is None else me)
+        self.parts = self.ahead[0]
+        self.ahead = self.ahead[1:] or None
+        self.rx.detour = self.ahead is not None
+        return 0
+
     cdef object get_part(self, Caller me):
         cdef int size
         if self.parts:
@@ -990,7 +1039,7 @@ cdef class Core(Doorbell):
             found.append(self.get_joined())
             count = 1
         # A large part is copied without the GIL: someone may be in mid-message after it.
-        while count < most and self.rx.owner is None:
+        while count < most and self.rx.owner is None and self.ahead is None:
             data = small_one(self.handle, &size)
             if data is None:
                 try:
@@ -1030,6 +1079,11 @@ cdef class Core(Doorbell):
             else:
                 self.parts = None
             self.seize(line, None)
+        if line.detour:
+            if line is self.tx:
+                self.look()  # see `_set_int`
+            elif self.parts is None:
+                self.hand_out(me)
         if op == SEND:
             return tracker_of(arg) if self.put_last(arg) else NOT_NOW
         if op == HOLD:

@@ -907,6 +907,91 @@ async def test_disconnect(rt, endpoint):
     assert caught.value.code == "ENOENT"
 
 
+# What a look reads ahead in, who sends to it, and how many parts are the sender's address.
+READ_AHEAD = {"SUB": ("XPUB", 0), "XSUB": ("XPUB", 0), "ROUTER": ("DEALER", 1), "REP": ("REQ", 0)}
+
+
+async def one_that_reads_ahead(rt, kind, endpoint, n):
+    """It, connected to ``n`` that send to it, and those."""
+    zsock = rt.new(kind)
+    senders = [rt.new(READ_AHEAD[kind][0]) for _ in range(n)]
+    for number, sender in enumerate(senders):
+        sender.bind(endpoint if n == 1 else f"{endpoint}{number}")
+        zsock.connect(sender.last_endpoint)
+    if kind in ("SUB", "XSUB"):
+        zsock.subscribe(b"")
+        for sender in senders:
+            await sender.recv()
+    return zsock, senders
+
+
+@pytest.mark.parametrize("kind", READ_AHEAD)
+@behaviour
+async def test_disconnect_keeps_the_message_that_was_read_ahead(rt, kind, endpoint):
+    zsock, (sender,) = await one_that_reads_ahead(rt, kind, endpoint, 1)
+    await sender.send_multipart([b"0", LARGE, b"three"])
+    await rt.until(zsock.is_readable)
+    zsock.disconnect(sender.last_endpoint)
+    assert zsock.is_readable()
+    got = await zsock.recv_multipart(timeout=0)
+    assert got[READ_AHEAD[kind][1] :] == [b"0", LARGE, b"three"]
+    assert not zsock.is_readable()
+    with pytest.raises(StateError if kind == "REP" else Timeout):  # that one must reply
+        await zsock.recv(timeout=0)
+
+
+@pytest.mark.parametrize("kind", ["XSUB", "ROUTER"])
+@behaviour
+async def test_disconnect_in_mid_message_keeps_the_order(rt, kind, inproc):
+    zsock, senders = await one_that_reads_ahead(rt, kind, inproc, 5)
+    for sender in senders:
+        await sender.send_multipart([b"%d" % senders.index(sender), b"end"])
+    parts = await recv_some(zsock, READ_AHEAD[kind][1] + 1)
+    for sender in senders[:3]:
+        assert zsock.is_readable()  # reads the next ahead
+        zsock.disconnect(sender.last_endpoint)
+    assert parts[-1] + await zsock.recv_all(timeout=0) == b"0end"
+    rest = [(await zsock.recv_many(9, timeout=0))[0] for _ in range(2)]
+    rest.append(b"".join(frame.bytes for frame in await zsock.recv_frames(timeout=0)))
+    rest.append(await zsock.recv_all(timeout=0))
+    assert [data[-4:] for data in rest] == [b"1end", b"2end", b"3end", b"4end"]
+
+
+async def recv_some(zsock, n):
+    return [(await zsock.recv())[0] for _ in range(n)]
+
+
+@pytest.mark.parametrize("hwm", [1, 30])
+@behaviour
+async def test_a_rep_drops_no_reply_for_which_there_is_room(rt, hwm, inproc):
+    rep, req = await rt.link("REP", "REQ", inproc, {"sndhwm": hwm}, {"rcvhwm": 1})
+    for n in range(200):
+        await req.send(b"%d" % n)
+        await rep.send((await rep.recv(timeout=LONG))[0])
+        assert await req.recv(timeout=LONG) == (b"%d" % n, False)
+
+
+@pytest.mark.parametrize("mandatory", [True, False])
+@behaviour
+async def test_an_identity_that_a_peer_has_given_itself_is_refused(rt, mandatory, tcp):
+    """libzmq aborts on it (router.cpp)."""
+    options = {"router_mandatory": mandatory}
+    router, dealer = await rt.link("ROUTER", "DEALER", tcp, options, {"routing_id": b"same"})
+    await dealer.send(b"here I am")
+    assert await router.recv_multipart() == [b"same", b"here I am"]
+    other = rt.new("DEALER")
+    where = other.bind(tcp)
+    router.connect_routing_id = b"same"
+    with pytest.raises(Error, match="b'same' is taken"):
+        router.connect(where)
+    router.connect_routing_id = b"another"
+    router.connect(where)
+    await router.send_multipart([b"another", b"hello"])
+    assert await other.recv() == (b"hello", False)
+    with pytest.raises(Error, match="EHOSTUNREACH") if mandatory else contextlib.nullcontext():
+        await router.send_multipart([b"nobody", b""])
+
+
 @behaviour
 async def test_readable_and_writable(rt, endpoint):
     pull, push = rt.new("PULL"), rt.new("PUSH", sndhwm=1)

@@ -3,12 +3,13 @@
 import array
 import asyncio
 import gc
+import select
 import sys
 
 import pytest
 from runtimes import LONG, Tasks, behaviour
 
-from ratchet import Error, Timeout, zmqsocket
+from ratchet import Error, Timeout, _zmq, zmqsocket
 
 LARGE = 300_000
 
@@ -136,6 +137,25 @@ async def test_several_wait_for_one_tracker(rt):
     await pull.recv_all()
     for task in tasks:
         await rt.join(task)
+
+
+def test_who_waits_while_another_begins_to_wait_uses_the_same_descriptor(monkeypatch):
+    tracker = zmqsocket.Tracker()
+    wakeups = []
+
+    class Wakeup(_zmq.Wakeup):
+        """To make one lets other threads run."""
+
+        def __init__(self):
+            super().__init__()
+            wakeups.append(self)
+            if len(wakeups) == 1:
+                assert tracker.fileno() == wakeups[1].fileno()
+
+    monkeypatch.setattr(_zmq, "Wakeup", Wakeup)
+    assert tracker.fileno() == wakeups[1].fileno()
+    assert select.select([tracker], [], [], 0)[0]  # nothing is lent
+    wakeups.clear()
 
 
 @behaviour
