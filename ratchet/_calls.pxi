@@ -34,7 +34,7 @@ cdef extern from *:
     char *start_of "PyBytes_AS_STRING"(PyObject *data)
     Py_ssize_t size_of "PyBytes_GET_SIZE"(PyObject *data)
 
-cdef class PausingSocket(Core):
+cdef class PausingSocket(Traffic):
     """The calls that pause the thread that makes them."""
 
     def send(self, data, more=False, *, timeout=..., copy=True):

@@ -161,7 +161,7 @@ zmq_msg_init(&hand)
 
 
 cdef inline bytes small_one(void *handle, int *size):
-    """The next message if it has one part and is not large; else None: `Core.other_one` goes on."""
+    """The next message if it has one part and is not large; else None: see `Traffic.other_one`."""
     size[0] = zmq_msg_recv(&hand, handle, ZMQ_DONTWAIT)
     if size[0] < 0 or size[0] >= <int> LARGE or zmq_msg_more(&hand):
         return None

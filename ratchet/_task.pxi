@@ -242,7 +242,7 @@ cdef class Call:
         return find_caller(self.context, new, self.context is ratchet_context())
 
     cdef object again(self, bint tried):
-        """In the line: try, as `Core.wait` does."""
+        """In the line: try, as `Traffic.wait` does."""
         cdef AsyncSocket zsock = self.zsock
         cdef TaskWaiter me = self.waiter
         cdef Line line = me.line

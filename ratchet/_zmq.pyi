@@ -220,6 +220,9 @@ class Core(Doorbell):
     def _set_uint64(self, number: int, value: int) -> None: ...
     def _set_bytes(self, number: int, value: bytes) -> None: ...
 
+class Traffic(Core):
+    """A socket that moves messages."""
+
 class _PausingCalls:
     """What `PausingSocket` and `ratchet.asyncio.Shared` both have."""
 
@@ -268,7 +271,7 @@ class _PausingCalls:
     def recv_frames(self, *, timeout: float | EllipsisType | None = ...) -> list[Frame]: ...
     def recv_into(self, buffer: Buffer, *, timeout: float | EllipsisType | None = ...) -> int: ...
 
-class PausingSocket(Core, _PausingCalls):
+class PausingSocket(Traffic, _PausingCalls):
     """The calls that pause the thread that makes them."""
 
     def __iter__(self) -> Self: ...
@@ -286,7 +289,7 @@ class TaskWaiter(Waiter):
     entries: int
     future: Any
 
-class AsyncSocket(Core):
+class AsyncSocket(Traffic):
     """The calls that pause the task that awaits them."""
 
     @overload

@@ -1,0 +1,545 @@
+# Whole messages into libzmq and out of it, and the wait of who cannot go on at once.
+
+cdef class Traffic(Core):
+    """A socket that moves messages: all but who makes its calls, an OS thread or a task."""
+
+    # Sending: whole messages only. 1: taken, 0: not now.
+
+    cdef int put(self, const char *data, size_t size) except -1:
+        """One part."""
+        cdef zmq_msg_t msg
+        if size < LARGE:
+            return put_small(self, data, size)
+        if self.writable_tells and not self.look() & TX:
+            return 0  # before the copy, not after it
+        copy_in(&msg, data, size)
+        return self.put_msg(&msg)
+
+    cdef int put_msg(self, zmq_msg_t *msg) except -1:
+        """One part; closes it."""
+        cdef int error
+        try:
+            self.alive("send")  # to make it may have let other threads run, or a finalizer
+            while zmq_msg_send(msg, self.handle, ZMQ_DONTWAIT) < 0:
+                error = zmq_errno()
+                if error == EAGAIN:
+                    self.touched += 1
+                    return 0
+                if error != EINTR:
+                    raise self.fail(error, "send")
+            self.asked = True
+            return 1
+        finally:
+            zmq_msg_close(msg)
+
+    cdef int put_part(self, part) except -1:
+        """One part, bytes or a Loan."""
+        cdef zmq_msg_t msg
+        if not is_lent(part):
+            return put_small(self, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        ratchet_collect()
+        lend(&msg, part)
+        if not self.put_msg(&msg):
+            return 0
+        taken(part)
+        return 1
+
+    cdef int put_all(self, list parts) except -1:
+        """Many parts, bytes or Loans."""
+        cdef Py_ssize_t i, count = len(parts)
+        cdef int error, flags, rc
+        cdef Frame frame
+        cdef list frames = None
+        for part in parts:
+            if is_lent(part):
+                frames = []
+                break
+        if frames is not None:
+            ratchet_collect()
+            for part in parts:
+                frame = Frame()
+                if is_lent(part):
+                    lend(&frame.msg, part)
+                else:
+                    copy_in(&frame.msg, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+                frames.append(frame)
+            self.alive("send")  # that may have run a finalizer
+        i = 0
+        while i < count:
+            flags = ZMQ_DONTWAIT | (ZMQ_SNDMORE if i < count - 1 else 0)
+            if frames is None:
+                part = parts[i]
+                rc = zmq_send(self.handle, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part), flags)
+            else:
+                frame = <Frame> frames[i]
+                rc = zmq_msg_send(&frame.msg, self.handle, flags)
+            if rc >= 0:
+                i += 1
+                continue
+            error = zmq_errno()
+            if error == EINTR:
+                continue
+            if error != EAGAIN:
+                raise self.fail(error, "send")
+            if i > 0:
+                # The peer went away between two parts and libzmq took back the ones it had. A
+                # load balancer (lb.cpp) now swallows the rest of that message: end it, start anew.
+                if flags & ZMQ_SNDMORE and self.type in ("PUSH", "DEALER"):
+                    zmq_send(self.handle, NULL, 0, ZMQ_DONTWAIT)
+                if self.type == "REQ":
+                    raise self.fail(EHOSTUNREACH, "send: the peer left in mid-message")
+            self.touched += 1
+            return 0 if i == 0 else self.put_all(parts)
+        if frames is not None:
+            for part in parts:
+                taken(part)
+        self.asked = True
+        return 1
+
+    cdef int put_last(self, data) except -1:
+        """One part, as the last one of what is held back."""
+        if self.held is None:
+            return self.put_part(data)
+        parts = self.held + [data]
+        try:
+            if not self.put_all(parts):
+                return 0
+        except BaseException:
+            self.drop_held()  # refused, not postponed: the message is the caller's again
+            raise
+        self.drop_held()
+        return 1
+
+    cdef void drop_held(self) noexcept:
+        self.held = None
+        self.seize(self.tx, None)
+
+    cdef int put_many(self, Batch batch) except -1:
+        """What is left of a batch: 1 if all of it is taken now."""
+        cdef double began = 0
+        cdef Py_ssize_t stop = batch.taken + batch.slice
+        cdef size_t size
+        cdef bytes data
+        batch.pausing = False
+        while batch.taken < batch.count:
+            data = <bytes> batch.messages[batch.taken]
+            size = PyBytes_GET_SIZE(data)
+            if size < LEND:
+                if not put_small(self, PyBytes_AS_STRING(data), size):
+                    return 0
+            elif not self.put_part(data):
+                return 0
+            batch.taken += 1
+            if batch.taken % BATCH == 0 or size >= LARGE:
+                self.after()
+                if batch.slice:
+                    if size >= LARGE:
+                        stop -= batch.slice >> 6  # a large one counts as many
+                    if batch.taken >= stop and batch.taken < batch.count:
+                        batch.pausing = True
+                        return 0
+                elif looping and thread_here() is not None:
+                    thread_here().kernel.yield_turn()
+                else:
+                    began = interlude(began)
+                PyErr_CheckSignals()
+                self.alive("send")
+        return 1
+
+    # Receiving
+
+    cdef int take(self, zmq_msg_t *msg) except -1:
+        """The next frame: 1, or 0 for not now. Must be closed if 1."""
+        cdef int error
+        zmq_msg_init(msg)
+        while zmq_msg_recv(msg, self.handle, ZMQ_DONTWAIT) < 0:
+            error = zmq_errno()
+            if error == EAGAIN:
+                return 0
+            if error != EINTR:
+                raise self.fail(error, "receive")
+        return 1
+
+    cdef list take_rest(self, zmq_msg_t *msg, bint keep=False):
+        """Every part of the message that begins with ``msg``, as bytes; all as Frames: ``keep``."""
+        global scratch
+        cdef list parts
+        cdef Frame frame
+        cdef Py_ssize_t i
+        cdef bint large = False, more = True
+        parts, scratch = scratch, None
+        if parts is None:  # in a finalizer, while the line below makes one
+            parts = []
+        try:
+            while more:
+                more = zmq_msg_more(msg)
+                if not keep and zmq_msg_size(msg) < LARGE:
+                    parts.append(copy_out(msg))
+                else:
+                    large = True
+                    frame = Frame()
+                    zmq_msg_move(&frame.msg, msg)
+                    parts.append(frame)
+                if more and not self.take(msg):
+                    raise errors.Error(errno.EPROTO, "libzmq returned half a message")
+        except BaseException:
+            while more and self.take(msg):  # no memory: lose this message whole, not its head only
+                more = zmq_msg_more(msg)
+                zmq_msg_close(msg)
+            scratch = []
+            raise
+        scratch = []
+        if large and not keep:
+            for i in range(len(parts)):
+                parts[i] = as_bytes(parts[i])
+        return parts
+
+    cdef int take_ahead(self) except -1:
+        """Take the next message if it is there: else libzmq drops half with its connection."""
+        cdef zmq_msg_t msg
+        try:
+            if not self.take(&msg):
+                return 0
+        except errors.StateError:  # a REP that has to reply before
+            return 0
+        message = self.take_rest(&msg, True)
+        message.reverse()
+        self.ahead = [*(self.ahead or ()), message]
+        self.rx.detour = True
+        self.rx.update()
+        return 0
+
+    cdef int hand_out(self, Caller me) except -1:
+        """The next of what was taken ahead becomes the message in hand."""
+        self.seize(self.rx, caller_here() if me is None else me)
+        self.parts = self.ahead[0]
+        self.ahead = self.ahead[1:] or None
+        self.rx.detour = self.ahead is not None
+        return 0
+
+    cdef object get_part(self, Caller me):
+        cdef int size
+        if self.parts:
+            return self.next_part()
+        data = small_one(self.handle, &size)
+        return self.other_one(RECV, size, me) if data is None else single(data)
+
+    cdef object other_one(self, Op op, int size, Caller me):
+        """After `small_one`: what is large or has many parts, an error, or NOT_NOW."""
+        cdef zmq_msg_t msg
+        cdef int error
+        if size < 0:
+            error = zmq_errno()
+            if error == EAGAIN:
+                return NOT_NOW
+            if error != EINTR:
+                raise self.fail(error, "receive")
+            return self.get_part(me) if op == RECV else self.get_joined()
+        zmq_msg_init(&msg)
+        zmq_msg_move(&msg, &hand)
+        if op == RECV and zmq_msg_more(&msg):
+            self.keep(&msg, me, False)
+            return self.next_part()
+        if op == RECV:
+            return single(copy_out(&msg))
+        return b"".join(self.take_rest(&msg)) if zmq_msg_more(&msg) else copy_out(&msg)
+
+    cdef int keep(self, zmq_msg_t *msg, Caller me, bint frames) except -1:
+        """The message that begins with ``msg`` is handed out part by part, to its owner."""
+        self.rx.owner = NOBODY  # large parts are copied without the GIL
+        self.rx.shut = True
+        try:
+            parts = self.take_rest(msg, frames)
+            parts.reverse()
+            self.parts = parts
+            self.seize(self.rx, caller_here() if me is None else me)
+        except BaseException:
+            self.seize(self.rx, None)
+            raise
+        return 0
+
+    cdef object pop(self):
+        part = self.parts.pop()
+        if not self.parts:
+            self.parts = None
+            self.seize(self.rx, None)
+        return part
+
+    cdef object next_part(self):
+        part = self.pop()
+        return as_bytes(part), self.parts is not None
+
+    cdef object get_frame(self, Caller me):
+        cdef zmq_msg_t msg
+        cdef Frame frame
+        if not self.parts:
+            if not self.take(&msg):
+                return NOT_NOW
+            if not zmq_msg_more(&msg):
+                frame = Frame()
+                zmq_msg_move(&frame.msg, &msg)
+                return frame
+            self.keep(&msg, me, True)
+        part = self.pop()
+        return as_frame(part, self.parts is not None)
+
+    cdef object get_frames(self):
+        """As `get_parts`."""
+        cdef zmq_msg_t msg
+        cdef list parts
+        cdef Py_ssize_t i
+        if self.parts:
+            parts = self.rest()
+        elif self.take(&msg):
+            parts = self.take_rest(&msg, True)
+        else:
+            return NOT_NOW
+        for i in range(len(parts)):
+            parts[i] = as_frame(parts[i], i < len(parts) - 1)
+        return parts
+
+    cdef object get_into(self, Target target, Caller me):
+        cdef Frame frame
+        cdef size_t size
+        got = self.get_frame(me)
+        if got is NOT_NOW:
+            return NOT_NOW
+        frame = got
+        size = zmq_msg_size(&frame.msg)
+        if size > <size_t> target.view.len:
+            if self.parts is None:
+                self.parts = []
+                self.seize(self.rx, caller_here() if me is None else me)
+            self.parts.append(frame)
+            raise errors.argument_error(
+                f"{self.describe()}: recv_into() was given a buffer of {target.view.len} bytes, "
+                f"and the next part has {size}; it is still there, to be received by this caller"
+            )
+        copy_memory(target.view.buf, zmq_msg_data(&frame.msg), size)
+        return size
+
+    cdef list rest(self):
+        """What is left of the message in hand."""
+        parts, self.parts = self.parts, None
+        parts.reverse()
+        self.seize(self.rx, None)
+        return parts
+
+    cdef object get_parts(self):
+        """What is left of the message in hand, or a whole new one."""
+        cdef zmq_msg_t msg
+        if self.parts:
+            return [as_bytes(part) for part in self.rest()]
+        return self.take_rest(&msg) if self.take(&msg) else NOT_NOW
+
+    cdef object get_joined(self):
+        cdef int size
+        if self.parts:
+            return b"".join(self.get_parts())
+        data = small_one(self.handle, &size)
+        return self.other_one(RECV_ALL, size, None) if data is None else data
+
+    cdef object get_many(self, Py_ssize_t most):
+        cdef list found = []
+        cdef double began = 0
+        cdef int size
+        cdef Py_ssize_t count = 0
+        if self.parts:
+            found.append(self.get_joined())
+            count = 1
+        # A large part is copied without the GIL: someone may be in mid-message after it.
+        while count < most and self.rx.owner is None and self.ahead is None:
+            data = small_one(self.handle, &size)
+            if data is None:
+                try:
+                    data = self.other_one(RECV_ALL, size, None)
+                except errors.Error:
+                    if found:
+                        break  # a REP or REQ can take only one; the next call tells
+                    raise
+                if data is NOT_NOW:
+                    break
+            found.append(data)
+            count += 1
+            if count % BATCH == 0:
+                # Signal handlers must not run here: what they raise would lose `found`.
+                self.after()
+                if self.born != generation:
+                    break
+                if began == 0:
+                    began = monotonic()
+                elif monotonic() - began > LONGEST_BATCH:
+                    break
+        return found if found else NOT_NOW
+
+    # Pausing
+
+    cdef inline Line line_of(self, Op op):
+        return self.tx if op <= SEND_MANY else self.rx
+
+    cdef object attempt(self, Op op, object arg, Caller me):
+        """Do it now, or NOT_NOW. The caller (None: ask who it is) is entitled to."""
+        cdef list parts
+        cdef Line line = self.line_of(op)
+        if line.owner is not None and not line.owner.alive:
+            # Half a message whose thread has ended: nobody can finish it.
+            if line is self.tx:
+                self.held = None
+            else:
+                self.parts = None
+            self.seize(line, None)
+        if line.detour:
+            if line is self.tx:
+                self.look()  # see `_set_int`
+            elif self.parts is None:
+                self.hand_out(me)
+        if op == SEND:
+            return tracker_of(arg) if self.put_last(arg) else NOT_NOW
+        if op == HOLD:
+            if self.held is None:
+                self.seize(self.tx, caller_here() if me is None else me)
+                self.held = [arg]
+            else:
+                self.held.append(arg)
+            return tracker_of(arg)
+        if op == SEND_MULTIPART:
+            parts = arg
+            if self.held is None:
+                return tracker_of(parts[0]) if self.put_all(parts) else NOT_NOW
+            self.held, before = self.held + parts[:len(parts) - 1], self.held
+            if self.put_last(parts[len(parts) - 1]):
+                return tracker_of(parts[0])
+            self.held = before
+            return NOT_NOW
+        if op == SEND_MANY:
+            if self.held is not None:
+                raise errors.StateError(
+                    errno.EBUSY,
+                    f"{self.describe()}: in the middle of a message; send its last part first",
+                )
+            return (<Batch> arg).count if self.put_many(<Batch> arg) else NOT_NOW
+        if op == RECV:
+            return self.get_part(me)
+        if op == RECV_ALL:
+            return self.get_joined()
+        if op == RECV_MULTIPART:
+            return self.get_parts()
+        if op == RECV_MANY:
+            return self.get_many(arg)
+        if op == RECV_FRAME:
+            return self.get_frame(me)
+        if op == RECV_FRAMES:
+            return self.get_frames()
+        return self.get_into(<Target> arg, me)
+
+    cdef object now_or_never(self, Op op, object arg, Caller me):
+        """What a timeout of 0 gets when nobody is before it and a first try said not now."""
+        cdef Line line = self.line_of(op)
+        # Send and receive see only what libzmq has noticed; a look makes it notice (4.3.4:
+        # process_commands is throttled to once in about a millisecond on the send side).
+        result = NOT_NOW
+        if line is self.tx and self.look() & TX:
+            result = self.attempt(op, arg, me)
+        if result is NOT_NOW:
+            self.after()
+            raise self.timeout(line, 0)
+        return result
+
+    cdef object try_in_line(self, Waiter me, Op op, object arg, bint tried, bint *knock):
+        """What a waiter does before it sleeps and whenever it was woken: try, if it is its turn.
+
+        Args:
+            tried: it has just been found that it cannot be done now.
+            knock: set if the bell will not tell when to try again (`REKNOCK`).
+        """
+        cdef Line line = me.line
+        cdef int events
+        knock[0] = False
+        self.alive("send" if line is self.tx else "receive")
+        me.woken = False
+        if line.turn() is not me:
+            if line.first is me:
+                self.ring(self.look(), me)  # the head watches the bell, so it answers it
+            return NOT_NOW
+        if not tried:
+            result = self.attempt(op, arg, me.caller)
+            if result is not NOT_NOW:
+                return result
+        # A receive that found nothing has looked, for itself: libzmq did all it had to. A send
+        # may not have, and neither tells what others wait for.
+        if line is self.tx or self.waiting > 1:
+            events = self.look()
+            self.ring(events, me)
+            if events & line.event:
+                result = self.attempt(op, arg, me.caller)
+                knock[0] = result is NOT_NOW
+                return result
+        return NOT_NOW
+
+    cdef object proceed(self, Op op, object arg, double limit):
+        """The slow path: the line is shut, or a first try said not now."""
+        cdef Line line = self.line_of(op)
+        if line.owner is not None and line.owner is caller_here():
+            result = self.attempt(op, arg, None)
+            if result is not NOT_NOW:
+                self.after()
+                return result
+        if limit == 0 and not line.shut:
+            result = self.now_or_never(op, arg, None)
+            self.after()
+            return result
+        return self.wait(line, op, arg, limit)
+
+    cdef object wait(self, Line line, Op op, object arg, double limit):
+        """Queue, and try whenever woken, until it is done or the time is up."""
+        # Only a receive has looked by trying, and whoever copied something large let others run.
+        cdef bint tried = line is self.rx and not line.shut
+        cdef unsigned int touched = self.touched
+        cdef Waiter me = waiter_here()  # may let other threads run
+        cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
+        cdef bint knock = False
+        ratchet_collect()
+        self.enter(line, me)
+        tried = tried and self.touched == touched
+        try:
+            while True:
+                result = self.try_in_line(me, op, arg, tried, &knock)
+                if result is not NOT_NOW:
+                    return result
+                if limit >= 0 and monotonic() >= deadline:
+                    raise self.timeout(line, limit)
+                tried = False
+                me.pause(self, min(deadline, monotonic() + REKNOCK) if knock else deadline)
+        finally:
+            self.exit(me)
+
+    cdef object timeout(self, Line line, double limit):
+        if line is self.rx:
+            what, remedy = "nothing came", "does a peer send, and is its endpoint the right one?"
+        else:
+            what, remedy = "no peer could take it", "is one connected, and does it receive?"
+        return errors.Timeout(
+            errno.ETIMEDOUT,
+            f"{self.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",
+        )
+
+
+cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:
+    """One part that is not large. Inline, for a batch of them."""
+    cdef int error
+    while zmq_send(zsock.handle, data, size, ZMQ_DONTWAIT) < 0:
+        error = zmq_errno()
+        if error == EAGAIN:
+            zsock.touched += 1
+            return 0
+        if error != EINTR:
+            raise zsock.fail(error, "send")
+    zsock.asked = True
+    return 1
+
+
+cdef inline double limit_of(Core zsock, Op op, timeout) except? -2:
+    """The seconds that a call may take: its own timeout, or the socket's."""
+    if timeout is not UNSET:
+        return to_seconds(timeout)
+    return zsock._send_timeout if op <= SEND_MANY else zsock._recv_timeout
