@@ -21,7 +21,7 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
 .PHONY: help test torture asan memcheck bench bench-threads bench-asyncio scale instructions memory soak \
-	lint wheel matrix clean FORCE
+	lint docs wheel matrix clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflow
 	$(IN_VENV) zizmor --offline --no-progress --quiet .github
 	$(IN_VENV) check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(IN_VENV) check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+docs: $(VENV)/.ratchet $(VENV)/.docs  ## build the documentation as a site into build/docs
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees $(ARGS) docs build/docs
 
 wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for each Python here
 	$(IN_VENV) $(abspath $(RUN)) tools/make_wheels.py $(ARGS)

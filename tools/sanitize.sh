@@ -36,8 +36,8 @@ esac
 
 rm -rf "$copy" "$venv/.ratchet"
 mkdir -p "$reports"
-cp -Rp Makefile README.md CHANGELOG.md CONTRIBUTING.md LICENSE MANIFEST.in setup.py pyproject.toml \
-    ratchet tests tools docs examples benchmarks "$copy"
+cp -Rp Makefile ./*.md LICENSE MANIFEST.in setup.py pyproject.toml \
+    ratchet tests tools torture docs examples benchmarks "$copy"
 rm -f "$copy"/ratchet/*.so
 cd "$copy"
 RATCHET_DEBUG=1 CFLAGS="$CFLAGS" LDFLAGS="$LDFLAGS" \
