@@ -20,8 +20,8 @@ SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help test torture asan memcheck bench bench-threads bench-asyncio scale instructions memory soak \
-	lint docs wheel matrix clean FORCE
+.PHONY: help test torture asan memcheck bench bench-full bench-threads bench-asyncio scale instructions \
+	memory soak lint docs wheel matrix clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ memcheck:  ## run the leak tests under valgrind
 bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyzmq
 	$(RUN) -m benchmarks $(ARGS)
 
+bench-full: $(VENV)/.ratchet $(VENV)/.bench  ## measure beside all libraries, 15 minutes; refresh docs/benchmarks.md
+	$(RUN) -m benchmarks --full --write docs/benchmarks.md $(ARGS)
+
 # What is given in ARGS comes later and wins.
 bench-threads: $(VENV)/.ratchet $(VENV)/.bench  ## measure ratchet threads, beside gevent
 	$(RUN) -m benchmarks --libs ratchet-threads,pyzmq-green --only one-call,round-trip,16,1K $(ARGS)
@@ -47,8 +50,8 @@ bench-asyncio: $(VENV)/.ratchet $(VENV)/.bench  ## measure asyncio and uvloop, b
 	$(RUN) -m benchmarks --libs ratchet-uvloop,pyzmq-uvloop,pyomq-uvloop --only one-call,round-trip,16,1K $(ARGS)
 	$(RUN) -m benchmarks.ready
 
-scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure ten thousand paused threads and tasks
-	$(RUN) -m benchmarks.scale $(ARGS)
+scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure up to 10,000 sockets and threads; refresh docs/benchmarks.md
+	$(RUN) -m benchmarks.scale --write docs/benchmarks.md $(ARGS)
 
 instructions: $(VENV)/.ratchet $(VENV)/.bench  ## count the instructions of one message
 	$(RUN) -m benchmarks.instructions $(ARGS)

@@ -10,7 +10,10 @@ import asyncio
 import ctypes
 import importlib
 import re
+import threading
+import time
 from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -21,14 +24,17 @@ from .cases import PARTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .cases import Case
+
+LARGE = 65536  # from here on, what is copied and what is not makes a difference
 LINGER = 0.0  # every message has been received before a socket is closed
 
 
 class Parcel:
     """What one side sends over and over, and the different last message that proves the count."""
 
-    def __init__(self, work: str, size: int, batch: int) -> None:
-        item, last = content(size, b"r"), content(size, b"z")
+    def __init__(self, work: str, size: int, batch: int, goods: Callable[..., Any] = bytes) -> None:
+        item, last = goods(content(size, b"r")), goods(content(size, b"z"))
         multipart = work == "multipart"
         self.item: Any = [item] * PARTS if multipart else item
         self.last: Any = [last] * PARTS if multipart else last
@@ -62,6 +68,9 @@ class Library:
     batches = False  # has send_many and recv_many
     awaits = False  # its calls are awaited
     pairs = False  # recv answers with the data and with whether more parts follow
+    lacks: tuple[str, ...] = ()  # kinds of work that it cannot do
+    least = 0  # the smallest message worth a look, where one-call is all that is asked
+    goods: Callable[..., Any] = bytes  # what it is given to send
 
     def loop(
         self, name: str, pairs: bool = False, source: ModuleType = loops
@@ -70,8 +79,23 @@ class Library:
         function: Callable[..., Any] = getattr(fitted(source, self.awaits, pairs), name)
         return function
 
+    @classmethod
+    def takes(cls, case: Case) -> bool:
+        """Whether it is measured in this case."""
+        if cls.least:
+            return case.work == "one-call" and case.size >= cls.least
+        return case.work not in cls.lacks
+
     def new(self, kind: str, hwm: int) -> Any:
         """Make a socket."""
+        raise NotImplementedError
+
+    def ends(self, sock: Any, suffix: str) -> tuple[Any, Callable[..., Any]]:
+        """The methods that send and receive."""
+        return getattr(sock, f"send{suffix}"), getattr(sock, f"recv{suffix}")
+
+    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
+        """What receives without waiting, and what is raised if there is nothing, which is first."""
         raise NotImplementedError
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -83,38 +107,49 @@ class Library:
         top = importlib.import_module(self.module.partition(".")[0])
         return {"version": str(getattr(top, "__version__", "")), "libzmq": loaded_libzmq()}
 
+    def join(self, sock: Any, endpoint: str, bind: bool) -> str:
+        """Bind or connect; the endpoint to connect to."""
+        if not bind:
+            sock.connect(endpoint)
+            return endpoint
+        sock.bind(endpoint)
+        bound = sock.last_endpoint
+        return bound.decode().rstrip("\0") if isinstance(bound, bytes) else bound
+
     def open(self, kind: str, hwm: int, endpoint: str, bind: bool) -> tuple[Any, str]:
         """Make, and bind or connect, a socket; answer with the endpoint to connect to."""
         sock = self.new(kind, hwm)
-        if not bind:
-            sock.connect(endpoint)
-            return sock, endpoint
-        sock.bind(endpoint)
-        bound = sock.last_endpoint
-        return sock, bound.decode().rstrip("\0") if isinstance(bound, bytes) else bound
+        if kind == "SUB":
+            sock.subscribe(b"")
+        return sock, self.join(sock, endpoint, bind)
 
     def work(self, does: str, work: str, socks: list[Any], parcel: Parcel, count: int) -> float:
         """Run one of the loops and check what it received last; answer its seconds."""
         many = work == "batched" and self.batches
         suffix = "_many" if many else "_multipart" if work == "multipart" else ""
-        ends = [(getattr(s, f"send{suffix}"), getattr(s, f"recv{suffix}")) for s in socks]
-        if work == "all":
+        if work == "empty":
+            ends = [self.probe(s) for s in socks]
+        elif work == "all":
             ends, suffix = [(s.send, s.recv_all) for s in socks], "_all"
         elif work == "iterated":
             ends, suffix, does = [(s.send, s.__iter__) for s in socks], "_iter", "burst_iterated"
+        else:
+            ends = [self.ends(s, suffix) for s in socks]
         if many and does in ("send", "recv", "burst"):
             does += "_many"
         elif does == "burst" and len(parcel.batch) == 1:
             does = "alternate"
         loop = self.loop(does, pairs=self.pairs and not suffix)
         seconds, last = self.run(loop, ends, parcel, count)
-        if does != "pong" and last != parcel.last:
+        if does != "pong" and getattr(last, "bytes", last) != parcel.last:
             raise SystemExit(f"the last message is not the one expected: {last!r:.80}")
         return float(seconds)
 
 
 class Cooperative(Library):
-    """What a library with many threads, or tasks, in one OS thread can be asked as well."""
+    """What a library with many threads, or tasks, can be asked as well."""
+
+    at_once = 10  # how many messages may be on their way to as many of them
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
         """Start a thread or task."""
@@ -129,10 +164,33 @@ class Cooperative(Library):
         raise NotImplementedError
 
 
+class OSThreads(Cooperative):
+    """What differs where they are OS threads: plain calls in each."""
+
+    at_once = 1  # they count what has come, and nothing keeps two from doing that at once
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start an OS thread, which does not keep the process alive."""
+        threading.Thread(target=function, args=args, daemon=True).start()
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a thread calls to let the others run."""
+        return partial(time.sleep, 0.01)
+
+    def bell(self) -> Any:
+        """One waiter waits, and is let go on."""
+
+        class Bell(threading.Semaphore):
+            wait, ring = threading.Semaphore.acquire, threading.Semaphore.release
+
+        return Bell(0)
+
+
 class Awaited(Cooperative):
     """What differs where calls are awaited."""
 
     awaits = True
+    lacks = ("empty",)
     uvloop = False
 
     def __init__(self) -> None:
@@ -142,12 +200,14 @@ class Awaited(Cooperative):
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call the function in the event loop, which stays the same from one call to the next."""
+        results = []  # not the task's own, of which the runner makes a text, whatever its size
 
-        async def inside() -> Any:
+        async def inside() -> None:
             result = function(*args)
-            return await result if asyncio.iscoroutine(result) else result
+            results.append(await result if asyncio.iscoroutine(result) else result)
 
-        return self.runner.run(inside())
+        self.runner.run(inside())
+        return results[0]
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
         """Start a task."""
@@ -182,15 +242,35 @@ class Pyzmq(Library):
 
     def new(self, kind: str, hwm: int) -> Any:
         """Make a socket."""
-        sock = self.context().socket(getattr(importlib.import_module("zmq"), kind))
+        names = importlib.import_module(self.module.partition(".")[0])
+        sock = self.context().socket(getattr(names, kind))
         sock.set_hwm(hwm)
         sock.linger = int(LINGER * 1000)
         return sock
+
+    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
+        """What receives without waiting, and what is raised if there is nothing, which is first."""
+        names = importlib.import_module(self.module.partition(".")[0])
+        return names.Again, partial(sock.recv, names.NOBLOCK)
 
     def facts(self) -> dict[str, str]:
         """The versions; pyzmq's wheels bundle a libzmq that only pyzmq knows."""
         zmq = importlib.import_module("zmq")
         return {"version": zmq.__version__, "libzmq": zmq.zmq_version()}
+
+
+class PyzmqOS(OSThreads, Pyzmq):
+    """pyzmq in many OS threads."""
+
+
+class PyzmqFrames(Pyzmq):
+    """pyzmq as its guide shows it for large messages."""
+
+    least = LARGE
+
+    def ends(self, sock: Any, _suffix: str) -> tuple[Any, Callable[..., Any]]:
+        """The methods that send and receive."""
+        return partial(sock.send, copy=False), partial(sock.recv, copy=False)
 
 
 class PyzmqGreen(Cooperative, Pyzmq):
@@ -239,20 +319,62 @@ class PyzmqUvloop(PyzmqAsyncio):
     uvloop = True
 
 
-class PyomqAsyncio(PyzmqAsyncio):
-    """pyomq for asyncio: it has pyzmq's calls, and no libzmq."""
+class Pyomq(Pyzmq):
+    """pyomq: it has pyzmq's calls, and no libzmq."""
 
-    module = "pyomq.asyncio"
+    module = "pyomq"
+    lacks = ("fan-out",)  # its PUSH goes to whoever is ready
 
     def facts(self) -> dict[str, str]:
         """The versions."""
         return {"version": importlib.import_module("pyomq").version(), "libzmq": "none (omq.rs)"}
 
 
+class PyomqAsyncio(PyzmqAsyncio):
+    """pyomq for asyncio."""
+
+    module = "pyomq.asyncio"
+    lacks = ("fan-out", "empty")
+    facts = Pyomq.facts
+
+
 class PyomqUvloop(PyomqAsyncio):
     """pyomq for asyncio, on uvloop."""
 
     uvloop = True
+
+
+MOST = 8192  # of nng's buffers; 0 is not to buffer at all
+
+
+class Pynng(Library):
+    """pynng: another protocol, with sockets that are much like ZeroMQ's."""
+
+    module = "pynng"
+    # There are no multipart messages, and PUSH goes to whoever is ready.
+    lacks = ("multipart", "fan-out")
+
+    def new(self, kind: str, hwm: int) -> Any:
+        """Make a socket."""
+        pynng = importlib.import_module(self.module)
+        size = min(hwm or MOST, MOST)
+        made = getattr(pynng, f"{kind.capitalize()}0")
+        return made(send_buffer_size=size, recv_buffer_size=size, recv_max_size=0)
+
+    def join(self, sock: Any, endpoint: str, bind: bool) -> str:
+        """Bind or connect; the endpoint to connect to."""
+        if bind:
+            return str(sock.listen(endpoint.replace(":*", ":0")).url)
+        sock.dial(endpoint, block=True)
+        return endpoint
+
+    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
+        """What receives without waiting, and what is raised if there is nothing, which is first."""
+        return importlib.import_module(self.module).TryAgain, partial(sock.recv, block=False)
+
+    def facts(self) -> dict[str, str]:
+        """The versions."""
+        return {"version": metadata.version("pynng"), "libzmq": "none (nng)"}
 
 
 class Ratchet(Library):
@@ -266,6 +388,33 @@ class Ratchet(Library):
         """Make a socket."""
         module = importlib.import_module(self.module)
         return module.new(kind, sndhwm=hwm, rcvhwm=hwm, linger=LINGER)
+
+    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
+        """What receives without waiting, and what is raised if there is nothing, which is first."""
+        timeout = importlib.import_module("ratchet.errors").Timeout
+        return timeout, partial(sock.recv, timeout=0)
+
+
+class RatchetOS(OSThreads, Ratchet):
+    """ratchet in many OS threads."""
+
+
+class RatchetFrames(Ratchet):
+    """ratchet as its guide shows it for large messages: nothing is copied."""
+
+    least = LARGE
+    pairs = False
+
+    def ends(self, sock: Any, _suffix: str) -> tuple[Any, Callable[..., Any]]:
+        """The methods that send and receive."""
+        return sock.send, sock.recv_frame
+
+
+class RatchetCopies(Ratchet):
+    """ratchet where it has to copy: the buffer sent may change, and bytes are received."""
+
+    least = LARGE
+    goods = bytearray
 
 
 class RatchetThreads(Cooperative, Ratchet):
@@ -315,15 +464,22 @@ class RatchetUvloop(RatchetAsyncio):
 
 ADAPTERS: dict[str, type[Library]] = {
     "ratchet": Ratchet,
+    "ratchet-os": RatchetOS,
+    "ratchet-frames": RatchetFrames,
+    "ratchet-copies": RatchetCopies,
     "ratchet-threads": RatchetThreads,
     "ratchet-asyncio": RatchetAsyncio,
     "ratchet-uvloop": RatchetUvloop,
     "pyzmq": Pyzmq,
+    "pyzmq-os": PyzmqOS,
+    "pyzmq-frames": PyzmqFrames,
     "pyzmq-green": PyzmqGreen,
     "pyzmq-asyncio": PyzmqAsyncio,
     "pyzmq-uvloop": PyzmqUvloop,
+    "pyomq": Pyomq,
     "pyomq-asyncio": PyomqAsyncio,
     "pyomq-uvloop": PyomqUvloop,
+    "pynng": Pynng,
 }
 
 

@@ -4,6 +4,7 @@
  * A batched call does not exist in C: a plain loop is the same thing.
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define SLOTS 2
+#define SLOTS 128
 
 static void *sockets[SLOTS];
 static const char *order;
@@ -87,6 +88,11 @@ static inline void send_one(void *s, const struct parcel *p, const char *bytes)
         check(zmq_send(s, bytes, p->size, part > 1 ? ZMQ_SNDMORE : 0), "send");
 }
 
+static inline int is_data(zmq_msg_t *msg, const struct parcel *p, const char *bytes)
+{
+    return zmq_msg_size(msg) == p->size && !memcmp(zmq_msg_data(msg), bytes, p->size);
+}
+
 /* Receives one message and, where `expected` is given, compares every part with it. */
 static inline void recv_one(void *s, const struct parcel *p, const char *expected)
 {
@@ -94,10 +100,7 @@ static inline void recv_one(void *s, const struct parcel *p, const char *expecte
         zmq_msg_t msg;
         zmq_msg_init(&msg);
         check(zmq_msg_recv(&msg, s, 0), "recv");
-        if (zmq_msg_more(&msg) != (part > 1)
-            || (expected
-                && (zmq_msg_size(&msg) != p->size
-                    || memcmp(zmq_msg_data(&msg), expected, p->size)))) {
+        if (zmq_msg_more(&msg) != (part > 1) || (expected && !is_data(&msg, p, expected))) {
             fprintf(stderr, "c_peer: the last message is not the one expected\n");
             exit(1);
         }
@@ -105,10 +108,36 @@ static inline void recv_one(void *s, const struct parcel *p, const char *expecte
     }
 }
 
+/* What one SUB hears before the clock runs: a first message, or all up to the last one. */
+static void hear(void *s, const struct parcel *p, int up_to_last)
+{
+    int found;
+    do {
+        zmq_msg_t msg;
+        zmq_msg_init(&msg);
+        check(zmq_msg_recv(&msg, s, 0), "recv");
+        found = !up_to_last || is_data(&msg, p, p->last);
+        zmq_msg_close(&msg);
+    } while (!found);
+}
+
+static void receive_nothing(void *s)
+{
+    zmq_msg_t msg;
+    zmq_msg_init(&msg);
+    if (zmq_msg_recv(&msg, s, ZMQ_DONTWAIT) >= 0 || zmq_errno() != EAGAIN)
+        fail("recv of nothing");
+    zmq_msg_close(&msg);
+}
+
 static double run(const char *does, const struct parcel *p, long count, long batch)
 {
-    void *s = sockets[0], *far = sockets[1];
-    double start;
+    void *s = sockets[0], *far = sockets[1], *back;
+    double start = now();
+    int used = 0;
+    while (sockets[used])
+        used++;
+    back = sockets[--used]; /* behind those that carry the messages, where there is one */
     if (!strcmp(does, "send")) {
         send_one(s, p, p->item);
         start = now();
@@ -147,6 +176,58 @@ static double run(const char *does, const struct parcel *p, long count, long bat
             for (long left = batch; left > 0; left--)
                 recv_one(far, p, turn > 1 || left > 1 ? NULL : p->last);
         }
+    } else if (!strcmp(does, "empty")) {
+        start = now();
+        for (long left = count; left > 0; left--)
+            receive_nothing(far);
+    } else if (!strcmp(does, "greet")) {
+        send_one(s, p, count ? p->last : p->item);
+    } else if (!strcmp(does, "hear")) {
+        for (int slot = 0; slot < used; slot++)
+            hear(sockets[slot], p, (int)count);
+    } else if (!strcmp(does, "scatter")) {
+        long final = count / batch - 1;
+        for (long turn = -1; turn <= final; turn++) {
+            for (long left = batch; left > 0; left--)
+                for (int slot = 0; slot < used; slot++)
+                    send_one(sockets[slot], p, turn == final && left == 1 ? p->last : p->item);
+            if (turn)
+                recv_one(back, p, NULL);
+            if (turn < 0)
+                start = now();
+        }
+        recv_one(back, p, NULL);
+    } else if (!strcmp(does, "gather")) {
+        long final = count / batch - 1;
+        say_ready();
+        for (long turn = -1; turn <= final; turn++) {
+            for (long left = batch; left > 0; left--)
+                for (int slot = 0; slot < used; slot++)
+                    recv_one(sockets[slot], p,
+                             turn == final && left == 1 && slot == used - 1 ? p->last : NULL);
+            if (turn < 0)
+                start = now();
+            send_one(back, p, p->item);
+        }
+    } else if (!strcmp(does, "flow")) {
+        send_one(s, p, p->item);
+        recv_one(back, p, NULL);
+        start = now();
+        for (long left = batch; left > 0; left--)
+            send_one(s, p, p->item);
+        for (long left = count; left > 0; left--) {
+            recv_one(back, p, left > 1 ? NULL : p->last);
+            if (left > batch)
+                send_one(s, p, left > batch + 1 ? p->item : p->last);
+        }
+    } else if (!strcmp(does, "forward")) {
+        say_ready();
+        for (long left = count; left >= 0; left--) {
+            zmq_msg_t msg;
+            zmq_msg_init(&msg);
+            check(zmq_msg_recv(&msg, s, 0), "recv");
+            check(zmq_msg_send(&msg, back, 0), "send");
+        }
     } else {
         fprintf(stderr, "c_peer: cannot do %s\n", does);
         exit(1);
@@ -157,36 +238,48 @@ static double run(const char *does, const struct parcel *p, long count, long bat
 static void work(const char *does)
 {
     char kind[256];
-    struct parcel p = {.size = (size_t)number("size"), .parts = 1};
+    static struct parcel p;
+    size_t size = (size_t)number("size");
     text("work", kind);
-    if (!strcmp(kind, "multipart"))
-        p.parts = 3;
-    p.item = content(p.size, 'r');
-    p.last = content(p.size, 'z');
+    p.parts = strcmp(kind, "multipart") ? 1 : 3;
+    if (p.size != size) {
+        free(p.item);
+        free(p.last);
+        p.size = size;
+        p.item = content(size, 'r');
+        p.last = content(size, 'z');
+    }
+    if (!strcmp(does, "prepare")) {
+        puts("{}");
+        return;
+    }
     printf("{\"seconds\":%.9f}\n", run(does, &p, number("count"), number("batch")));
-    free(p.item);
-    free(p.last);
 }
 
 static void open_socket(void *context)
 {
     static const struct { const char *name; int type; } types[] = {
-        {"PUSH", ZMQ_PUSH}, {"PULL", ZMQ_PULL}, {"REQ", ZMQ_REQ}, {"REP", ZMQ_REP},
+        {"PUSH", ZMQ_PUSH}, {"PULL", ZMQ_PULL}, {"REQ", ZMQ_REQ},
+        {"REP", ZMQ_REP},   {"PUB", ZMQ_PUB},   {"SUB", ZMQ_SUB},
     };
     char type[256], endpoint[256];
     int hwm = (int)number("hwm"), linger = 0, which = 0;
     size_t length = sizeof endpoint;
     text("type", type);
     text("endpoint", endpoint);
-    while (which < 3 && strcmp(type, types[which].name))
+    while (which < 5 && strcmp(type, types[which].name))
         which++;
-    void *s = zmq_socket(context, types[which].type);
-    if (!s)
-        fail("socket");
-    sockets[number("slot")] = s;
-    check(zmq_setsockopt(s, ZMQ_SNDHWM, &hwm, sizeof hwm), "sndhwm");
-    check(zmq_setsockopt(s, ZMQ_RCVHWM, &hwm, sizeof hwm), "rcvhwm");
-    check(zmq_setsockopt(s, ZMQ_LINGER, &linger, sizeof linger), "linger");
+    void **place = &sockets[number("slot")], *s = *place;
+    if (!s) {
+        s = *place = zmq_socket(context, types[which].type);
+        if (!s)
+            fail("socket");
+        check(zmq_setsockopt(s, ZMQ_SNDHWM, &hwm, sizeof hwm), "sndhwm");
+        check(zmq_setsockopt(s, ZMQ_RCVHWM, &hwm, sizeof hwm), "rcvhwm");
+        check(zmq_setsockopt(s, ZMQ_LINGER, &linger, sizeof linger), "linger");
+        if (types[which].type == ZMQ_SUB)
+            check(zmq_setsockopt(s, ZMQ_SUBSCRIBE, "", 0), "subscribe");
+    }
     if (number("bind")) {
         check(zmq_bind(s, endpoint), endpoint);
         check(zmq_getsockopt(s, ZMQ_LAST_ENDPOINT, endpoint, &length), "last_endpoint");

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .adapters import Parcel
 
-    Ends = list[tuple[Callable[..., Any], Callable[..., Any]]]
+    Ends = list[tuple[Any, Callable[..., Any]]]
     Outcome = tuple[float, Any]
 
 
@@ -155,6 +155,96 @@ async def bounce(ends: Ends, parcel: Parcel, count: int) -> Outcome:
         await answer(item if left else parcel.last)
         data = await recv()
     return perf_counter() - start, data
+
+
+async def greet(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send one, for which subscribers may be too late, or the last one, which reaches all."""
+    await ends[0][0](parcel.last if count else parcel.item)
+    return 0.0, parcel.last
+
+
+async def hear(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Receive one of these on each socket, and then (count 1) all up to the last one."""
+    for _, recv in ends[:-1]:
+        data = await recv()
+        while count and data != parcel.last:
+            data = await recv()
+    return 0.0, parcel.last
+
+
+async def scatter(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send in turn on all sockets but the last, which hears of each batch; two are on their way."""
+    sends, heard = [send for send, _ in ends[:-1]], ends[-1][1]
+    item, batch = parcel.item, len(parcel.batch)
+    final = count // batch - 1
+    for turn in range(-1, final + 1):
+        for _ in range(batch - 1):
+            for send in sends:
+                await send(item)
+        for send in sends:
+            await send(item if turn < final else parcel.last)
+        if turn:
+            await heard()
+        if turn < 0:
+            start = perf_counter()
+    await heard()
+    return perf_counter() - start, parcel.last
+
+
+async def gather(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Receive what `scatter` sends, on each socket in turn."""
+    recvs, tell = [recv for _, recv in ends[:-1]], ends[-1][0]
+    item, batch = parcel.item, len(parcel.batch)
+    for turn in range(-1, count // batch):
+        for _ in range(batch):
+            for recv in recvs:
+                data = await recv()
+        if turn < 0:
+            start = perf_counter()
+        await tell(item)
+    return perf_counter() - start, data
+
+
+async def flow(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Send through a proxy and receive, with a batch on its way all the time."""
+    send, recv = ends[0][0], ends[1][1]
+    item, batch = parcel.item, len(parcel.batch)
+    await send(item)
+    data = await recv()
+    start = perf_counter()
+    for _ in range(batch):
+        await send(item)
+    for _ in range(count - batch - 1):
+        data = await recv()
+        await send(item)
+    data = await recv()
+    await send(parcel.last)
+    for _ in range(batch):
+        data = await recv()
+    return perf_counter() - start, data
+
+
+async def forward(ends: Ends, _parcel: Parcel, count: int) -> Outcome:
+    """Be the proxy."""
+    recv, send = ends[0][1], ends[1][0]
+    start = perf_counter()
+    for _ in range(count + 1):
+        data = await recv()
+        await send(data)
+    return perf_counter() - start, data
+
+
+async def empty(ends: Ends, parcel: Parcel, count: int) -> Outcome:
+    """Ask for a message when there is none; what is sent here is the exception."""
+    nothing, recv = ends[1]
+    start = perf_counter()
+    for _ in range(count):
+        try:
+            recv()
+        except nothing:
+            continue
+        raise AssertionError("there was a message")
+    return perf_counter() - start, parcel.last
 
 
 async def cycle(new: Callable[[str, int], Any], count: int) -> Outcome:

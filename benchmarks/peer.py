@@ -3,9 +3,12 @@
 Run as `python -m benchmarks.peer LIBRARY`. c_peer.c obeys the same orders, but the last two:
 
     facts                                  versions
-    open slot type bind endpoint hwm       make a socket; answers the endpoint
-    send, recv, ping, pong                 one side of a case, on slot 0
-    burst, bounce                          both sides of a case in this thread, on slots 0 and 1
+    open slot type bind endpoint hwm       make a socket if the slot has none, bind or connect it;
+                                           answers the endpoint
+    send, recv, ping, pong, greet, hear,   one side of a case, on slot 0 and those that follow
+    scatter, gather, flow, forward
+    prepare                                make what the next of these sends
+    burst, bounce, empty                   both sides of a case in this thread, on slots 0 and 1
     close                                  close every socket
     usage                                  resident bytes and open descriptors
     cycle count                            open a pair, pass one message, close; `count` times
@@ -36,6 +39,8 @@ class Peer:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.sockets: dict[int, Any] = {}
+        self.packed: tuple[Any, ...] = ()
+        self.parcel: Any = None
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Do what the order says; its answer."""
@@ -44,8 +49,11 @@ class Peer:
             case "facts":
                 return dict(library.facts())
             case "open":
-                args = (order["type"], order["hwm"], order["endpoint"], bool(order["bind"]))
-                self.sockets[order["slot"]], endpoint = library.run(library.open, *args)
+                sock, where = self.sockets.get(order["slot"]), (order["endpoint"], order["bind"])
+                if sock is not None:
+                    return {"endpoint": library.run(library.join, sock, *where)}
+                opened = library.run(library.open, order["type"], order["hwm"], *where)
+                self.sockets[order["slot"]], endpoint = opened
                 return {"endpoint": endpoint}
             case "close":
                 while self.sockets:
@@ -57,11 +65,17 @@ class Peer:
                 loop = library.loop("cycle")
                 return {"seconds": library.run(loop, library.new, order["count"])[0]}
             case does:
-                if does in ("recv", "pong"):
+                what = order["work"], order["size"], order["batch"], library.goods
+                if what != self.packed:
+                    self.packed, self.parcel = what, Parcel(*what)
+                if does == "prepare":
+                    return {}
+                if does in ("recv", "pong", "gather", "forward"):
                     say({"ready": True})
-                parcel = Parcel(order["work"], order["size"], order["batch"])
                 socks = [self.sockets[slot] for slot in sorted(self.sockets)]
-                return {"seconds": library.work(does, order["work"], socks, parcel, order["count"])}
+                return {
+                    "seconds": library.work(does, order["work"], socks, self.parcel, order["count"])
+                }
 
 
 def usage() -> dict[str, int]:

@@ -1,55 +1,147 @@
-"""Draws lines on two logarithmic axes as an SVG, without any library."""
+"""Draws the plots of docs/benchmarks.md as SVG and PNG, with matplotlib."""
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
 
-Line = list[tuple[float, float]]
+from .cases import SIZES, Case
+from .report import Sample, Samples, ratios
 
-WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 60, 220, 40, 50  # margins; names of lines are in the right one
-COLORS = ("#0b62a4", "#c9452b", "#2b8a3e", "#8a5fbf", "#b7791f", "#555555")
-STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
+# Of each point: where it is, the median, and the lowest and the highest round.
+Line = list[tuple[float, float, float, float]]
+Ticks = dict[float, str]
+# A colour for each library, dashes for the kind of thread, in all plots.
+COLORS = {"ratchet": "C0", "pyzmq": "C1", "pyomq": "C2", "pynng": "C4", "c": "black"}
+DASHES = {"threads": "--", "green": "--", "asyncio": ":", "frames": "-."}
+LIBRARIES = (
+    "ratchet", "ratchet-threads", "ratchet-asyncio", "ratchet-frames", "c", "pyzmq", "pyzmq-green",
+    "pyzmq-asyncio", "pyzmq-frames", "pyomq", "pyomq-asyncio", "pynng",
+)  # fmt: skip
+VERSUS = (
+    ("ratchet", "pyzmq"),
+    ("ratchet-threads", "pyzmq-green"),
+    ("ratchet-asyncio", "pyzmq-asyncio"),
+    ("ratchet-asyncio", "pyomq-asyncio"),
+    ("ratchet", "pyomq"),
+    ("ratchet", "pynng"),
+    ("ratchet", "c"),
+)
 
 
-def svg(lines: dict[str, Line], title: str, horizontal: str) -> str:
-    """The drawing. All values must be above zero."""
-    xs = [x for line in lines.values() for x, _ in line]
-    ys = [y for line in lines.values() for _, y in line]
-    x_low, x_high = log10(min(xs)), max(log10(max(xs)), log10(min(xs)) + 0.1)
-    y_low, y_high = floor(log10(min(ys))), ceil(log10(max(ys)) + 1e-9)
+def draw(
+    path: Path, title: str, axes: tuple[str, str], lines: dict[str, Line], ticks: Ticks
+) -> list[str]:
+    """Lines on two logarithmic axes, with the spread of each point; the page's lines for it."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        print(f"left out: {path.name}: there is no matplotlib")
+        return []
+    mpl.use("Agg")
+    mpl.rcParams.update({"svg.hashsalt": path.stem, "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot as plt
 
-    def across(x: float) -> float:
-        return LEFT + (log10(x) - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+    figure, plot = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for index, (name, points) in enumerate(lines.items()):
+        xs, middle, low, high = zip(*points, strict=True)
+        spread = [[m - v for m, v in zip(middle, low, strict=True)]]
+        spread += [[v - m for m, v in zip(middle, high, strict=True)]]
+        color, dashes = f"C{index}", "-" if index < 10 else "--"
+        if name in LIBRARIES:
+            library, _, kind = name.partition("-")
+            color, dashes = COLORS[library], DASHES.get(kind, "-")
+        plot.errorbar(
+            xs, middle, yerr=spread, label=name, color=color, linestyle=dashes, marker="o",
+            markersize=4, capsize=2, elinewidth=0.8,
+        )  # fmt: skip
+    plot.set(title=title, xlabel=axes[0], ylabel=axes[1], xscale="log", yscale="log")
+    shown = sorted({x for points in lines.values() for x, *_ in points} & set(ticks))
+    plot.set_xticks(shown, [ticks[x] for x in shown])
+    plot.minorticks_off()
+    plot.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(path.with_suffix(".png"), dpi=110)
+    plt.close(figure)
+    return [f"![{title}]({path.parent.name}/{path.stem}.svg)", ""]
 
-    def down(y: float) -> float:
-        return HEIGHT - BOTTOM - (log10(y) - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
 
-    def text(x: float, y: float, words: str, anchor: str = "start", more: str = "") -> str:
-        return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' {STYLE} {more}>{words}</text>"
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """What a point shows of its rounds."""
+    return median(values), min(values), max(values)
 
-    parts = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}'>",
-        f"<rect width='{WIDTH}' height='{HEIGHT}' fill='white'/>",
-        text(LEFT, 20, title, more="font-weight='bold'"),
-        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, horizontal, "middle"),
+
+def series(
+    samples: Samples,
+    cases: dict[float, Case],
+    names: tuple[str, ...],
+    value: Callable[[Sample], float],
+) -> dict[str, Line]:
+    """The lines of these libraries over these cases, of those that did more than one."""
+    lines = {
+        name: [
+            (x, *spread([value(one) for one in samples[case, name]]))
+            for x, case in cases.items()
+            if (case, name) in samples
+        ]
+        for name in names
+    }
+    return {name: line for name, line in lines.items() if len(line) > 1}
+
+
+def report(samples: Samples, folder: Path) -> list[str]:
+    """All plots of the full run; the lines that show them in the page."""
+    names: dict[float, str] = {value: f"{name}B" for name, value in SIZES.items()}
+    names[16] = "16 B"
+    one_call: dict[float, Case] = {SIZES[name]: Case("one-call", "tcp", name) for name in SIZES}
+    trips = {SIZES[name]: Case("round-trip", "tcp", name) for name in SIZES}
+    subscribers = {float(n): Case(f"pub-sub-{n}", "tcp", "16") for n in (1, 10, 100)}
+    versus: dict[str, Line] = {}
+    for mine, other in VERSUS:
+        found = [
+            (x, *ratios(case, samples[case, mine], samples[case, other]))
+            for x, case in one_call.items()
+            if (case, mine) in samples and (case, other) in samples
+        ]
+        if found:
+            versus[f"{mine} / {other}"] = found
+    some = tuple(name for name in LIBRARIES if "frames" not in name)
+    plots: list[tuple[str, str, tuple[str, str], Any, Ticks]] = [
+        (
+            "ratio",
+            "One send and one recv per message, tcp",
+            ("size of a message", "messages a second, ratchet / other"),
+            versus,
+            names,
+        ),
+        (
+            "round-trip",
+            "Round trip, REQ to REP and back, tcp",
+            ("size of a message", "µs"),
+            series(samples, trips, some, lambda one: one.figure),
+            names,
+        ),
+        (
+            "pub-sub",
+            "One PUB to N SUB, 16 bytes, tcp",
+            ("subscribers", "messages received a second"),
+            series(samples, subscribers, some, lambda one: one.figure),
+            {n: f"{n:.0f}" for n in subscribers},
+        ),
+        (
+            "cpu",
+            "CPU time of both processes, one send and one recv per message, tcp",
+            ("size of a message", "µs a message"),
+            series(samples, one_call, LIBRARIES, lambda one: one.cpu),
+            names,
+        ),
     ]
-    for power in range(y_low, y_high + 1):
-        at = down(10**power)
-        parts.append(f"<path d='M{LEFT} {at:.1f}H{WIDTH - RIGHT}' stroke='#ddd'/>")
-        parts.append(text(LEFT - 8, at + 4, f"{10.0**power:g}", "end"))
-    at = HEIGHT - BOTTOM + 18
-    parts += [text(across(x), at, f"{x:,}", "middle") for x in sorted(set(xs))]
-    ends = sorted((down(line[-1][1]), name) for name, line in lines.items())
-    place = 0.0
-    colors = dict(zip(lines, COLORS * len(lines), strict=False))
-    for at, name in ends:
-        place = max(at, place + 15)  # no name over another
-        color = colors[name]
-        points = [(across(x), down(y)) for x, y in lines[name]]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='2'/>")
-        parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{color}'/>" for x, y in points]
-        label = f"{name}: {lines[name][-1][1]:.3g}"
-        parts.append(text(WIDTH - RIGHT + 10, place + 4, label, more=f"style='fill:{color}'"))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    lines = []
+    for name, title, axes, found, ticks in plots:
+        if found:
+            lines += draw(folder / name, title, axes, found, ticks)
+    return lines

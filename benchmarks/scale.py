@@ -1,7 +1,8 @@
-"""Measures what many paused threads and sockets cost in one OS thread, library beside library.
+"""Measures how the cost of a message grows with sockets, peers, threads and size, side by side.
 
 Run as `python -m benchmarks.scale`. Every sample is a process of its own: it opens the sockets, has
-each thread pause, measures for a fraction of a second, and ends. README.md says what is measured.
+each thread pause, measures for a fraction of a second, and ends. docs/benchmarks.md says what is
+measured.
 """
 
 from __future__ import annotations
@@ -11,30 +12,73 @@ import ctypes
 import os
 import resource
 import sys
+from math import log, nan
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from statistics import linear_regression, median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import machine, plot, scale_loops
-from .adapters import ADAPTERS, Cooperative, libzmq
-from .report import align, cell, write_json
+from .adapters import ADAPTERS, libzmq
+from .cases import SIZES
+from .report import align, cell, write_json, write_page
 from .workers import WorkerError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-Key = tuple[str, str, int]  # work, library, number of sockets
+Key = tuple[str, str, int]  # work, library, N
+Samples = dict[Key, list[float]]  # seconds, or bytes
 
-LIBRARIES = [name for name, kind in ADAPTERS.items() if issubclass(kind, Cooperative)]
-DEFAULT_LIBRARIES = "ratchet-threads,pyzmq-green,ratchet-asyncio,pyzmq-asyncio"
-NUMBERS = "10,100,1000,10000"
+
+class Work(NamedTuple):
+    """What grows: its title, the libraries and the values of N."""
+
+    title: str
+    libraries: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+
+MANY = ("ratchet-threads", "pyzmq-green", "ratchet-asyncio", "pyzmq-asyncio")
+PLAIN = ("ratchet", "pyzmq")
 WORKS = {
-    "idle": "A message to one of 10 threads, while N are paused, each on its own socket",
-    "paused": "A message to one of N threads, each paused on its own socket",
-    "fan-in": "A message from one of N threads, each with its own socket, to one receiver",
-    "switch": "A switch from one of two threads to the other",
+    "idle": Work(
+        "A message to one of 10 threads, while N are paused, each on its own socket",
+        MANY,
+        (10, 100, 1000, 10_000),
+    ),
+    "paused": Work(
+        "A message to one of N threads, each paused on its own socket",
+        MANY,
+        (1, 10, 100, 1000, 10_000),
+    ),
+    "fan-in": Work(
+        "A message from one of N threads, each with its own socket, to one receiver",
+        MANY,
+        (1, 10, 100, 1000, 10_000),
+    ),
+    "switch": Work("A switch to the next of N threads", MANY, (2, 10, 100, 1000, 10_000)),
+    "os-threads": Work(
+        "A message to one of N OS threads, each paused on its own socket",
+        ("ratchet-os", "pyzmq-os"),
+        (1, 10, 50, 200),
+    ),
+    "peers-inproc": Work(
+        "A message from one of N sockets connected to one, inproc", PLAIN, (1, 10, 100, 1000)
+    ),
+    "peers-tcp": Work(
+        "A message from one of N sockets connected to one, tcp", PLAIN, (1, 10, 100, 1000)
+    ),
+    "size": Work(
+        "One send and one recv of N bytes, inproc",
+        ("ratchet", "ratchet-frames", "pyzmq", "pyzmq-frames"),
+        tuple(SIZES.values()),
+    ),
 }
-# What the messages of the first kind cost without threads: libzmq, the kernel and the cache.
+ALL = ",".join(dict.fromkeys(name for work in WORKS.values() for name in work.libraries))
+MOST = 10_000
+# From here on as many messages are on their way whatever N is, so that the slope is of one thing.
+SLOPE_FROM = 10
+# What the messages of "paused" cost without threads: libzmq, the kernel and the cache.
 FLOOR = "floor"
 FLOOR_NAME = "one epoll loop"
 MEMORY = {
@@ -46,7 +90,8 @@ MEMORY = {
 }
 LIMIT = 60  # seconds for one process
 PAGE = os.sysconf("SC_PAGE_SIZE")
-SPARE = 100  # descriptors for everything but sockets
+# Descriptors for everything but sockets, and for each socket and both ends of its connection.
+SPARE, EACH = 100, 3
 
 
 def descriptors(wanted: int) -> int:
@@ -111,7 +156,7 @@ def memory(what: str, number: int) -> float:
 
 def sample(work: str, name: str, number: int, seconds: float) -> float:
     """Measure in this process."""
-    descriptors(number + SPARE)
+    descriptors((1 if work == "size" else EACH * number) + SPARE)
     if work in MEMORY:
         return memory(work, number)
     library = ADAPTERS[name]()
@@ -128,77 +173,148 @@ def measure(key: Key, seconds: float) -> float:
     return float(run([sys.executable, "-m", f"{__package__}.scale", "--sample", *words], LIMIT))
 
 
-def keys(libraries: list[str], numbers: list[int], works: list[str]) -> Iterator[list[Key]]:
+def keys(works: dict[str, Work], memory: int) -> Iterator[list[Key]]:
     """What is measured: in each list, the same thing for all libraries."""
-    for work in works:
-        if work == "memory":
-            yield from (
-                [(what, "ratchet-threads", max(numbers))] for what in MEMORY if what != "own"
-            )
-        elif work == "switch":
-            yield [(work, library, 2) for library in libraries]
-        else:
-            floor = [FLOOR] * (work == "paused")
-            for number in numbers:
-                yield [(work, library, number) for library in libraries]
-                yield from ([(work, "ratchet", number)] for work in floor)
+    for name, work in works.items():
+        for number in work.numbers:
+            yield [(name, library, number) for library in work.libraries]
+            if name == "paused":
+                yield [(FLOOR, "ratchet", number)]
+    if memory:
+        yield from ([(what, "ratchet-threads", memory)] for what in MEMORY if what != "own")
 
 
-def tables(samples: dict[Key, list[float]], libraries: list[str], numbers: list[int]) -> str:
+def slope(line: list[tuple[int, float]]) -> float:
+    """The exponent of the power of N that the cost grows with: the line through the logarithms."""
+    line = [point for point in line if point[0] >= SLOPE_FROM]
+    if len(line) < 2:
+        return nan
+    return linear_regression([log(x) for x, _ in line], [log(y) for _, y in line]).slope
+
+
+def table(samples: Samples, name: str, work: Work) -> list[str]:
+    """One work for a reader."""
+    columns = {library: (name, library) for library in work.libraries}
+    if name == "paused":
+        columns[FLOOR_NAME] = FLOOR, "ratchet"
+    rows = [[name, *columns, *(f"against {library}" for library in work.libraries[1:])]]
+    for number in work.numbers:
+        found = [samples[*column, number] for column in columns.values()]
+        mine, *others = (median(values) for values in found[: len(work.libraries)])
+        cells = [cell([value * 1e6 for value in values]) for values in found]
+        rows.append([f"N = {number:,}", *cells, *(f"{other / mine:.2f}x" for other in others)])
+    found = [
+        [(number, median(samples[*column, number])) for number in work.numbers]
+        for column in columns.values()
+    ]
+    blank = [""] * len(work.libraries[1:])
+    low, high = work.numbers[0], work.numbers[-1]
+    growth = [f"{line[-1][1] / line[0][1]:.2f}x" for line in found]
+    rows.append([f"{high:,} against {low:,}", *growth, *blank])
+    rows.append(["slope", *(f"{slope(line):.2f}" for line in found), *blank])
+    return [f"{work.title}, µs", *align(rows, left=1), ""]
+
+
+def tables(samples: Samples, works: dict[str, Work], memory: int) -> list[str]:
     """All of it for a reader."""
     lines = []
-    for work, title in WORKS.items():
-        if not any(key[0] == work for key in samples):
-            continue
-        columns = {name: (work, name) for name in libraries}
-        if work == "paused":
-            columns[FLOOR_NAME] = FLOOR, "ratchet"
-        rows = [[work, *columns, *(f"against {name}" for name in libraries[1:])]]
-        for number in [2] if work == "switch" else numbers:
-            found = [samples[*column, number] for column in columns.values()]
-            mine, *others = (median(values) for values in found[: len(libraries)])
-            cells = [cell([value * 1e6 for value in values]) for values in found]
-            rows.append([f"N = {number:,}", *cells, *(f"{other / mine:.2f}x" for other in others)])
-        if work != "switch" and len(numbers) > 1:
-            low, high = min(numbers), max(numbers)
-            growth = [
-                median(samples[*column, high]) / median(samples[*column, low])
-                for column in columns.values()
-            ]
-            cells = [f"{value:.2f}x" for value in growth]
-            rows.append([f"{high:,} against {low:,}", *cells, *[""] * len(libraries[1:])])
-        lines += ["", f"{title}, µs", *align(rows, left=1)]
-    lines += ["", "Median (lowest-highest round). Against: how many times the first is faster."]
-    if found := {key[0]: median(values) for key, values in samples.items() if key[0] in MEMORY}:
+    for name, work in works.items():
+        lines += table(samples, name, work)
+    if memory:
+        found = {key[0]: median(values) for key, values in samples.items() if key[0] in MEMORY}
         found["own"] = found["both"] - found["libzmq"]
         rows = [[MEMORY[what], f"{value / 1024:.2f}"] for what, value in found.items()]
-        title = f"Resident memory of each of {max(numbers):,} of ratchet's, KiB"
-        lines += ["", title, *align(rows, left=1)]
-    return "\n".join(lines)
+        title = f"Resident memory of each of {memory:,} of ratchet's, KiB"
+        lines += [title, *align(rows, left=1), ""]
+    return [*lines, *NOTE.splitlines()]
+
+
+NOTE = f"""\
+Median (lowest-highest round). Against: how many times the first is faster. Slope: the exponent p
+if the cost grows as N to the power of p, from N = {SLOPE_FROM} on; 0 is no growth, 1 proportion."""
+
+
+def plots(samples: Samples, works: dict[str, Work], folder: Path) -> list[str]:
+    """What is drawn; the lines that show it in the page."""
+
+    def line(name: str, library: str, unit: float) -> plot.Line:
+        numbers = works["paused" if name == FLOOR else name].numbers
+        found = ([value * unit for value in samples[name, library, n]] for n in numbers)
+        return [(n, *plot.spread(values)) for n, values in zip(numbers, found, strict=True)]
+
+    lines = []
+    for name, of in (("paused", "threads and sockets"), ("size", "bytes")):
+        if work := works.get(name):
+            drawn = {library: line(name, library, 1e6) for library in work.libraries}
+            if name == "paused":
+                drawn[FLOOR_NAME] = line(FLOOR, "ratchet", 1e6)
+            ticks = {float(n): f"{n:,}" for n in work.numbers}
+            path = folder / f"scale-{name}"
+            lines += plot.draw(path, work.title, (f"N: {of}", "µs a message"), drawn, ticks)
+    grown = {}
+    for name, work in works.items():
+        for library in work.libraries:
+            if library.startswith("ratchet") and name != "size":
+                points = [p for p in line(name, library, 1.0) if p[0] >= SLOPE_FROM]
+                scaled = [(n, *(v / points[0][1] for v in values)) for n, *values in points]
+                grown[f"{name}: {library}"] = scaled
+    if grown:
+        title = f"ratchet: the cost of a message or switch, beside that at N = {SLOPE_FROM}"
+        ticks = {float(10**power): f"{10**power:,}" for power in range(1, 5)}
+        lines += plot.draw(folder / "scale-growth", title, ("N", "times"), grown, ticks)
+    return lines
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     add = parser.add_argument
-    known = ", ".join(LIBRARIES)
-    add("--libs", default=DEFAULT_LIBRARIES, help=f"of {known} ({DEFAULT_LIBRARIES})")
-    add("--numbers", default=NUMBERS, help=f"how many sockets ({NUMBERS})")
+    add("--libs", default=ALL, help="%(default)s")
+    add("--most", type=int, default=MOST, help="the largest N, of all but size (10000)")
     add("--only", default="", help=f"of {', '.join([*WORKS, 'memory'])}")
-    add("--rounds", type=int, default=5, help="how many rounds (5)")
+    add("--rounds", type=int, default=3, help="how many rounds (3)")
     add("--seconds", type=float, default=0.3, help="about how long each sample measures (0.3)")
     add("--json", type=Path, help="a file for every sample")
-    add("--plot", type=Path, help="a file for the plot, an SVG")
+    add("--write", type=Path, metavar="PAGE", help="refresh this page, its plots and JSON")
     add("--sample", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    args.libs = args.libs.split(",")
-    args.only = args.only.split(",") if args.only else [*WORKS, "memory"]
-    args.numbers = sorted(map(int, args.numbers.split(",")))
-    if strange := set(args.libs) - set(LIBRARIES):
-        parser.error(f"--libs: {', '.join(strange)}: there are {known}")
-    if strange := set(args.only) - {*WORKS, "memory"}:
+    libraries, words = args.libs.split(","), args.only.split(",") if args.only else []
+    if strange := set(libraries) - set(ALL.split(",")):
+        parser.error(f"--libs: {', '.join(strange)}: there are {ALL}")
+    if strange := set(words) - {*WORKS, "memory"}:
         parser.error(f"--only: {', '.join(strange)}: there are {', '.join(WORKS)}, memory")
+    args.libraries = libraries
+    args.works = [name for name in WORKS if name in (words or WORKS)]
+    args.memory = args.most if not words or "memory" in words else 0
     return args
+
+
+def there(libraries: list[str]) -> dict[str, dict[str, str]]:
+    """The facts of those that are installed."""
+    facts = {}
+    for name in libraries:
+        try:
+            facts[name] = ADAPTERS[name]().facts()
+        except ImportError as error:
+            print(f"left out: {name}: {error}", file=sys.stderr)
+    return facts
+
+
+def chosen(args: argparse.Namespace, libraries: Collection[str]) -> dict[str, Work]:
+    """The works with those libraries and values of N that can be had."""
+    works = {}
+    for name in args.works:
+        work = WORKS[name]
+        each = EACH if name == "peers-tcp" else 1
+        most = (descriptors(max(work.numbers) * each + SPARE) - SPARE) // each
+        most = max(work.numbers) if name == "size" else min(args.most, most)
+        numbers = tuple(number for number in work.numbers if number <= most)
+        if len(numbers) < len(work.numbers):
+            print(f"left out: {name}: {work.numbers[len(numbers) :]}", file=sys.stderr)
+        found = tuple(library for library in work.libraries if library in libraries)
+        if found and numbers:
+            works[name] = Work(work.title, found, numbers)
+    return works
 
 
 def main() -> int:
@@ -208,17 +324,15 @@ def main() -> int:
         work, name, number, seconds = args.sample
         print(sample(work, name, int(number), float(seconds)), flush=True)
         os._exit(0)  # closing ten thousand sockets is not measured, and takes long
-    most = descriptors(max(args.numbers) + SPARE) - SPARE
-    if too_many := [number for number in args.numbers if number > most]:
-        print(f"left out: {too_many}: only {most} descriptors are allowed", file=sys.stderr)
-        args.numbers = [number for number in args.numbers if number <= most]
     about = machine.describe()
-    samples: dict[Key, list[float]] = {}
+    samples: Samples = {}
     try:
-        facts = {name: ADAPTERS[name]().facts() for name in args.libs}
-        print(machine.heading(about, facts), flush=True)
+        facts = there(args.libraries)
+        works = chosen(args, facts)
+        heading = machine.heading(about, facts)
+        print(heading, flush=True)
         for turn in range(args.rounds):
-            for group in keys(args.libs, args.numbers, args.only):
+            for group in keys(works, args.memory):
                 shift = turn % len(group)
                 for key in group[shift:] + group[:shift]:
                     samples.setdefault(key, []).append(measure(key, args.seconds))
@@ -226,20 +340,23 @@ def main() -> int:
     except (WorkerError, KeyboardInterrupt) as error:
         print(f"benchmarks: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
-    print(tables(samples, args.libs, args.numbers))
-    if args.plot and "paused" in args.only:
-        columns = {name: ("paused", name) for name in args.libs} | {FLOOR_NAME: (FLOOR, "ratchet")}
-        lines = {
-            name: [(number, median(samples[*column, number]) * 1e6) for number in args.numbers]
-            for name, column in columns.items()
-        }
-        text = plot.svg(lines, f"{WORKS['paused']}, µs", "N")
-        args.plot.write_text(text, encoding="utf-8")
+    lines = tables(samples, works, args.memory)
+    print("", *lines, sep="\n")
     results = [
-        {"work": work, "library": library, "number": number, "samples": values}
+        {"work": work, "library": library, "number": number, "seconds": values}
         for (work, library, number), values in samples.items()
     ]
-    write_json(args.json, machine=about, libraries=facts, results=results)
+    document = {"machine": about, "libraries": facts, "results": results}
+    write_json(args.json, **document)
+    everything = [args.libs, args.only, args.most] == [ALL, "", MOST]
+    if args.write and not everything:
+        print(f"{args.write} stays as it is: this was not all")
+    elif args.write:
+        beside = args.write.with_suffix("")
+        write_json(beside / "scale.json", **document)
+        page = [f"Rounds: {args.rounds}.", "", "```text", heading, "```", ""]
+        page += plots(samples, works, beside)
+        write_page(args.write, "scale", [*page, "```text", *lines, "```"])
     return 0
 
 

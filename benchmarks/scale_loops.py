@@ -1,13 +1,14 @@
 """What `scale.py` measures, written once and fitted to each library as `loops.py` is.
 
-Each function takes the library, the number of sockets and about how many seconds it may measure,
-and answers with the cost of one message or switch in seconds.
+Each function takes the library, the number N and about how many seconds it may measure, and answers
+with the cost of one message or switch in seconds.
 """
 
 from __future__ import annotations
 
 import random
 import select
+from itertools import cycle, islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ AT_ONCE = 10
 # least in all.
 GROUPS = 200
 EACH, LEAST = 10, 20_000
+# Bytes of messages between two looks at the clock.
+ENOUGH = 1 << 22
 
 
 def listeners(library: Library, number: int) -> tuple[Any, list[Any]]:
@@ -46,12 +49,12 @@ async def listen(recv: Callable[..., Any], bell: Any) -> None:
             bell.ring()
 
 
-async def call(send: Callable[..., Any], groups: int, bell: Any) -> float:
+async def call(send: Callable[..., Any], at_once: int, groups: int, bell: Any) -> float:
     """Send a few messages and pause until all have arrived, again and again."""
     start = perf_counter()
     for _ in range(groups):
-        bell.left = AT_ONCE
-        for _ in range(AT_ONCE):
+        bell.left = at_once
+        for _ in range(at_once):
             await send(ITEM)
         await bell.wait()
     return perf_counter() - start
@@ -76,28 +79,32 @@ async def paused(library: Cooperative, number: int, seconds: float) -> float:
         library.spawn(listen, sock.recv, bell)
     await give_way()
     await give_way()
-    await call(push.send, number // AT_ONCE, bell)  # each of them, once
+    at_once = min(library.at_once, number)
+    await call(push.send, at_once, number // at_once, bell)  # each of them, once
     total, groups = 0.0, 0
-    while total < seconds:
-        total += await call(push.send, GROUPS, bell)
+    while groups <= 0 or total < seconds:
+        total += await call(push.send, at_once, GROUPS, bell)
         groups += GROUPS
-    return total / (groups * AT_ONCE)
+    return total / (groups * at_once)
+
+
+os_threads = paused
 
 
 async def floor(library: Library, number: int, seconds: float) -> float:
     """The same messages without threads: one loop asks epoll whom to ask."""
     push, socks = listeners(library, number)
-    send, epoll, calls = push.send, select.epoll(), {}
+    send, epoll, calls, at_once = push.send, select.epoll(), {}, min(AT_ONCE, number)
     for sock in socks:
         calls[sock.fileno()] = sock.is_readable, sock.recv
         epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLET)
         sock.is_readable()  # libzmq rings only for who has looked before
-    total, groups = 0.0, -(number // AT_ONCE)  # each of them once, before it counts
-    while total < seconds:
+    total, groups = 0.0, -(number // at_once)  # each of them once, before it counts
+    while groups <= 0 or total < seconds:
         start = perf_counter()
         for _ in range(GROUPS):
-            left = AT_ONCE
-            for _ in range(AT_ONCE):
+            left = at_once
+            for _ in range(at_once):
                 await send(ITEM)
             while left:
                 for fd, _ in epoll.poll():
@@ -108,7 +115,7 @@ async def floor(library: Library, number: int, seconds: float) -> float:
                         left -= 1
         groups += GROUPS
         total += perf_counter() - start if groups > 0 else 0.0
-    return total / (groups * AT_ONCE)
+    return total / (groups * at_once)
 
 
 async def feed(send: Callable[..., Any], count: int, give_way: Callable[[], Any]) -> None:
@@ -139,17 +146,72 @@ async def fan_in(library: Cooperative, number: int, _seconds: float) -> float:
 
 
 async def turns(give_way: Callable[[], Any], count: int) -> None:
-    """Let the other one run."""
+    """Let the others run."""
     for _ in range(count):
         await give_way()
 
 
-async def switch(library: Cooperative, _number: int, seconds: float) -> float:
-    """Two threads that let each other run."""
+async def switch(library: Cooperative, number: int, seconds: float) -> float:
+    """Threads that let each other run."""
     give_way = library.give_way()
-    count = int(200_000 * seconds)
-    library.spawn(turns, give_way, 2 * count)
-    await turns(give_way, count // 10)
+    count = max(int(200_000 * seconds) // number, 5)
+    for _ in range(number - 1):
+        library.spawn(turns, give_way, 3 * count)
+    await turns(give_way, count // 2)
     start = perf_counter()
     await turns(give_way, count)
-    return (perf_counter() - start) / (2 * count)
+    return (perf_counter() - start) / (number * count)
+
+
+async def peers(library: Library, number: int, seconds: float, endpoint: str) -> float:
+    """A message from the next of many connected sockets, in random order, to one socket."""
+    pull = library.new("PULL", 1000)
+    endpoint = library.join(pull, endpoint, True)
+    socks = [library.new("PUSH", 1000) for _ in range(number)]
+    for sock in socks:
+        library.join(sock, endpoint, False)
+    recv, coming = pull.recv, cycle([sock.send for sock in random.sample(socks, number)])
+    for send in islice(coming, number):  # now all are connected
+        await send(ITEM)
+    for _ in range(number):
+        data = await recv()
+    total, groups = 0.0, 0
+    while groups <= 0 or total < seconds:
+        start = perf_counter()
+        for _ in range(GROUPS):
+            for send in islice(coming, AT_ONCE):
+                await send(ITEM)
+            for _ in range(AT_ONCE):
+                data = await recv()
+                assert data == ITEM
+        total += perf_counter() - start
+        groups += GROUPS
+    return total / (groups * AT_ONCE)
+
+
+async def peers_inproc(library: Library, number: int, seconds: float) -> float:
+    """The same within the process."""
+    return await peers(library, number, seconds, "inproc://scale")
+
+
+async def peers_tcp(library: Library, number: int, seconds: float) -> float:
+    """The same over the loopback."""
+    return await peers(library, number, seconds, "tcp://127.0.0.1:*")
+
+
+async def size(library: Library, number: int, seconds: float) -> float:
+    """One send and one recv of so many bytes."""
+    pull, push = library.new("PULL", 10), library.new("PUSH", 10)
+    library.join(push, library.join(pull, "inproc://scale", True), False)
+    send, recv = library.ends(push, "")[0], library.ends(pull, "")[1]
+    item, times = library.goods(bytes(number)), min(max(ENOUGH // number, 2), 1000)
+    total, count = 0.0, -times  # the first ones warm up
+    while count <= 0 or total < seconds:
+        start = perf_counter()
+        for _ in range(times):
+            await send(item)
+            data = await recv()
+        total += perf_counter() - start if count >= 0 else 0.0
+        count += times
+    assert len(data) == number
+    return total / count

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import math
 import os
 import select
 import shlex
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from .cases import Case
 
+LIBC = ctypes.CDLL(None)
 HERE = Path(__file__).resolve().parent
 LIBRARIES = (*ADAPTERS, "c")
 # Seconds that an order may take. A case aims at a fraction of a second, so only a hang gets here.
@@ -108,6 +111,11 @@ class Worker:
             start_new_session=True,
         )
 
+        self.clock = ctypes.c_int()  # counts the CPU time of all its threads
+        if not hasattr(LIBC, "clock_getcpuclockid") or LIBC.clock_getcpuclockid(
+            self.process.pid, ctypes.byref(self.clock)
+        ):
+            self.clock = None
         assert self.process.stdin
         assert self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
@@ -135,6 +143,15 @@ class Worker:
         line, _, self.unread = self.unread.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def cpu(self) -> float:
+        """The seconds of CPU time that it has used, in the program and in the kernel."""
+        return time.clock_gettime(self.clock.value) if self.clock else math.nan
+
+    def peak(self) -> int:
+        """The most bytes that it has had resident."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(text.partition("VmHWM:")[2].split()[0]) << 10
 
     def ask(self, order: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
         """Give an order and await its answer."""
@@ -176,8 +193,7 @@ class Team:
         self.workers: list[Worker] = []
         self.runs = 0
         try:
-            for _ in range(2):
-                self.workers.append(Worker(library, folder))
+            self.start()
             self.facts = self.workers[0].ask({"do": "facts"})
         except BaseException:
             self.stop()
@@ -186,43 +202,86 @@ class Team:
     @contextmanager
     def ready(self, case: Case) -> Iterator[None]:
         """Open the sockets of a case, and close them afterwards."""
-        self.runs += 1
+        kind = case.kind
+        near, far = kind.sockets
         starter, answerer = self.workers
+        shift = 0
         if case.transport == "inproc":
-            answerer = starter
-        name = {
-            "inproc": f"inproc://run-{self.runs}",
-            "ipc": f"ipc://{self.folder}/{self.library}-{self.runs}",
-            "tcp": "tcp://127.0.0.1:*",
-        }[case.transport]
-        near, far = ({"do": "open", "type": kind, "hwm": case.hwm} for kind in case.types)
-        slot = 1 if answerer is starter else 0
-        endpoint = answerer.ask(far | {"slot": slot, "bind": 1, "endpoint": name})["endpoint"]
-        starter.ask(near | {"slot": 0, "bind": 0, "endpoint": endpoint})
+            answerer, shift = starter, 1
+        self.open(case, kind.types, range(near), range(shift, shift + far), answerer)
+        if kind.back:
+            self.open(case, ("PULL", "PUSH"), range(near, near + 1), range(far, far + 1), answerer)
+        if kind.types[0] == "PUB":
+            self.meet(case)
         yield
         starter.ask({"do": "close"})
         answerer.ask({"do": "close"})
 
-    def time(self, case: Case, count: int) -> float:
-        """Do the case `count` times on the open sockets; the seconds it took."""
+    def open(
+        self, case: Case, types: tuple[str, str], near: range, far: range, answerer: Worker
+    ) -> None:
+        """Bind sockets of the side that answers and connect each of the other's to each."""
+        order: dict[str, Any] = {"do": "open", "hwm": case.hwm}
+        for slot in far:
+            self.runs += 1
+            name = {
+                "inproc": f"inproc://run-{self.runs}",
+                "ipc": f"ipc://{self.folder}/{self.library}-{self.runs}",
+                "tcp": "tcp://127.0.0.1:*",
+            }[case.transport]
+            bound = answerer.ask(
+                order | {"slot": slot, "type": types[1], "bind": 1, "endpoint": name}
+            )
+            for other in near:
+                self.workers[0].ask(order | bound | {"slot": other, "type": types[0], "bind": 0})
+
+    def meet(self, case: Case) -> None:
+        """Publish until every subscriber has heard; then there is a last one, which all hear."""
         starter, answerer = self.workers
-        trips = case.work == "round-trip"
-        if case.transport == "inproc":
-            answer = starter.ask(case.order("bounce" if trips else "burst", count))
-            return float(answer["seconds"])
-        answerer.tell(case.order("pong" if trips else "recv", count))
+        answerer.tell(case.order("hear", 0))
+        while not select.select([answerer.stdout], [], [], 0.005)[0]:
+            starter.ask(case.order("greet", 0))
         answerer.hear()
-        starter.tell(case.order("ping" if trips else "send", count))
+        starter.ask(case.order("greet", 1))
+        answerer.ask(case.order("hear", 1))
+
+    def time(self, case: Case, count: int) -> tuple[float, float]:
+        """Do the case `count` times on the open sockets; the seconds and the CPU time it took."""
+        for worker, sockets in zip(self.workers, case.kind.sockets, strict=True):
+            worker.ask(case.order("prepare", count, sockets))
+        before = sum(worker.cpu() for worker in self.workers)
+        seconds = self.seconds(case, count)
+        return seconds, sum(worker.cpu() for worker in self.workers) - before
+
+    def seconds(self, case: Case, count: int) -> float:
+        """The seconds it took."""
+        kind = case.kind
+        starter, answerer = self.workers
+        if case.transport == "inproc":
+            return float(starter.ask(case.order(kind.inproc, count))["seconds"])
+        answerer.tell(case.order(kind.does[1], count, kind.sockets[1]))
+        answerer.hear()
+        starter.tell(case.order(kind.does[0], count, kind.sockets[0]))
         # A side that dies leaves the other waiting for it, so first hear whoever speaks first.
         spoken = select.select([worker.stdout for worker in self.workers], [], [], LIMIT)[0]
         turns = sorted(self.workers, key=lambda worker: worker.stdout not in spoken)
         seconds = {worker: worker.hear()["seconds"] for worker in turns}
-        return float(seconds[starter if trips else answerer])
+        return float(seconds[starter if kind.starter_times else answerer])
+
+    def start(self) -> None:
+        """Start both."""
+        for _ in range(2):
+            self.workers.append(Worker(self.library, self.folder))
 
     def stop(self) -> None:
         """End both."""
-        for worker in self.workers:
-            worker.stop()
+        while self.workers:
+            self.workers.pop().stop()
+
+    def restart(self) -> None:
+        """Have two new ones."""
+        self.stop()
+        self.start()
 
 
 @contextmanager
