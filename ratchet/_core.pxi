@@ -23,9 +23,13 @@ cdef class Remains:
         self.close()
 
 
-cdef bytes c_endpoint(endpoint):
+cdef str plain_endpoint(endpoint):
     if not isinstance(endpoint, str):
         raise TypeError(f"an endpoint is a str, such as 'tcp://*:1337', not {kind_of(endpoint)}")
+    return str.__str__(endpoint)  # of a subclass, such as a member of a StrEnum, its text
+
+
+cdef bytes c_endpoint(str endpoint):
     check_endpoint(endpoint)
     return os.fsencode(endpoint)
 
@@ -57,7 +61,7 @@ cdef class Core(Doorbell):
         cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
         if self.handle != NULL or self.type is not None:
             raise errors.StateError(errno.EALREADY, f"{self!r} exists already; make a new one")
-        name = OLD_NAMES.get(type, type) if isinstance(type, str) else None
+        name = OLD_NAMES.get(type, str.__str__(type)) if isinstance(type, str) else None
         if name not in TYPES:
             raise errors.argument_error(
                 f"unknown socket type {type!r}; it is one of {', '.join([*TYPES, *OLD_NAMES])}, "
@@ -82,8 +86,8 @@ cdef class Core(Doorbell):
         if self.handle == NULL:
             end_quietly()
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
-        self.type = name
         self.born = generation
+        self.type = name
         zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if name == "ROUTER":
             zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
@@ -226,6 +230,7 @@ cdef class Core(Doorbell):
             Error: EADDRINUSE, EADDRNOTAVAIL, EACCES, …
             ArgumentError: (a ValueError) not an endpoint.
         """
+        endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
         if ipc_taken(endpoint):
             raise self.fail(errno.EADDRINUSE, f"bind to {endpoint!r}")
@@ -242,6 +247,7 @@ cdef class Core(Doorbell):
         Returns:
             bool: True, always.
         """
+        endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
         # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
@@ -284,6 +290,7 @@ cdef class Core(Doorbell):
         return rc
 
     cdef undo(self, int which, str how, endpoint):
+        endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
         entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
         if entries:

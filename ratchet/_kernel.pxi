@@ -23,6 +23,10 @@ cdef extern from *:
 # call costs as much as several messages.
 cdef int POLL_EVERY = 8
 
+# Who sleeps longer than this (seconds) looks around in between: epoll_wait(2) counts milliseconds
+# in an int.
+cdef double LONGEST_SLEEP = 1_000_000
+
 # How many kernels loop in this process: while none does, a socket call asks no further.
 cdef int looping = 0
 # Calls a thread may make before the others get their turn, if it never has to pause
@@ -55,6 +59,11 @@ cdef class ThreadCore(Caller):
         self.name = getattr(getattr(func, "func", func), "__qualname__", None) or repr(func)
         self.background = background
 
+    cpdef throw(self, error):
+        """Have it raised when the thread next runs; nothing takes the place of a `Killed`."""
+        if not isinstance(self.thrown, errors.Killed):
+            self.thrown = error
+
     def _main(self):
         """What its greenlet runs."""
         func, args, kwargs = self.func, self.args, self.kwargs
@@ -81,7 +90,12 @@ cdef class KernelWaiter(Waiter):
         self.caller = self.thread = thread
 
     cpdef wake(self):
+        if self.gone():
+            raise RuntimeGone
         self.thread.kernel.resume(self.thread)
+
+    cpdef bint gone(self):
+        return self.thread.kernel.write_fd < 0  # it was closed
 
     cpdef pause(self, Doorbell bell, double until):
         cdef ThreadCore thread = self.thread
@@ -267,7 +281,7 @@ cdef class KernelCore:
                     if looks:
                         with nogil:
                             ratchet_spin(self.poll_fd, -1, -1, spin)
-                events = self.poll_wait(seconds)
+                events = self.poll_wait(None if seconds is None else min(seconds, LONGEST_SLEEP))
                 if began:
                     self.expecting = False
                     answered(&self.answers, looks, monotonic() - began)

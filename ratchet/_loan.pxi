@@ -115,10 +115,12 @@ cdef class Tracker(Doorbell):
     cdef ratchet_account *account
     cdef object wakeup  # made when somebody waits first
     cdef Py_ssize_t read_fd
+    cdef unsigned int born
     cdef object __weakref__
 
     def __cinit__(self):
         self.read_fd = -1
+        self.born = generation
         self.account = ratchet_open_account()
         if self.account == NULL:
             raise MemoryError("no memory for a Tracker")
@@ -130,6 +132,11 @@ cdef class Tracker(Doorbell):
     def done(self) -> bool:
         """Has everything left?"""
         if lent_now(&self.account.lent, 0):
+            if self.born != generation:
+                raise errors.ForkedError(
+                    errno.EBADF,
+                    "cannot tell in a forked child: what the parent process sends it tracks itself",
+                )
             return False
         ratchet_collect()
         return True
@@ -167,9 +174,18 @@ cdef class Tracker(Doorbell):
                 me.woken = False
                 me.pause(self, deadline)
         finally:
-            self.exit(me)
-            if not self.waiting:
-                self.unwatch(None)
+            self.leave(me)
+
+    def ready_for(self, Waiter waiter not None):
+        """As of a socket."""
+        waiter.woken = False
+        return self.done
+
+    def leave(self, Waiter waiter not None):
+        """Give up or be done; without another one, nobody watches."""
+        self.exit(waiter)
+        if not self.waiting:
+            self.unwatch(None)
 
     def __await__(self):
         from .asyncio import wait_for_tracker
@@ -180,11 +196,14 @@ cdef class Tracker(Doorbell):
         """A descriptor that is readable when it is done, for an event loop."""
         cdef Py_ssize_t fd
         if self.wakeup is None:
-            wakeup = Wakeup()
-            # libzmq's thread may write to it when this tracker is gone already.
-            fd = wakeup.write_fileno()
-            if os.name != "nt":
-                fd = os.dup(fd)
+            try:
+                wakeup = Wakeup()
+                # libzmq's thread may write to it when this tracker is gone already.
+                fd = wakeup.write_fileno()
+                if os.name != "nt":
+                    fd = os.dup(fd)
+            except OSError as error:
+                raise from_errno(error.errno, f"{self!r}: cannot wait") from None
             if self.wakeup is None:
                 self.wakeup = wakeup
                 self.read_fd = wakeup.fileno()
@@ -196,7 +215,10 @@ cdef class Tracker(Doorbell):
         return self.read_fd
 
     def __repr__(self):
-        return f"<ratchet.zmqsocket.Tracker, {'done' if self.done else 'under way'}>"
+        state = "under way" if lent_now(&self.account.lent, 0) else "done"
+        if self.born != generation:
+            state += " when the parent process forked"
+        return f"<ratchet.zmqsocket.Tracker, {state}>"
 
 
 cdef class Loan:

@@ -155,18 +155,18 @@ cdef extern from *:
 # closed, which costs as much as copying out what is small; but only what a zmq_msg_t holds in
 # itself may stay in it, not memory that a sender waits for.
 cdef zmq_msg_t hand
-cdef enum:
-    ITSELF = 32  # bytes; zmq_msg_t has 64
 zmq_msg_init(&hand)
 
 
 cdef inline bytes small_one(void *handle, int *size):
     """The next message if it has one part and is not large; else None: see `Traffic.other_one`."""
+    cdef char *start
     size[0] = zmq_msg_recv(&hand, handle, ZMQ_DONTWAIT)
     if size[0] < 0 or size[0] >= <int> LARGE or zmq_msg_more(&hand):
         return None
-    data = PyBytes_FromStringAndSize(<char *> zmq_msg_data(&hand), size[0])
-    if size[0] > ITSELF:
+    start = <char *> zmq_msg_data(&hand)
+    data = PyBytes_FromStringAndSize(start, size[0])
+    if <size_t> (start - <char *> &hand) >= sizeof(hand):
         zmq_msg_close(&hand)
         zmq_msg_init(&hand)
     return data

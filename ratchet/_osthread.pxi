@@ -159,7 +159,8 @@ cdef class OSThread(Caller):
             waiter = self.spare = OSWaiter(self)
         elif waiter.line is not None:
             waiter = OSWaiter(self)
-            waiter.nested = True
+        # No thread of a kernel that loops here goes on before this call does.
+        waiter.nested = waiter is not self.spare or ratchet_kernel_here != NULL
         return waiter
 
 

@@ -164,9 +164,11 @@ cdef Waiter waiter_here():
     if type(caller) is OSThread:
         return (<OSThread> caller).waiter()
     waiter = (<ThreadCore> caller).spare
-    if waiter is None or waiter.line is not None:
+    if waiter is None:
+        waiter = (<ThreadCore> caller).spare = KernelWaiter(<ThreadCore> caller)
+    elif waiter.line is not None:  # a finalizer or a signal handler, in the middle of a call
         waiter = KernelWaiter(<ThreadCore> caller)
-        (<ThreadCore> caller).spare = waiter
+        waiter.nested = True
     return waiter
 
 

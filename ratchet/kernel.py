@@ -98,7 +98,9 @@ class Thread(ThreadCore):
         """
         kernel: Kernel = self.kernel  # type: ignore[assignment]
         if not self.done and not kernel.join(self, timeout):
-            raise errors.Timeout(errno.ETIMEDOUT, f"{self!r} has not ended within {timeout:g} s")
+            raise errors.Timeout(
+                errno.ETIMEDOUT, f"{self!r} has not ended within {to_timeout(timeout):g} s"
+            )
         if isinstance(self.error, errors.Killed):
             raise errors.Error(errno.ECANCELED, f"{self!r} was killed")
         if self.error is not None:
@@ -185,8 +187,7 @@ class Kernel(KernelCore):
             return
         if thread is current_thread():
             raise errors.Killed
-        if not isinstance(thread.thrown, errors.Killed):
-            thread.thrown = errors.Killed()
+        thread.throw(errors.Killed())
         self.resume(thread)
 
     def pause_until(self, why: object, until: float) -> None:
@@ -206,9 +207,8 @@ class Kernel(KernelCore):
         me: Thread | None = current_thread()  # type: ignore[assignment]
         if me is thread:
             raise errors.StateError(errno.EDEADLK, f"{thread!r} cannot wait for its own end")
-        deadline = math.inf
-        if timeout is not None and to_timeout(timeout) >= 0:
-            deadline = monotonic() + timeout
+        limit = to_timeout(timeout)
+        deadline = math.inf if limit < 0 else monotonic() + limit
         if me is not None:
             return self.wait_all([thread], deadline, me)
         if threading.get_ident() in (self.owner, self.home or self.maker):
@@ -218,10 +218,12 @@ class Kernel(KernelCore):
             )
         ended = threading.Event()
         _joiners(thread).append(ended.set)
-        if thread.done:
-            return True
-        ended.wait(None if deadline == math.inf else max(0.0, deadline - monotonic()))
-        return thread.done
+        try:
+            while not thread.done and (left := deadline - monotonic()) > 0:
+                ended.wait(None if left == math.inf else min(left, threading.TIMEOUT_MAX))
+            return thread.done
+        finally:
+            _unjoin(thread, ended.set)
 
     @staticmethod
     def wait_all(threads: list[Thread], deadline: float, me: Thread) -> bool:
@@ -246,8 +248,7 @@ class Kernel(KernelCore):
             return True
         finally:
             for thread in watched:
-                if not thread.done:
-                    _joiners(thread).remove(ended)
+                _unjoin(thread, ended)
 
     # Deadlines
 
@@ -271,9 +272,8 @@ class Kernel(KernelCore):
             thread.alarm = None
             if thread.done or isinstance(thread.thrown, errors.Killed):
                 return
-            thread.thrown = errors.Alarm(
-                errno.ETIMEDOUT, f"{thread!r} is still running after {seconds:g} s"
-            )
+            text = f"{thread!r} is still running after {seconds:g} s"
+            thread.throw(errors.Alarm(errno.ETIMEDOUT, text))
             self.resume(thread)
             if callback is not None:
                 try:
@@ -542,7 +542,7 @@ class Kernel(KernelCore):
                     self._drop(deadline)
             thread.timer = thread.alarm = None
             joiners, thread.joiners = thread.joiners, None
-            for ended in joiners or ():
+            for ended in list(joiners or ()):  # another OS thread may leave them meanwhile
                 ended()
             self.ended.popleft()
             if thread.error is not None:
@@ -647,9 +647,16 @@ class Kernel(KernelCore):
 
 
 def _joiners(thread: Thread) -> list[Callable[[], object]]:
-    if thread.joiners is None:
-        thread.joiners = []
-    return thread.joiners
+    joiners = thread.joiners
+    if joiners is None:
+        joiners = thread.joiners = []
+    return joiners
+
+
+def _unjoin(thread: Thread, ended: Callable[[], object]) -> None:
+    """Call it no more. The thread may end at this moment, if it is another OS thread's."""
+    with contextlib.suppress(ValueError):
+        (thread.joiners or []).remove(ended)
 
 
 def _after_fork() -> None:

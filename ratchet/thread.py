@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
 from ._platform import ready
-from ._zmq import Core, KernelWaiter, current_thread
+from ._zmq import Core, KernelWaiter, Tracker, current_thread, to_timeout
 from .kernel import Kernel, Thread
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def unpause(thread: Thread, *values: Any) -> None:
 def timer(seconds: float) -> None:
     """Pause for that long; ``timer(0)`` lets the others run."""
     me, kernel = _me("timer")
-    until = monotonic() + _seconds(seconds, "timer")
+    seconds = _seconds(seconds, "timer")
+    until = monotonic() + seconds
     if seconds == 0:
         kernel.resume(me)
         kernel.pause_until("timer(0)", math.inf)
@@ -191,30 +192,29 @@ def block_on(
     """
     me, kernel = _me("block_on")
     kernel.breathe()
-    until = math.inf
-    if timeout is not None and _seconds(abs(timeout), "block_on") == timeout:
-        until = monotonic() + timeout
+    limit = to_timeout(timeout)
+    until = math.inf if limit < 0 else monotonic() + limit
     wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
     if not wanted and until == math.inf:
         raise errors.argument_error("block_on() with nothing to wait for and no timeout")
-    sockets = [(thing, write) for thing, write in wanted if isinstance(thing, Core)]
-    others = [(_fd(thing), write, thing) for thing, write in wanted if not isinstance(thing, Core)]
+    bells = [(thing, write) for thing, write in wanted if _rings(thing, write)]
+    others = [(_fd(thing), write, thing) for thing, write in wanted if not _rings(thing, write)]
     waits: dict[int, tuple[bool, bool]] = {}
     for fd, write, _ in others:
         before = waits.get(fd, (False, False))
         waits[fd] = before[0] or not write, before[1] or write
     why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
-    waiters: list[tuple[Core, KernelWaiter]] = []
+    waiters: list[tuple[Core | Tracker, KernelWaiter]] = []
     try:
-        for zsock, write in sockets:
-            zsock.get_fd()  # raises when it is closed
-            kernel.watch(zsock)
-            waiters.append((zsock, KernelWaiter(me)))
-            zsock.join(zsock.tx if write else zsock.rx, waiters[-1][1])
+        for bell, write in bells:
+            bell.fileno()  # raises when it is closed
+            kernel.watch(bell)
+            waiters.append((bell, KernelWaiter(me)))
+            bell.join(bell.tx if write else bell.rx, waiters[-1][1])
         while True:
-            for zsock, waiter in waiters:
-                if zsock.ready_for(waiter):
-                    return zsock
+            for bell, waiter in waiters:
+                if bell.ready_for(waiter):
+                    return bell
             for fd, write, thing in others:
                 if ready(fd, write):
                     return thing
@@ -222,8 +222,13 @@ def block_on(
                 return None
             kernel.wait_fds(me, why, waits, until)
     finally:
-        for zsock, waiter in waiters:
-            zsock.leave(waiter)
+        for bell, waiter in waiters:
+            bell.leave(waiter)
+
+
+def _rings(thing: object, write: bool) -> bool:
+    """Is it a socket, or the like: with a line to wait in?"""
+    return isinstance(thing, Core) or (isinstance(thing, Tracker) and not write)
 
 
 def _fd(thing: Any) -> int:

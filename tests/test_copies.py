@@ -118,6 +118,27 @@ async def test_the_tracker_of_a_part_that_is_kept(rt):
     buffer.pop()
 
 
+@pytest.mark.parametrize("size", [0, 5, 32, 33, 64, 9000, LARGE])
+@behaviour
+async def test_every_way_to_receive_lets_go_of_what_was_lent(rt, size):
+    push, pull = await rt.link("PUSH", "PULL", "inproc://ways")
+    into = bytearray(LARGE)
+    for receive in (
+        pull.recv,
+        pull.recv_all,
+        pull.recv_multipart,
+        lambda: pull.recv_many(1),
+        pull.recv_frame,
+        pull.recv_frames,
+        lambda: pull.recv_into(into),
+    ):
+        buffer = bytearray(size)
+        tracker = await push.send(buffer, copy=False)
+        await receive()
+        assert tracker.done
+        buffer.append(1)  # nobody holds it
+
+
 @behaviour
 async def test_several_wait_for_one_tracker(rt):
     push, pull = await rt.link("PUSH", "PULL", "inproc://several")

@@ -5,6 +5,7 @@ build of libzmq, and its failures shrink. What could end the process is tried in
 says what it is about to try before it does.
 """
 
+import array
 import contextlib
 import json
 import math
@@ -14,6 +15,8 @@ import socket
 import struct
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import hypothesis
 import pytest
@@ -176,6 +179,12 @@ class Broken:
 
 
 AWKWARD = [None, True, -1, 0, 1, 2**31, 2**63, 2**64, 0.0005, 1e308, math.inf, math.nan, "", b""]
+# With AWKWARD, one of every type: each option gets them all.
+TYPED = [
+    *(bytearray(b"ab"), memoryview(b"ab"), memoryview(b"abcd")[::2], array.array("i", [1])),
+    *([b"ab", 1], (1,), {}, {1}, 1j, Fraction(1, 2), Decimal("0.5"), Decimal("sNaN")),
+    *(object(), int, len, ..., NotImplemented, range(3), Index(), Broken()),
+]
 VALUES = st.one_of(
     *(st.none(), st.booleans(), st.text(max_size=50), st.binary(max_size=50), st.complex_numbers()),
     *(st.floats(), st.integers(), st.integers(-2, 300), st.fractions(), st.decimals()),
@@ -215,7 +224,7 @@ def test_options():
 
     for name in SETTABLE:
         for kind in options.TABLE[name].only or ("DEALER",):
-            for value in AWKWARD:
+            for value in (*AWKWARD, *TYPED):
                 check(kind, name, value)
     given = {"type": st.sampled_from(sorted(TYPES)), "name": st.sampled_from(SETTABLE)}
     fuzz(700, **given, value=VALUES)(check)

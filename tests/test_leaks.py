@@ -10,15 +10,18 @@ import ctypes
 import gc
 import itertools
 import os
+import queue
 import sys
+import threading
 import time
 from pathlib import Path
 
 import greenlet
 import pytest
-from helpers import LONG
+from helpers import LONG, Task
 from runtimes import OSThreads, RatchetThreads, Tasks, UvloopTasks, behaviour, uvloop
 
+import ratchet
 from ratchet import ClosedError, Timeout, thread, zmqsocket
 
 TORTURE = bool(os.environ.get("RATCHET_TORTURE"))
@@ -139,6 +142,55 @@ async def test_large_messages(rt, inproc):
 
 
 @behaviour
+async def test_lent_messages(rt, inproc):
+    """Of buffers and of bytes that are large; received as frames, and where the caller says."""
+    x, y = await rt.link("PAIR", "PAIR", inproc)
+    large, into = bytes(10_000), bytearray(10_000)
+
+    async def cycle():
+        await x.send(large)
+        trackers = [
+            await x.send(bytearray(5), copy=False),
+            await x.send(bytearray(large), copy=False),
+            await x.send_multipart([bytearray(5), large], copy=False),
+        ]
+        assert await y.recv_into(into) == len(large)
+        assert await y.recv() == (bytes(5), False)
+        assert memoryview(await y.recv_frame()) == large
+        assert [len(frame) for frame in await y.recv_frames()] == [5, len(large)]
+        assert all(tracker.done for tracker in trackers)
+
+    await steady(rt, cycle, CYCLES // 5)
+
+
+@behaviour
+async def test_trackers_waited_for(rt, inproc):
+    x, y = await rt.link("PAIR", "PAIR", inproc)
+
+    async def wait(tracker):
+        if rt.name in ("asyncio", "uvloop"):
+            await tracker
+        else:
+            tracker.wait(LONG)
+
+    async def cycle():
+        tracker = await x.send(bytearray(5), copy=False)
+        with contextlib.suppress(TimeoutError):
+            if rt.name in ("asyncio", "uvloop"):
+                async with asyncio.timeout(0):
+                    await tracker
+            else:
+                tracker.wait(0.000_001)
+        task = rt.spawn(wait(tracker))
+        await rt.turn()
+        await y.recv_frame()
+        await rt.join(task)
+        rt.tasks.clear()
+
+    await steady(rt, cycle, CYCLES // 20)
+
+
+@behaviour
 async def test_timeouts(rt, inproc):
     """Of a send, an XPUB's: libzmq calls it writable when it is not, so a message is made first."""
     full, x = rt.new("SUB", subscribe=b"", rcvhwm=1), rt.new("XPUB", sndhwm=1, xpub_nodrop=True)
@@ -240,6 +292,64 @@ def test_killed_threads():
         await steady(rt, cycle, CYCLES)
 
     RatchetThreads().run(main)
+
+
+def test_what_threads_wait_for():
+    async def main(rt):
+        def ended():
+            thread.alarm(LONG, print)
+            thread.space().number = 1
+
+        async def cycle():
+            one = thread.attach(ended)
+            thread.wait_all([one])
+            one.result(LONG)
+            two = thread.attach(thread.pause)
+            with contextlib.suppress(Timeout):
+                two.result(0)
+            thread.timer(0)
+            thread.unpause(two, 1)
+            assert two.result() == 1
+
+        await steady(rt, cycle, CYCLES // 5)
+
+    RatchetThreads().run(main)
+
+
+def test_a_thread_of_another_os_thread_waited_for_in_vain():
+    over = threading.Event()
+    made = queue.SimpleQueue()
+
+    def busy():
+        made.put(thread.self())
+        while not over.is_set():
+            thread.timer(0.01)
+
+    other = Task(ratchet.run, busy)
+    one = made.get(timeout=LONG)
+
+    async def main(rt):
+        async def cycle():
+            with contextlib.suppress(Timeout):
+                one.result(0)
+
+        await steady(rt, cycle, CYCLES // 5)
+
+    try:
+        OSThreads().run(main)
+    finally:
+        over.set()
+        other.value()
+
+
+def test_kernels():
+    async def main(rt):
+        async def cycle():
+            assert ratchet.run(thread.offload, len, "four") == 4
+
+        await steady(rt, cycle, CYCLES // 20)
+
+    OSThreads().run(main)
 
 
 def test_sockets(tcp):

@@ -237,6 +237,31 @@ def test_new_sockets_work_in_the_child_and_in_its_child(run):
     assert result.out == "done\n"
 
 
+def test_a_tracker_of_the_parent_raises_in_the_child(run):
+    run("""
+        x, y = pair()
+        tracker = x.send(bytearray(9), copy=False)
+        with contextlib.suppress(ratchet.Timeout):
+            tracker.wait(0.001)  # it has a descriptor, which the child shares
+
+        def child():
+            for call in (tracker.wait, lambda: tracker.done):
+                try:
+                    call()
+                except ratchet.ForkedError:
+                    pass
+                else:
+                    raise AssertionError("it could tell")
+            assert "forked" in repr(tracker)
+
+        assert fork(child) == 0
+        y.recv()
+        tracker.wait(5)
+        assert fork(lambda: tracker.wait()) == 0  # it was done before
+        x.close(), y.close()
+    """)
+
+
 @pytest.mark.parametrize("end", ["sys.exit(3)", "os._exit(3)", "thing = 1 / 0", "fall off"])
 def test_a_child_ends_without_harm(run, end):
     """With sockets of its parent's in its hands, and another thread of its parent's in recv."""
@@ -880,6 +905,43 @@ def test_a_thread_that_cannot_have_its_wake_up_descriptor_gets_an_error(run):
     """)
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_tracker_for_which_no_descriptor_was_left_can_be_waited_for_later(run, left):
+    run(
+        """
+        import resource
+        x, y = pair()
+        with contextlib.suppress(ratchet.Timeout):
+            x.recv(timeout=0.001)  # this thread has its wake-up descriptor
+        tracker = x.send(bytearray(9), copy=False)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+        kept = []
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(int(sys.argv[1])):
+            os.close(kept.pop())
+        try:
+            tracker.wait(5)
+            raise AssertionError("there was a descriptor")
+        except ratchet.Error as error:
+            assert error.code == "EMFILE", error
+        for fd in kept:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        waiter = threading.Thread(target=tracker.wait, daemon=True)
+        waiter.start()
+        until(lambda: tracker.waiting)
+        y.recv()
+        waiter.join(10)
+        assert not waiter.is_alive()
+        x.close(), y.close()
+        """,
+        str(left),
+    )
+
+
 def test_a_process_that_keeps_opening_gets_errors_and_recovers(run):
     run("""
         import resource
@@ -1007,6 +1069,27 @@ def test_sockets_dropped_while_threads_wait_in_others(run):
         flags=["-W", "ignore::ResourceWarning"],
     )
     assert result.out == ""
+
+
+def test_names_of_a_class_derived_from_str(run):
+    """They leave nothing behind that would keep the exit."""
+    run("""
+        import enum
+
+        class Name(enum.StrEnum):
+            TYPE = "PAIR"
+            OLD = "XREQ"
+            AT = "inproc://here"
+
+        with zmqsocket.new(Name.TYPE) as x, zmqsocket.new("PAIR") as y, zmqsocket.new(Name.OLD):
+            assert type(x.bind(Name.AT)) is str
+            assert y.connect(Name.AT)
+            y.send(b"hello")
+            assert x.recv(timeout=5) == (b"hello", False)
+            assert "inproc://here" in repr(x)
+            y.disconnect(Name.AT)
+            x.unbind(Name.AT)
+    """)
 
 
 # Warnings

@@ -23,9 +23,12 @@ import time
 import traceback
 import tracemalloc
 import weakref
+from decimal import Decimal
+from fractions import Fraction
 
 import greenlet
 import pytest
+from helpers import Task
 from runtimes import LONG
 
 import ratchet
@@ -1910,3 +1913,136 @@ def test_exit_while_a_daemon_runs_a_kernel():
         begun.wait(10)
     """)
     assert said == ["begun"]
+
+
+# What waits in odd places
+
+
+@pytest.mark.parametrize("order", ["wait first", "block_on first"])
+def test_block_on_a_tracker_that_another_thread_waits_for(new, inproc, order):
+    push, pull = new("PUSH"), new("PULL")
+    pull.bind(inproc)
+    push.connect(inproc)
+    tracker = push.send(bytearray(9), copy=False)
+
+    def main():
+        calls = [tracker.wait, lambda: thread.block_on([tracker])]
+        tasks = [thread.attach(call) for call in (calls if order == "wait first" else calls[::-1])]
+        thread.timer(0)
+        pull.recv_frame()
+        for task in tasks:
+            task.result(LONG)
+
+    ratchet.run(main)
+    assert tracker.waiting == 0
+
+
+def test_a_signal_handler_receives_where_a_thread_is_paused(pipe):
+    pull, push = pipe
+    got = []
+
+    def handler(_number, _frame):
+        push.send(b"for the handler")
+        push.send(b"for the thread")
+        got.append(pull.recv_all(timeout=LONG))
+
+    def interrupt():
+        until(lambda: kernel._kernel.asleep)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with ratchet.new(lambda: got.append(pull.recv_all())) as kernel:
+            interrupter = spawn_os(interrupt)
+            kernel.loop()
+            interrupter.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert got == [b"for the handler", b"for the thread"]
+
+
+def test_a_finalizer_sends_where_its_thread_is_paused(new, inproc):
+    push, pull = new("PUSH", sndhwm=1), new("PULL", rcvhwm=1)
+    left, right = new("PAIR"), new("PAIR")
+    for bound, other, at in ((pull, push, inproc), (left, right, inproc + "2")):
+        bound.bind(at)
+        other.connect(at)
+    got, ended = [], []
+
+    class Buffer(bytearray):
+        def __del__(self):
+            push.send(b"farewell", timeout=LONG)
+            ended.append(True)
+
+    def main():
+        with contextlib.suppress(ratchet.Timeout):
+            while True:
+                push.send(b"x", timeout=0)
+        left.send(Buffer(9), copy=False)
+        sender = thread.attach(push.send, bytes(9000))  # which drops what was given back
+        thread.timer(0)
+        right.recv()
+        while len(got) < 2 or not sender.done:
+            got.append(pull.recv_all(timeout=LONG))
+            for _ in range(20):  # until the sender has noticed
+                thread.timer(0)
+        sender.result(LONG)
+
+    ratchet.run(main)
+    assert ended
+
+
+def test_receivers_of_a_kernel_whose_os_thread_has_ended(pipe):
+    """Once it is closed, what they wait for goes to others."""
+    pull, push = pipe
+    made = []
+
+    def abandon():
+        made.append(ratchet.new(pull.recv))
+        made[0].loop_once(noblock=True)
+
+    spawn_os(abandon).join()
+    assert pull.waiting == 1
+    made[0].close()
+    push.send(b"x")
+    assert pull.recv(timeout=LONG) == (b"x", False)
+    assert pull.waiting == 0
+
+
+@pytest.mark.parametrize("seconds", [Fraction(1, 100), Decimal("0.01")])
+def test_timeouts_of_other_types(pipe, seconds):
+    def main():
+        endless = thread.attach_background(thread.timer, LONG)
+        with pytest.raises(ratchet.Timeout, match=r"0\.01 s"):
+            endless.result(seconds)
+        assert thread.block_on([pipe[0]], timeout=seconds) is None
+        thread.timer(seconds)
+
+    ratchet.run(main)
+
+
+@pytest.mark.parametrize("seconds", [3e6, 1e10, 1e300])
+def test_timeouts_of_years(pipe, seconds):
+    pull, _push = pipe
+    for call in (
+        lambda: pull.recv(timeout=seconds),
+        lambda: thread.timer(seconds),
+        lambda: thread.block_on([pull], timeout=seconds),
+    ):
+        with ratchet.new(call) as kernel:
+
+            def stop(kernel=kernel):
+                until(lambda: kernel._kernel.asleep)
+                kernel.stop()
+
+            stopper = spawn_os(stop)
+            kernel.loop()
+            stopper.join()
+    over = threading.Event()
+    with ratchet.new(lambda: thread.offload(over.wait, LONG)) as kernel:
+        loop = spawn_os(kernel.loop)
+        waiter = Task(kernel._first.result, seconds)
+        until(lambda: kernel._first.joiners)
+        over.set()
+        assert waiter.value() is True
+        loop.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -56,6 +57,43 @@ async def mingle(rt: Any, scale: Scale, callers: int, endpoint: str) -> None:
     account([tuple(parts) for parts in sent], [tuple(parts) for parts in got])
     for sock in ends:
         sock.close()
+
+
+@scenario()
+async def closed_by_a_caller(rt: Any, scale: Scale) -> None:
+    """2 to 16 callers do what they like with one socket, until one closes it: every call ends."""
+    for n in range(scale.of(4, 40)):
+        endpoint = (f"inproc://{n}", "tcp://127.0.0.1:*")[n % 2]
+        ends = rt.pair("DEALER", "DEALER", endpoint, sndhwm=9, rcvhwm=9)
+
+        async def call(ends: Any = ends) -> None:
+            for _ in range(scale.random.randrange(20, 100)):
+                sock = ends[scale.random.randrange(2)]
+                act = scale.random.randrange(10)
+                with contextlib.suppress(*rt.errors, asyncio.CancelledError):
+                    if act < 4:
+                        await rt.send_parts(sock, [b"x"] * scale.random.choice([1, 2, 5]), 0.01)
+                    elif act < 8:
+                        await rt.recv_parts(sock, scale.random.choice([0, 0.0005, 0.005]))
+                    elif act == 8:
+                        _ = sock.sndhwm, sock.fileno(), sock.last_endpoint
+                    elif scale.random.random() < 0.1:
+                        sock.close()
+                await rt.sleep(0)
+
+        async def wait(sock: Any) -> None:
+            with contextlib.suppress(*rt.errors, asyncio.CancelledError):
+                while True:
+                    await rt.recv(sock)
+
+        patient = [rt.spawn(wait(sock)) for sock in ends]
+        tasks = [rt.spawn(call()) for _ in range(scale.random.choice([2, 4, 8, 16]))]
+        for task in tasks:
+            await rt.join(task)
+        for sock in ends:
+            sock.close()
+        for task in patient:
+            await rt.join(task, 5)
 
 
 @scenario()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import gc
 import mmap
 import time
 from typing import TYPE_CHECKING, Any
@@ -285,6 +286,66 @@ async def resized_during_send(rt: Any, scale: Scale) -> None:
     over.append(True)
     for task in tasks:
         await rt.join(task, 30)
+
+
+def resize(buffer: Any) -> None:
+    """A BufferError as long as somebody reads it; numpy's arrays do not know who does."""
+    if isinstance(buffer, (bytearray, array.array)):
+        del buffer[:]
+    elif isinstance(buffer, mmap.mmap):
+        buffer.close()
+    elif isinstance(buffer, memoryview):
+        buffer.release()
+
+
+@scenario()
+async def lent_buffers(rt: Any, scale: Scale) -> None:
+    """A buffer sent without a copy is kept until its tracker is done, which is when it has gone."""
+    asks = {"track": True} if rt.library == "pyzmq" else {}
+    source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
+    for size in (10, 100, 10_000, 200_000):
+        data = scale.random.randbytes(size)
+        for dropped in (False, True):
+            for name, buffer in buffers(data).items():
+                tracker = source.send(buffer, copy=False, **asks)
+                if rt.kind == "asyncio":
+                    tracker = await tracker
+                with contextlib.suppress(BufferError):
+                    resize(buffer)  # harmless, if the library has a copy
+                if dropped:
+                    del buffer
+                    gc.collect()
+                assert await rt.recv(sink, 5) == data, f"wrong: other data than the {name} had"
+                until = time.monotonic() + 5
+                while not tracker.done:
+                    assert time.monotonic() < until, f"hangs: {size} bytes of a {name} have gone"
+                    await rt.sleep(0.001)
+                if not dropped:
+                    resize(buffer)
+
+
+@scenario()
+async def loud_router(rt: Any, _scale: Scale) -> None:
+    """A ROUTER's send to an unknown peer raises, to a full one waits: it drops nothing."""
+    router, peer = rt.new("ROUTER", sndhwm=2), rt.new("DEALER", routing_id=b"peer", rcvhwm=2)
+    peer.connect(rt.bind(router, "inproc://torture"))
+    await rt.send(peer, b"hello", 5)
+    await rt.recv_parts(router, 5)
+    try:
+        await rt.send_parts(router, [b"nobody", b"x"], 1)
+    except rt.timeouts:
+        raise AssertionError("wrong: it waits for a peer that is not there") from None
+    except rt.errors:
+        pass
+    else:
+        raise AssertionError("wrong: dropped without a word")
+    sent: list[bytes] = []
+    with contextlib.suppress(*rt.timeouts):
+        for number in numbers(100):
+            await rt.send_parts(router, [b"peer", number], 0.1)
+            sent.append(number)
+        raise AssertionError("wrong: a full peer is never full")
+    account(sent, await drain(rt, peer, len(sent) + 1, 0.3), ordered=True)
 
 
 @scenario()

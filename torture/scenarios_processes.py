@@ -166,6 +166,7 @@ def multiprocessing_children(rt: Any, _scale: Scale) -> None:
 
 # More than the system's own buffers take, so that most of it is with the program when it ends.
 LAST = [number + bytes(100_000) for number in numbers(300)]
+FAREWELL = b"farewell"
 
 
 async def nothing_else(_rt: Any, _sock: Any) -> None:
@@ -202,12 +203,44 @@ async def garbage_cycle(rt: Any, _sock: Any) -> None:
     cycle.append(cycle)
 
 
-async def exit_handler(_rt: Any, sock: Any) -> None:
-    """An exit handler uses the socket."""
-    atexit.register(lambda: sock.closed)
+async def exit_handler(rt: Any, sock: Any) -> None:
+    """An exit handler sends the last message, unless the socket is closed."""
+    atexit.register(lambda: sock.closed or rt.main(say_farewell, sock))
 
 
-STATES = (nothing_else, absent_peer, blocked_receiver, blocked_sender, garbage_cycle, exit_handler)
+async def say_farewell(rt: Any, sock: Any) -> None:
+    await rt.send(sock, FAREWELL, 1)
+
+
+async def patient_thread(rt: Any, _sock: Any) -> None:
+    """An OS thread that is no daemon, for which Python waits, is paused for a second."""
+    other = ADAPTERS[rt.library, "threads"]()
+    sock = other.new("PULL", linger=...)
+    other.bind(sock, "tcp://127.0.0.1:*")
+    KEPT.append(sock)
+
+    def wait() -> None:
+        with contextlib.suppress(*other.timeouts):
+            other.main(type(other).recv, sock, 1)
+
+    threading.Thread(target=wait).start()
+
+
+async def lent_memory(rt: Any, _sock: Any) -> None:
+    """A buffer is lent to a message that nobody receives, and one that was received is in use."""
+    left, right = rt.pair("PAIR", "PAIR", "inproc://lent", linger=...)
+    asks = {"track": True} if rt.library == "pyzmq" else {}
+    for _ in range(2):
+        tracker = left.send(bytearray(1_000_000), copy=False, **asks)
+        KEPT.append(await tracker if rt.kind == "asyncio" else tracker)
+    frame = right.recv(copy=False) if rt.library == "pyzmq" else right.recv_frame()
+    KEPT.extend((left, right, memoryview(await frame if rt.kind == "asyncio" else frame)))
+
+
+STATES = (
+    *(nothing_else, absent_peer, blocked_receiver, blocked_sender, garbage_cycle, exit_handler),
+    *(patient_thread, lent_memory),
+)
 ENDS = {"close": 0, "fall off": 0, "exception": 1, "sys.exit": 3, "SIGTERM": 143}
 
 
@@ -254,7 +287,8 @@ async def exits(rt: Any, scale: Scale) -> None:
         )
         process.stdout.readline()  # now it leaves
         await rt.sleep(0.3)  # who does not wait at the exit is gone by then
-        got = await drain(rt, sink, len(LAST), 1.5)
+        sent = [*LAST, FAREWELL] if state == "exit_handler" and end != "close" else LAST
+        got = await drain(rt, sink, len(sent), 1.5)
         try:
             status = process.wait(6)
             fault = fate(status) if status != ENDS[end] else ""
@@ -264,7 +298,7 @@ async def exits(rt: Any, scale: Scale) -> None:
             fault = "hangs"
         if not fault:
             try:
-                account(LAST, got, ordered=True)
+                account(sent, got, ordered=True)
             except AssertionError as error:
                 fault = str(error)
         if fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from functools import partial
@@ -71,24 +72,79 @@ async def in_poll(rt: Any, _full: Any, empty: Any) -> None:
     await rt.poll(empty, 60)
 
 
+# Only ratchet has these.
+
+
+async def in_recv_all(rt: Any, _full: Any, empty: Any) -> None:
+    await finished(rt, empty.recv_all())
+
+
 async def in_recv_many(rt: Any, _full: Any, empty: Any) -> None:
-    waiting = empty.recv_many(10)
-    if rt.kind == "asyncio":
-        await waiting
+    await finished(rt, empty.recv_many(10))
+
+
+async def in_recv_frame(rt: Any, _full: Any, empty: Any) -> None:
+    await finished(rt, empty.recv_frame())
+
+
+async def in_recv_frames(rt: Any, _full: Any, empty: Any) -> None:
+    await finished(rt, empty.recv_frames())
+
+
+async def in_recv_into(rt: Any, _full: Any, empty: Any) -> None:
+    await finished(rt, empty.recv_into(bytearray(9)))
+
+
+async def in_iteration(rt: Any, _full: Any, empty: Any) -> None:
+    await (anext(empty) if rt.kind == "asyncio" else finished(rt, next(empty)))
 
 
 async def in_send_many(rt: Any, full: Any, _empty: Any) -> None:
-    waiting = full.send_many([b"x"] * 10)
-    if rt.kind == "asyncio":
-        await waiting
+    await finished(rt, full.send_many([b"x"] * 10))
+
+
+async def in_a_tracker(rt: Any, _full: Any, _empty: Any) -> None:
+    left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
+    tracker = await finished(rt, left.send(bytearray(9), copy=False))
+    await (tracker if rt.kind == "asyncio" else finished(rt, tracker.wait()))
+
+
+async def finished(rt: Any, outcome: Any) -> Any:
+    """Where calls block, it is over already."""
+    return await outcome if rt.kind == "asyncio" else outcome
 
 
 async def in_pause(rt: Any, _full: Any, _empty: Any) -> None:
-    await rt.join(rt.spawn(pause(rt)), 60)
-
-
-async def pause(rt: Any) -> None:
     rt.ratchet.thread.pause()
+
+
+async def in_timer(rt: Any, _full: Any, _empty: Any) -> None:
+    rt.ratchet.thread.timer(60)
+
+
+async def in_block_on_a_descriptor(rt: Any, _full: Any, _empty: Any) -> None:
+    left, _right = socket.socketpair()
+    rt.ratchet.thread.block_on([left])
+
+
+async def in_wait_all(rt: Any, _full: Any, _empty: Any) -> None:
+    rt.ratchet.thread.wait_all([rt.spawn(rt.sleep(60))])
+
+
+async def in_sigwait(rt: Any, _full: Any, _empty: Any) -> None:
+    rt.ratchet.thread.sigwait("SIGUSR1")
+
+
+async def in_offload(rt: Any, _full: Any, _empty: Any) -> None:
+    rt.ratchet.thread.offload(time.sleep, 60)
+
+
+async def in_a_result(rt: Any, _full: Any, _empty: Any) -> None:
+    """Of a ratchet thread, in another OS thread."""
+    kernel = rt.ratchet.new(lambda: None)
+    thread = kernel.attach(lambda: rt.ratchet.thread.timer(60))
+    threading.Thread(target=kernel.loop, daemon=True).start()
+    thread.result()
 
 
 async def in_a_loop_of_ready_calls(rt: Any, _full: Any, _empty: Any) -> None:
@@ -103,9 +159,13 @@ def control_c(rt: Any, _scale: Scale) -> None:
     """Ctrl-C leaves every wait with KeyboardInterrupt, and the sockets can be used again."""
     waits = [in_recv, in_send, in_recv_parts, in_send_parts, in_poll, in_a_loop_of_ready_calls]
     if rt.library == "ratchet":
-        waits += [in_recv_many, in_send_many]
+        waits += [in_recv_all, in_recv_many, in_recv_frame, in_recv_frames, in_recv_into]
+        waits += [in_iteration, in_send_many, in_a_tracker]
         if rt.kind == "cooperative":
-            waits.append(in_pause)
+            waits += [in_pause, in_timer, in_block_on_a_descriptor, in_wait_all, in_sigwait]
+            waits.append(in_offload)
+        if rt.kind == "threads":
+            waits.append(in_a_result)
     for wait in waits:
         interrupt(rt, wait)
 
