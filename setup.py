@@ -149,6 +149,8 @@ class BuildExt(build_ext):
         self.force = True  # timestamps do not show another libzmq, Cython or CFLAGS
 
     def build_extensions(self) -> None:
+        if sys.implementation.name != "cpython":  # _calls.pxi and _task.pxi know its insides
+            raise SetupError(f"ratchet needs CPython; this is {sys.implementation.name}")
         static = bool(os.environ.get("RATCHET_ZMQ_STATIC"))
         zmq = find_libzmq(static)
         for extension in self.extensions:

@@ -11,17 +11,16 @@
 
 cdef extern from *:
     """
-    #if defined(_MSC_VER)
-    static __declspec(thread) void *ratchet_kernel_here = 0;
-    #else
-    static __thread void *ratchet_kernel_here = 0;
-    #endif
+    RATCHET_LOCAL void *ratchet_kernel_here = 0;
     """
     void *ratchet_kernel_here  # the kernel that loops in this OS thread, borrowed
 
 # The operating system is asked after this many turns even if threads are always ready: a system
 # call costs as much as several messages.
 cdef int POLL_EVERY = 8
+# And after this long (seconds) where each look gives the GIL up and takes it back at once, as it
+# does but for epoll: who waits for the GIL must wait 5 ms undisturbed until Python hands it over.
+cdef double LOOK_EVERY = 0.01
 
 # Who sleeps longer than this (seconds) looks around in between: epoll_wait(2) counts milliseconds
 # in an int.
@@ -127,6 +126,7 @@ cdef class KernelCore:
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
     cdef int turns
+    cdef double looked                  # when it has, while threads were ready
     cdef bint expecting                 # an answer to what a thread has sent
     cdef Answers answers
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
@@ -272,7 +272,7 @@ cdef class KernelCore:
                 seconds = 0.0
             # Only to look, epoll_wait gives the GIL up and takes it back at once, again and again:
             # an OS thread that waits for the GIL would be woken each time and never get it.
-            if seconds == 0.0 and self.poll_fd >= 0 and not ratchet_readable(self.poll_fd):
+            if seconds == 0.0 and not self.worth_asking():
                 events = ()
             else:
                 if self.expecting and seconds != 0.0 and self.poll_fd >= 0:
@@ -297,6 +297,17 @@ cdef class KernelCore:
                 self.happened(fd, mask)
         if self.heap:
             self.ring_deadlines()
+
+    cdef bint worth_asking(self):
+        """May there be something to be told at once?"""
+        cdef double now
+        if self.poll_fd >= 0:
+            return ratchet_readable(self.poll_fd)
+        now = monotonic()
+        if self.ready and now - self.looked < LOOK_EVERY:
+            return False
+        self.looked = now
+        return True
 
     cdef int yield_turn(self) except -1:
         """The running thread has used up its burst."""

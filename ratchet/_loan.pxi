@@ -6,48 +6,32 @@
 
 cdef extern from *:
     """
-    #if defined(_MSC_VER)
-    #include <intrin.h>
-    #define RATCHET_ADD(at, n) (_InterlockedExchangeAdd((long volatile *) (at), n) + (n))
-    #define RATCHET_TAKE(at) _InterlockedExchangePointer((void *volatile *) (at), NULL)
-    #define RATCHET_CAS(at, old, new) \\
-        (_InterlockedCompareExchangePointer((void *volatile *) (at), new, old) == (old))
-    #else
-    #define RATCHET_ADD(at, n) __atomic_add_fetch(at, n, __ATOMIC_SEQ_CST)
-    #define RATCHET_TAKE(at) __atomic_exchange_n(at, NULL, __ATOMIC_SEQ_CST)
-    #define RATCHET_CAS(at, old, new) __sync_bool_compare_and_swap(at, old, new)
-    #endif
-    #ifdef _WIN32
-    #define ratchet_close_fd(fd) ((void) (fd))  /* a socket's, which cannot be duplicated simply */
-    #else
-    #include <unistd.h>
-    #define ratchet_close_fd(fd) ((void) close(fd))
-    #endif
-    /* Of a Tracker and its loans, whoever goes last: when nothing is lent, fd is written to. */
-    typedef struct { int lent, fd, users; } ratchet_account;
+    /* Of a Tracker and its loans, whoever goes last: if it has a bell, that rings when nothing is
+       lent. The bell's descriptors are set before `bell` is, and closed by who goes last. */
+    typedef struct { int lent, users, bell; Py_ssize_t read_fd, write_fd; } ratchet_account;
     typedef struct ratchet_loan {
         struct ratchet_loan *next;
         PyObject *owner;
         ratchet_account *account;
     } ratchet_loan;
     static ratchet_loan *volatile ratchet_returned = NULL;
-    static void ratchet_signal(Py_ssize_t fd);
 
     static ratchet_account *ratchet_open_account(void) {
         ratchet_account *account = malloc(sizeof(ratchet_account));
-        if (account != NULL) account->lent = 0, account->fd = -1, account->users = 1;
+        if (account != NULL) account->lent = account->bell = 0, account->users = 1;
         return account;
     }
     static void ratchet_leave_account(ratchet_account *account) {
         if (account == NULL || RATCHET_ADD(&account->users, -1) > 0) return;
-        if (account->fd >= 0) ratchet_close_fd(account->fd);
+        if (account->bell) {
+            ratchet_close(account->read_fd);
+            if (account->write_fd != account->read_fd) ratchet_close(account->write_fd);
+        }
         free(account);
     }
     static void ratchet_settle(ratchet_account *account) {
-        if (RATCHET_ADD(&account->lent, -1) == 0) {
-            int fd = RATCHET_ADD(&account->fd, 0);
-            if (fd >= 0) ratchet_signal(fd);
-        }
+        if (RATCHET_ADD(&account->lent, -1) == 0 && RATCHET_ADD(&account->bell, 0))
+            ratchet_signal(account->write_fd);
     }
     static void ratchet_give_back(void *data, void *hint) {
         ratchet_loan *loan = hint;
@@ -88,8 +72,8 @@ cdef extern from *:
     }
     """
     ctypedef struct ratchet_account:
-        int lent
-        int fd
+        int lent, bell
+        Py_ssize_t read_fd, write_fd
     ratchet_account *ratchet_open_account()
     void ratchet_leave_account(ratchet_account *account)
     void ratchet_collect()
@@ -97,7 +81,7 @@ cdef extern from *:
     int ratchet_lend(
         zmq_msg_t *msg, const char *data, size_t size, object owner, ratchet_account *account)
     int lent_now "RATCHET_ADD"(int *lent, int nothing)
-    int give_fd "RATCHET_ADD"(int *fd, int more)
+    int set_bell "RATCHET_ADD"(int *bell, int one)
 
 # From this size (bytes) on, bytes are lent. It is what the encoder of libzmq 4.3 collects before it
 # writes (out_batch_size): a longer message is written from where it is. A loan of 4 KiB is cheaper
@@ -113,13 +97,10 @@ cdef class Tracker(Doorbell):
     dropped. Until then the buffers must not change, and those that could be resized cannot be.
     """
     cdef ratchet_account *account
-    cdef object wakeup  # made when somebody waits first
-    cdef Py_ssize_t read_fd
     cdef unsigned int born
     cdef object __weakref__
 
     def __cinit__(self):
-        self.read_fd = -1
         self.born = generation
         self.account = ratchet_open_account()
         if self.account == NULL:
@@ -145,7 +126,7 @@ cdef class Tracker(Doorbell):
         return RX if lent_now(&self.account.lent, 0) == 0 else 0
 
     cdef Py_ssize_t descriptor(self) noexcept:
-        return self.read_fd
+        return self.account.read_fd if self.account.bell else -1
 
     def wait(self, timeout=None):
         """Pause until it is done: this OS thread or ratchet thread. In asyncio ``await tracker``.
@@ -194,25 +175,15 @@ cdef class Tracker(Doorbell):
 
     def fileno(self):
         """A descriptor that is readable when it is done, for an event loop."""
-        cdef Py_ssize_t fd
-        if self.wakeup is None:
-            try:
-                wakeup = Wakeup()
-                # libzmq's thread may write to it when this tracker is gone already.
-                fd = wakeup.write_fileno()
-                if os.name != "nt":
-                    fd = os.dup(fd)
-            except OSError as error:
-                raise from_errno(error.errno, f"{self!r}: cannot wait") from None
-            if self.wakeup is None:
-                self.wakeup = wakeup
-                self.read_fd = wakeup.fileno()
-                give_fd(&self.account.fd, fd + 1)
+        cdef ratchet_account *account = self.account
+        if not account.bell:  # made when somebody waits first
+            wakeup = new_wakeup()  # lets other threads run, which may have made one meanwhile
+            if not account.bell:
+                account.read_fd, account.write_fd = wakeup.detach()
+                set_bell(&account.bell, 1)
                 if self.look():  # before it could be told
-                    ratchet_signal(self.account.fd)
-            elif os.name != "nt":
-                os.close(fd)  # another thread was faster, while making these let it run
-        return self.read_fd
+                    ratchet_signal(account.write_fd)
+        return account.read_fd
 
     def __repr__(self):
         state = "under way" if lent_now(&self.account.lent, 0) else "done"

@@ -128,10 +128,7 @@ cdef extern from *:
     """
     /* (data, False). For speed: the pair returned last is used again when nobody else has it, as
        zip() does it; making one costs half as much as a receive. Large data is not kept alive. */
-    #ifdef __GNUC__
-    __attribute__((always_inline))
-    #endif
-    static inline PyObject *ratchet_pair(PyObject *data) {
+    RATCHET_INLINE PyObject *ratchet_pair(PyObject *data) {
         static PyObject *spare = NULL;
         if (PyBytes_GET_SIZE(data) >= 4096) return PyTuple_Pack(2, data, Py_False);
         if (spare != NULL && Py_REFCNT(spare) == 1) {

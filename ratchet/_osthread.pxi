@@ -4,89 +4,6 @@
 # found that this one can go on. Only the head of a line watches the bell, so that a message
 # does not wake sixteen threads of which fifteen go back to sleep.
 
-cdef extern from *:
-    """
-    #ifdef _WIN32
-    #include <winsock2.h>
-    #include <zmq.h>
-    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
-        zmq_pollitem_t items[2] = {
-            {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
-        int rc = zmq_poll(items, bell == -1 ? 1 : 2, ms);
-        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 4 : 0);
-    }
-    static void ratchet_nap(void) { Sleep(1); }
-    static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
-        return 0;
-    }
-    static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
-    static void ratchet_drain(Py_ssize_t fd) {
-        char scrap[512];
-        while (recv((SOCKET) fd, scrap, sizeof(scrap), 0) == (int) sizeof(scrap)) {}
-    }
-    #else
-    #include <poll.h>
-    #include <sched.h>
-    #include <stdint.h>
-    #include <time.h>
-    #include <unistd.h>
-    /* Not zmq_poll: it calls poll(2) twice, once to look and once to sleep. */
-    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
-        struct pollfd items[3] = {  /* poll skips negative descriptors */
-            {(int) mine, POLLIN, 0}, {(int) tick, POLLIN, 0}, {(int) bell, POLLIN, 0}};
-        int rc = poll(items, 3, ms);
-        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0)
-                              | (items[2].revents ? 4 : 0);
-    }
-    static double ratchet_clock(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
-    }
-    /* Looks instead of sleeping, and lets whoever else wants the core have it in between. */
-    static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
-        double until = ratchet_clock() + seconds;
-        int rc;
-        while ((rc = ratchet_wait(mine, tick, bell, 0)) == 0 && ratchet_clock() < until)
-            sched_yield();
-        return rc;
-    }
-    static void ratchet_nap(void) { usleep(20); }
-    static void ratchet_signal(Py_ssize_t fd) {
-        uint64_t one = 1;  /* what an eventfd takes; a socket takes anything */
-        if (write((int) fd, &one, sizeof(one)) < 0) {}  /* full: it is readable already */
-    }
-    static void ratchet_drain(Py_ssize_t fd) {
-        char scrap[512];
-        while (read((int) fd, scrap, sizeof(scrap)) == (ssize_t) sizeof(scrap)) {}
-    }
-    #endif
-    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
-    #ifdef __linux__
-    #include <sys/timerfd.h>
-    /* A descriptor that is readable every so many milliseconds; -1: not here. */
-    static Py_ssize_t ratchet_ticker(int ms) {
-        struct itimerspec when = {{0, ms * 1000000L}, {0, ms * 1000000L}};
-        int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-        if (fd >= 0) timerfd_settime(fd, 0, &when, 0);
-        return fd;
-    }
-    static void ratchet_close(Py_ssize_t fd) { if (fd >= 0) close((int) fd); }
-    #else
-    static Py_ssize_t ratchet_ticker(int ms) { return -1; }
-    static void ratchet_close(Py_ssize_t fd) {}
-    #endif
-    """
-    int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) noexcept nogil
-    int ratchet_spin(
-        Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) noexcept nogil
-    Py_ssize_t ratchet_ticker(int ms) noexcept
-    void ratchet_close(Py_ssize_t fd) noexcept
-    bint ratchet_readable(Py_ssize_t fd) noexcept nogil
-    void ratchet_nap() noexcept nogil
-    void ratchet_signal(Py_ssize_t fd) noexcept nogil
-    void ratchet_drain(Py_ssize_t fd) noexcept nogil
-
 # The main thread runs the signal handlers, but the signal may land on any thread, or just before
 # the sleep: the main one looks this often, and Ctrl-C is heard within 0.1 s. A timer that ticks all
 # the time is cheaper than a timeout of each poll (docs/decisions/005-poll-not-zmq-poll.md).
@@ -123,6 +40,46 @@ cdef void answered(Answers *answers, bint looked, double seconds) noexcept:
         mean[0] = seconds if mean[0] == 0 else mean[0] + (seconds - mean[0]) / 8
 
 
+# Beside a thread that never gives the GIL up, who does so gets it back when Python forces the other
+# one, 5 ms later. So who has waited longer than this (seconds) looks first, for `spin` seconds, and
+# gives the GIL up if there is nothing (docs/decisions/019-hand-over.md).
+cdef double SLOW = 0.0005
+
+
+cdef struct Gil:  # what giving it up has cost
+    bint slow        # the last time it took long to get it back
+    unsigned int found
+    int missed, skip
+
+
+cdef bint worth_keeping(Gil *gil) noexcept:
+    """Look before giving the GIL up?"""
+    if not gil.slow or spin == 0:
+        return False
+    if gil.skip > 0:
+        gil.skip -= 1
+        return False
+    return True
+
+
+cdef void kept(Gil *gil, bint found) noexcept:
+    """It has. Who finds nothing looks ever less; who does gives the GIL up now and then, to see."""
+    if found:
+        gil.missed = 0
+        gil.found += 1
+        gil.skip = gil.found % 512 == 0
+    else:
+        gil.missed = min(gil.missed + 1, 5)
+        gil.skip = (1 << gil.missed) - 1
+
+
+cdef new_wakeup():
+    try:
+        return Wakeup()
+    except OSError as error:
+        raise from_errno(error.errno, "cannot pause this thread") from None
+
+
 cdef class OSThread(Caller):
     """One OS thread, known by its own wake-up descriptor."""
     cdef object wakeup      # made at the first pause
@@ -131,6 +88,7 @@ cdef class OSThread(Caller):
     cdef unsigned int born  # a forked child must not share its parent's descriptor
     cdef bint main
     cdef Answers answers
+    cdef Gil gil
     cdef OSWaiter spare     # one pause at a time is the rule; a signal handler that pauses nests
 
     def __init__(self):
@@ -140,10 +98,7 @@ cdef class OSThread(Caller):
 
     cdef int prepare(self) except -1:
         if self.wakeup is None:
-            try:
-                self.wakeup = Wakeup()
-            except OSError as error:
-                raise from_errno(error.errno, "cannot pause this thread") from None
+            self.wakeup = new_wakeup()
             self.wake_fd = self.wakeup.fileno()
             self.write_fd = self.wakeup.write_fileno()
             if self.main:
@@ -151,7 +106,8 @@ cdef class OSThread(Caller):
         return 0
 
     def __dealloc__(self):
-        ratchet_close(self.tick_fd)
+        if self.tick_fd >= 0:
+            ratchet_close(self.tick_fd)
 
     cdef OSWaiter waiter(self):
         cdef OSWaiter waiter = self.spare
@@ -194,7 +150,7 @@ cdef class OSWaiter(Waiter):
         cdef Py_ssize_t mine, watched
         cdef int ready, slice_ms
         cdef bint expecting, looks
-        cdef double left, began
+        cdef double left, began, back
         self.thread.prepare()
         mine = self.thread.wake_fd
         while not self.woken:
@@ -211,14 +167,21 @@ cdef class OSWaiter(Waiter):
             looks = expecting and worth_a_look(&self.thread.answers)
             if expecting:
                 began = monotonic()
-            self.asleep = True
-            with nogil:
-                ready = 0
-                if looks:
-                    ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
-                if ready == 0:
-                    ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
-            self.asleep = False
+            ready = 0
+            if self.watching and worth_keeping(&self.thread.gil):
+                ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
+                kept(&self.thread.gil, ready != 0)
+                looks = looks or ready != 0
+            if ready == 0:
+                self.asleep = True
+                with nogil:
+                    if looks:
+                        ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
+                    if ready == 0:
+                        ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
+                    back = ratchet_clock()
+                self.asleep = False
+                self.thread.gil.slow = ratchet_clock() - back > SLOW
             if expecting:
                 answered(&self.thread.answers, looks, monotonic() - began)
             if ready > 0 and ready & 1:

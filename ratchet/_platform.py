@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import selectors
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ class EventWakeup:
         """The descriptor to write 8 bytes to (an integer of 1), which sets it."""
         return self._fd
 
+    def detach(self) -> tuple[int, int]:
+        """Both descriptors, which are the caller's from now on."""
+        fd, self._fd = self._fd, -1
+        return fd, fd
+
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self._fd >= 0:
             close(self._fd)
@@ -54,6 +61,10 @@ class PairWakeup:
         """The descriptor to write to, which sets it."""
         return self._writer.fileno()
 
+    def detach(self) -> tuple[int, int]:
+        """Both descriptors, which are the caller's from now on."""
+        return self._reader.detach(), self._writer.detach()
+
     def clear(self) -> None:
         """Make it not readable."""
         try:
@@ -67,11 +78,19 @@ class PairWakeup:
         self._reader.close()
         self._writer.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_writer"):
+            self.close()
+
 
 Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") else PairWakeup
 
 
 READS, WRITES = 1, 4  # EPOLLIN and EPOLLOUT
+
+# Descriptors for one select.select: CPython's FD_SETSIZE on Windows. One more would be an error of
+# the loop, instead of the thread that came with it.
+MOST = 512 if sys.platform == "win32" else sys.maxsize
 
 
 class Poll:
@@ -91,7 +110,7 @@ class Poll:
 
     def watch_edge(self, fd: int) -> None:
         """Tell when ``fd`` becomes readable, until `forget`."""
-        self._selector.register(fd, selectors.EVENT_READ)
+        self._register(fd, selectors.EVENT_READ)
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
         """Tell while ``fd`` is ready for one of these, until `forget` or the next `watch`."""
@@ -99,7 +118,12 @@ class Poll:
         if fd in self._selector.get_map():
             self._selector.modify(fd, mask)
         else:
-            self._selector.register(fd, mask)
+            self._register(fd, mask)
+
+    def _register(self, fd: int, mask: int) -> None:
+        if len(self._selector.get_map()) >= MOST:
+            raise OSError(errno.EMFILE, f"{self.method}() takes {MOST} descriptors here")
+        self._selector.register(fd, mask)
 
     def forget(self, fd: int) -> None:
         """Watch ``fd`` no more; it may be closed already."""
@@ -120,7 +144,10 @@ class Poll:
 
     def close(self) -> None:
         """Give its descriptor back."""
-        self._selector.close()
+        try:
+            self._selector.close()
+        except OSError:
+            pass  # a kqueue, which a forked child has not got
 
 
 class Epoll(Poll):

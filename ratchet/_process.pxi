@@ -14,44 +14,6 @@ cdef extern from "Python.h" nogil:
     void PyThread_release_lock(PyThread_type_lock lock) noexcept
     unsigned long PyThread_start_new_thread(void (*run)(void *) noexcept, void *arg) noexcept
 
-cdef extern from *:
-    """
-    #ifdef _WIN32
-    static void ratchet_at_fork(void (*child)(void)) { (void) child; }
-    static int ratchet_try_threads(int count) { (void) count; return 0; }
-    #else
-    #include <errno.h>
-    #include <pthread.h>
-    #include <signal.h>
-    #include <stdlib.h>
-    static void ratchet_at_fork(void (*child)(void)) { pthread_atfork(0, 0, child); }
-    static void *ratchet_idle(void *gate) {
-        pthread_mutex_lock(gate);
-        pthread_mutex_unlock(gate);
-        return NULL;
-    }
-    /* 0 if that many threads can be there at once, else why not. */
-    static int ratchet_try_threads(int count) {
-        pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-        pthread_t *threads = malloc(count * sizeof(pthread_t));
-        sigset_t all, before;
-        int started = 0, error = threads ? 0 : ENOMEM;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);  /* signals are for Python's threads */
-        pthread_mutex_lock(&gate);
-        while (!error && started < count)
-            if (!(error = pthread_create(&threads[started], NULL, ratchet_idle, &gate))) started++;
-        pthread_mutex_unlock(&gate);
-        while (started > 0) pthread_join(threads[--started], NULL);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        free(threads);
-        return error;
-    }
-    #endif
-    """
-    void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
-    int ratchet_try_threads(int count) noexcept
-
 # What the line on stderr can name: sockets closed with messages that may not have left yet.
 closed_lately = collections.deque(maxlen=8)
 # How long (seconds) the exit stays silent; delivering over a live connection takes far less.

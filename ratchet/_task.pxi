@@ -13,11 +13,7 @@
 
 cdef extern from *:
     """
-    #ifdef _MSC_VER
-    static __declspec(thread) int ratchet_task_budget = 0;
-    #else
-    static __thread int ratchet_task_budget = 0;
-    #endif
+    RATCHET_LOCAL int ratchet_task_budget = 0;
     static PyObject *ratchet_context(void) {
         PyObject *context = PyThreadState_Get()->context;
         if (context == NULL) {  /* a new OS thread: copying makes it one */

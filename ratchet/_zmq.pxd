@@ -4,6 +4,9 @@ cdef extern from "zmq.h" nogil:
     void zmq_version(int *major, int *minor, int *patch) noexcept
 
     int EAGAIN, EHOSTUNREACH, EINTR, EMFILE, ENOMEM, ENOTSOCK, ENOTSUP, ETERM
+    int EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ECONNABORTED, ECONNREFUSED, ECONNRESET
+    int EINPROGRESS, EMSGSIZE, ENETDOWN, ENETRESET, ENETUNREACH, ENOBUFS, ENOTCONN
+    int EPROTONOSUPPORT, ETIMEDOUT
     int zmq_errno() noexcept
     const char *zmq_strerror(int errnum) noexcept
 

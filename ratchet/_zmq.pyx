@@ -100,11 +100,34 @@ cdef bint current_thread_is_main():
     return threading.get_ident() == threading.main_thread().ident
 
 
+# What Windows' C library has a number for, and Python's errno module another: that of Winsock.
+cdef dict PYTHONS_ERRNO = {
+    EADDRINUSE: errno.EADDRINUSE,
+    EADDRNOTAVAIL: errno.EADDRNOTAVAIL,
+    EAFNOSUPPORT: errno.EAFNOSUPPORT,
+    ECONNABORTED: errno.ECONNABORTED,
+    ECONNREFUSED: errno.ECONNREFUSED,
+    ECONNRESET: errno.ECONNRESET,
+    EHOSTUNREACH: errno.EHOSTUNREACH,
+    EINPROGRESS: errno.EINPROGRESS,
+    EMSGSIZE: errno.EMSGSIZE,
+    ENETDOWN: errno.ENETDOWN,
+    ENETRESET: errno.ENETRESET,
+    ENETUNREACH: errno.ENETUNREACH,
+    ENOBUFS: errno.ENOBUFS,
+    ENOTCONN: errno.ENOTCONN,
+    ENOTSOCK: errno.ENOTSOCK,
+    EPROTONOSUPPORT: errno.EPROTONOSUPPORT,
+    ETIMEDOUT: errno.ETIMEDOUT,
+}
+
+
 cdef from_errno(int number, what):
     """The one door from errno to an exception."""
     if number == ENOMEM:
         return MemoryError(what)
-    return errors.from_errno(number, what, zmq_strerror(number).decode("utf-8", "replace"))
+    reason = zmq_strerror(number).decode("utf-8", "replace")
+    return errors.from_errno(PYTHONS_ERRNO.get(number, number), what, reason)
 
 
 cdef void report(error, where) noexcept:
@@ -141,6 +164,7 @@ def to_timeout(timeout):
 
 
 include "_debug.pxi"
+include "_platform.pxi"
 include "_doorbell.pxi"
 include "_osthread.pxi"
 include "_kernel.pxi"

@@ -18,7 +18,7 @@ import errno
 import heapq
 import itertools
 import math
-import os
+import socket
 import threading
 import weakref
 from time import monotonic
@@ -243,13 +243,13 @@ async def wait_for_tracker(tracker: Tracker) -> None:
         return
     loop = asyncio.get_running_loop()
     future = loop.create_future()
-    fd = os.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
+    fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
     loop.add_reader(fd, _set, future)
     try:
         await future
     finally:
         loop.remove_reader(fd)
-        os.close(fd)
+        socket.close(fd)
 
 
 def set_burst(calls: int) -> None:

@@ -46,7 +46,8 @@ ETERM = _HAUSNUMERO + 53
 EMTHREAD = _HAUSNUMERO + 54
 
 _SYMBOLS: dict[int, str] = {
-    **errno.errorcode,
+    # Windows has two names for what Winsock reports: EADDRINUSE is WSAEADDRINUSE.
+    **{number: name.removeprefix("WSA") for number, name in errno.errorcode.items()},
     EFSM: "EFSM",
     ENOCOMPATPROTO: "ENOCOMPATPROTO",
     ETERM: "ETERM",
@@ -137,7 +138,7 @@ _REMEDIES: dict[int, str] = {
     errno.EINVAL: "check the endpoint's form, or the option's value and type",
     errno.EPROTONOSUPPORT: "use tcp://, ipc:// or inproc://; ratchet.has() tells what else",
     ENOCOMPATPROTO: "this socket type cannot use that transport",
-    errno.ENAMETOOLONG: "the path of an ipc:// endpoint has at most 107 bytes on Linux",
+    errno.ENAMETOOLONG: "the path of an ipc:// endpoint has at most 107 bytes, on macOS 103",
     errno.EADDRINUSE: (
         "another socket listens there: close it first, or bind to port * and read last_endpoint"
     ),

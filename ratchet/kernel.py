@@ -155,9 +155,7 @@ class Kernel(KernelCore):
             self._wakeup = PairWakeup()
             self._poll = new_poll()
         except OSError as error:
-            raise errors.from_errno(
-                error.errno or errno.EMFILE, "cannot make a kernel", os.strerror(error.errno or 0)
-            ) from None
+            raise _cannot("make a kernel", error) from None
         self.write_fd = self._wakeup.write_fileno()
         self.poll_fd = self._poll.fileno()
         self.poll_wait = self._poll.wait
@@ -340,6 +338,7 @@ class Kernel(KernelCore):
         # Another OS thread may close the socket at any moment from here on. What it leaves is held
         # meanwhile, so that the descriptor is nobody else's yet.
         self._held = []
+        fd = -1
         try:
             watchers.add(self)
             fd = bell.fileno()
@@ -348,6 +347,13 @@ class Kernel(KernelCore):
             if isinstance(bell, Core) and bell.closed:
                 self.bells.pop(fd, None)
                 self._poll.forget(fd)
+        except OSError as error:  # not watched, and so to be tried again by who pauses next
+            watchers.discard(self)
+            bell.watcher = None
+            self.bells.pop(fd, None)
+            if isinstance(error, errors.Error):
+                raise
+            raise _cannot(f"watch {bell!r}", error) from None
         finally:
             self._held = None
 
@@ -363,10 +369,10 @@ class Kernel(KernelCore):
         self, thread: Thread, why: object, wants: dict[int, tuple[bool, bool]], until: float
     ) -> None:
         """Pause until one of these descriptors is ready, for (reading, writing)."""
-        for fd, (reads, writes) in wants.items():
-            self._waiting.setdefault(fd, []).append((thread, reads, writes))
-            self._rewatch(fd)
         try:
+            for fd, (reads, writes) in wants.items():
+                self._waiting.setdefault(fd, []).append((thread, reads, writes))
+                self._rewatch(fd)
             self.pause_until(why, until)
         finally:
             for fd in wants:
@@ -412,7 +418,7 @@ class Kernel(KernelCore):
             self._sigwaits[number] = []
             try:
                 self._handlers[number] = signal.signal(number, handler)
-            except OSError:
+            except (OSError, ValueError):  # ValueError on Windows
                 name = signal.Signals(number).name
                 raise errors.argument_error(f"nobody can wait for {name}") from None
         if number in self._pending:
@@ -644,6 +650,11 @@ class Kernel(KernelCore):
             set_kernel(self)
             if threading.current_thread() is threading.main_thread():
                 signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+
+
+def _cannot(what: str, error: OSError) -> errors.Error:
+    number = error.errno or errno.EMFILE
+    return errors.from_errno(number, f"cannot {what}", error.strerror or os.strerror(number))
 
 
 def _joiners(thread: Thread) -> list[Callable[[], object]]:

@@ -1,5 +1,6 @@
 """What every test gets: endpoints, a guard against leftovers, random numbers to be had again."""
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,10 @@ from ratchet import Timeout, _zmq, has, zmqsocket
 
 # Tests share `runtimes.py` and `helpers.py`; pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
+
+if sys.platform == "win32":  # its own default loop cannot watch descriptors
+    with warnings.catch_warnings(action="ignore"):  # policies are deprecated from 3.14 on
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
 
 PATIENCE = 5.0  # seconds; libzmq's reaper closes descriptors when it gets to it
 

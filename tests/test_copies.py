@@ -162,21 +162,20 @@ async def test_several_wait_for_one_tracker(rt):
 
 def test_who_waits_while_another_begins_to_wait_uses_the_same_descriptor(monkeypatch):
     tracker = zmqsocket.Tracker()
-    wakeups = []
+    fds = []
 
     class Wakeup(_zmq.Wakeup):
         """To make one lets other threads run."""
 
         def __init__(self):
             super().__init__()
-            wakeups.append(self)
-            if len(wakeups) == 1:
-                assert tracker.fileno() == wakeups[1].fileno()
+            fds.append(self.fileno())
+            if len(fds) == 1:
+                assert tracker.fileno() == fds[1]
 
     monkeypatch.setattr(_zmq, "Wakeup", Wakeup)
-    assert tracker.fileno() == wakeups[1].fileno()
+    assert tracker.fileno() == fds[1]
     assert select.select([tracker], [], [], 0)[0]  # nothing is lent
-    wakeups.clear()
 
 
 @behaviour

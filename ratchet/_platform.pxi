@@ -1,0 +1,140 @@
+# The C of what differs between operating systems and compilers; the Python is in `_platform.py`.
+#
+# A descriptor is a Py_ssize_t here, since on Windows it is a SOCKET, which is a pointer's size.
+
+cdef extern from *:
+    """
+    /* Compilers: what one thread has for itself, and counters and lists without a lock. */
+    #ifdef _MSC_VER
+    #include <intrin.h>
+    #define RATCHET_LOCAL static __declspec(thread)
+    #define RATCHET_INLINE static __forceinline
+    #define RATCHET_ADD(at, n) (_InterlockedExchangeAdd((long volatile *) (at), n) + (n))
+    #define RATCHET_TAKE(at) _InterlockedExchangePointer((void *volatile *) (at), NULL)
+    #define RATCHET_CAS(at, old, new) \\
+        (_InterlockedCompareExchangePointer((void *volatile *) (at), new, old) == (old))
+    #else
+    #define RATCHET_LOCAL static __thread
+    #define RATCHET_INLINE static inline __attribute__((always_inline))
+    #define RATCHET_ADD(at, n) __atomic_add_fetch(at, n, __ATOMIC_SEQ_CST)
+    #define RATCHET_TAKE(at) __atomic_exchange_n(at, NULL, __ATOMIC_SEQ_CST)
+    #define RATCHET_CAS(at, old, new) __sync_bool_compare_and_swap(at, old, new)
+    #endif
+
+    #include <stdlib.h>
+    #ifdef _WIN32
+    #include <winsock2.h>
+    #include <zmq.h>
+    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
+        zmq_pollitem_t items[2] = {
+            {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
+        int rc = zmq_poll(items, bell == -1 ? 1 : 2, ms);
+        (void) tick;
+        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 4 : 0);
+    }
+    static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
+        (void) mine, (void) tick, (void) bell, (void) seconds;
+        return 0;
+    }
+    static double ratchet_clock(void) { return 0; }
+    static void ratchet_nap(void) { Sleep(1); }
+    static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
+    static void ratchet_drain(Py_ssize_t fd) {
+        char scrap[512];
+        while (recv((SOCKET) fd, scrap, sizeof(scrap), 0) == (int) sizeof(scrap)) {}
+    }
+    static void ratchet_close(Py_ssize_t fd) { closesocket((SOCKET) fd); }
+    static void ratchet_at_fork(void (*child)(void)) { (void) child; }
+    static int ratchet_try_threads(int count) { (void) count; return 0; }
+    #else
+    #include <errno.h>
+    #include <poll.h>
+    #include <pthread.h>
+    #include <sched.h>
+    #include <signal.h>
+    #include <stdint.h>
+    #include <time.h>
+    #include <unistd.h>
+    /* Not zmq_poll: it calls poll(2) twice, once to look and once to sleep. */
+    static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
+        struct pollfd items[3] = {  /* poll skips negative descriptors */
+            {(int) mine, POLLIN, 0}, {(int) tick, POLLIN, 0}, {(int) bell, POLLIN, 0}};
+        int rc = poll(items, 3, ms);
+        return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0)
+                              | (items[2].revents ? 4 : 0);
+    }
+    static double ratchet_clock(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
+    }
+    /* Looks instead of sleeping, and lets whoever else wants the core have it in between. */
+    static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
+        double until = ratchet_clock() + seconds;
+        int rc;
+        while ((rc = ratchet_wait(mine, tick, bell, 0)) == 0 && ratchet_clock() < until)
+            sched_yield();
+        return rc;
+    }
+    static void ratchet_nap(void) { usleep(20); }
+    static void ratchet_signal(Py_ssize_t fd) {
+        uint64_t one = 1;  /* what an eventfd takes; a socket takes anything */
+        if (write((int) fd, &one, sizeof(one)) < 0) {}  /* full: it is readable already */
+    }
+    static void ratchet_drain(Py_ssize_t fd) {
+        char scrap[512];
+        while (read((int) fd, scrap, sizeof(scrap)) == (ssize_t) sizeof(scrap)) {}
+    }
+    static void ratchet_close(Py_ssize_t fd) { close((int) fd); }
+    static void ratchet_at_fork(void (*child)(void)) { pthread_atfork(0, 0, child); }
+    static void *ratchet_idle(void *gate) {
+        pthread_mutex_lock(gate);
+        pthread_mutex_unlock(gate);
+        return NULL;
+    }
+    /* 0 if that many threads can be there at once, else why not. */
+    static int ratchet_try_threads(int count) {
+        pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+        pthread_t *threads = malloc(count * sizeof(pthread_t));
+        sigset_t all, before;
+        int started = 0, error = threads ? 0 : ENOMEM;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);  /* signals are for Python's threads */
+        pthread_mutex_lock(&gate);
+        while (!error && started < count)
+            if (!(error = pthread_create(&threads[started], NULL, ratchet_idle, &gate))) started++;
+        pthread_mutex_unlock(&gate);
+        while (started > 0) pthread_join(threads[--started], NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        free(threads);
+        return error;
+    }
+    #endif
+    static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
+
+    #if defined(__linux__) && !defined(RATCHET_NO_TIMERFD)
+    #include <sys/timerfd.h>
+    /* A descriptor that is readable every so many milliseconds; -1: not here. */
+    static Py_ssize_t ratchet_ticker(int ms) {
+        struct itimerspec when = {{0, ms * 1000000L}, {0, ms * 1000000L}};
+        int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (fd >= 0) timerfd_settime(fd, 0, &when, 0);
+        return fd;
+    }
+    #else
+    static Py_ssize_t ratchet_ticker(int ms) { (void) ms; return -1; }
+    #endif
+    """
+    # Waits for any of three descriptors, -1 for none: bits 1, 2 and 4; 0: not in time.
+    int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) noexcept nogil
+    int ratchet_spin(
+        Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) noexcept nogil
+    bint ratchet_readable(Py_ssize_t fd) noexcept nogil
+    double ratchet_clock() noexcept nogil  # seconds; 0 where there is no ratchet_spin
+    Py_ssize_t ratchet_ticker(int ms) noexcept
+    void ratchet_close(Py_ssize_t fd) noexcept
+    void ratchet_nap() noexcept nogil
+    void ratchet_signal(Py_ssize_t fd) noexcept nogil
+    void ratchet_drain(Py_ssize_t fd) noexcept nogil
+    void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
+    int ratchet_try_threads(int count) noexcept
