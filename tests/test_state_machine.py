@@ -58,9 +58,6 @@ PEERS = {
     "SUB": {"PUB"},
 }
 NO_SEND, NO_RECV = {"PULL", "SUB"}, {"PUSH", "PUB"}
-# These listen: a look reads ahead in them, and libzmq dies of a disconnect when it has read half a
-# message (fq.cpp, !_more).
-LISTEN = {"SUB", "ROUTER", "REP"}
 IN_TURN = {"REQ": "send", "REP": "recv"}  # and what each begins with
 HWMS = st.sampled_from([1, 2, 5, 1000])
 TIMEOUTS = st.sampled_from([None, None, 0, 0.002, ...])  # ...: the socket's own
@@ -558,8 +555,6 @@ class Machine:
             transport = "inproc"
         if transport in other.bound and transport not in one.bound:
             one, other = other, one
-        if one.type in LISTEN:
-            one, other = other, one
         # `one` connects, to where `other` listens or, if the name is known, will listen.
         if transport not in other.bound and (transport == "tcp" or not late):
             other.bind(transport)
@@ -663,6 +658,8 @@ class Machine:
             for node in self.open
             for other, (transport, binder) in node.links.items()
             if binder is other and binder in self.open and transport in binder.bound
+            # What REQ and REP send has two parts (see `send`).
+            and not (node.turn and transport != "inproc")
         ]
 
     def disconnect(self, number, abrupt):
@@ -704,9 +701,11 @@ class Machine:
     def close(self, number, abrupt):
         node = pick(number, self.open)
         for binder, transport in self.unbound():
-            # libzmq keeps a socket whose inproc connection nobody has answered.
+            # libzmq keeps a socket whose inproc connection nobody has answered. And unless ways may be
+            # cut, what is on them arrives before.
             near = binder is node or binder in node.links
-            if near and transport == "inproc" and transport not in binder.bound:
+            wanted = transport == "inproc" or not self.cuts
+            if near and wanted and transport not in binder.bound:
                 binder.bind(transport)
         self.release(node)
         if (abrupt and self.cuts) or not node.complete():
