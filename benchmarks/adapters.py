@@ -48,7 +48,7 @@ def content(size: int, mark: bytes) -> bytes:
 
 
 @cache
-def fitted(source: ModuleType, awaits: bool, pairs: bool) -> ModuleType:
+def fitted(source: ModuleType, awaits: bool, pairs: bool, now: str) -> ModuleType:
     """A module of loops for one kind of library: the same text, so that no loop is favoured."""
     path = str(source.__file__)
     text = Path(path).read_text(encoding="utf-8")
@@ -56,6 +56,7 @@ def fitted(source: ModuleType, awaits: bool, pairs: bool) -> ModuleType:
         text = re.sub(r"\bdata = (await )", r"data, more = \1", text)
     if not awaits:
         text = text.replace("async def", "def").replace("await ", "")
+    text = text.replace("recv(NOW)", f"recv({now})")
     module = ModuleType(f"fitted {source.__name__}")
     exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 (our own file)
     return module
@@ -67,6 +68,7 @@ class Library:
     module = ""  # where `new` finds the library
     batches = False  # has send_many and recv_many
     awaits = False  # its calls are awaited
+    now = ""  # what tells recv not to wait, as its user writes it
     pairs = False  # recv answers with the data and with whether more parts follow
     lacks: tuple[str, ...] = ()  # kinds of work that it cannot do
     least = 0  # the smallest message worth a look, where one-call is all that is asked
@@ -76,7 +78,7 @@ class Library:
         self, name: str, pairs: bool = False, source: ModuleType = loops
     ) -> Callable[..., Any]:
         """One of the loops, fitted to this library and to what its receiving call gives."""
-        function: Callable[..., Any] = getattr(fitted(source, self.awaits, pairs), name)
+        function: Callable[..., Any] = getattr(fitted(source, self.awaits, pairs, self.now), name)
         return function
 
     @classmethod
@@ -94,8 +96,8 @@ class Library:
         """The methods that send and receive."""
         return getattr(sock, f"send{suffix}"), getattr(sock, f"recv{suffix}")
 
-    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
-        """What receives without waiting, and what is raised if there is nothing, which is first."""
+    def nothing(self) -> Any:
+        """What a receive that does not wait raises when nothing is there."""
         raise NotImplementedError
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -128,7 +130,7 @@ class Library:
         many = work == "batched" and self.batches
         suffix = "_many" if many else "_multipart" if work == "multipart" else ""
         if work == "empty":
-            ends = [self.probe(s) for s in socks]
+            ends = [(self.nothing(), s.recv) for s in socks]
         elif work == "all":
             ends, suffix = [(s.send, s.recv_all) for s in socks], "_all"
         elif work == "iterated":
@@ -235,6 +237,7 @@ class Pyzmq(Library):
     """pyzmq as its guide shows it: copying sends and receives."""
 
     module = "zmq"
+    now = "1"  # zmq.NOBLOCK
 
     def context(self) -> Any:
         """What makes its sockets."""
@@ -248,10 +251,9 @@ class Pyzmq(Library):
         sock.linger = int(LINGER * 1000)
         return sock
 
-    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
-        """What receives without waiting, and what is raised if there is nothing, which is first."""
-        names = importlib.import_module(self.module.partition(".")[0])
-        return names.Again, partial(sock.recv, names.NOBLOCK)
+    def nothing(self) -> Any:
+        """What a receive that does not wait raises when nothing is there."""
+        return importlib.import_module(self.module.partition(".")[0]).Again
 
     def facts(self) -> dict[str, str]:
         """The versions; pyzmq's wheels bundle a libzmq that only pyzmq knows."""
@@ -351,6 +353,7 @@ class Pynng(Library):
     """pynng: another protocol, with sockets that are much like ZeroMQ's."""
 
     module = "pynng"
+    now = "block=False"
     # There are no multipart messages, and PUSH goes to whoever is ready.
     lacks = ("multipart", "fan-out")
 
@@ -368,9 +371,9 @@ class Pynng(Library):
         sock.dial(endpoint, block=True)
         return endpoint
 
-    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
-        """What receives without waiting, and what is raised if there is nothing, which is first."""
-        return importlib.import_module(self.module).TryAgain, partial(sock.recv, block=False)
+    def nothing(self) -> Any:
+        """What a receive that does not wait raises when nothing is there."""
+        return importlib.import_module(self.module).TryAgain
 
     def facts(self) -> dict[str, str]:
         """The versions."""
@@ -381,6 +384,7 @@ class Ratchet(Library):
     """ratchet in the plain OS thread."""
 
     module = "ratchet.zmqsocket"
+    now = "timeout=0"
     batches = True
     pairs = True
 
@@ -389,10 +393,9 @@ class Ratchet(Library):
         module = importlib.import_module(self.module)
         return module.new(kind, sndhwm=hwm, rcvhwm=hwm, linger=LINGER)
 
-    def probe(self, sock: Any) -> tuple[Any, Callable[..., Any]]:
-        """What receives without waiting, and what is raised if there is nothing, which is first."""
-        timeout = importlib.import_module("ratchet.errors").Timeout
-        return timeout, partial(sock.recv, timeout=0)
+    def nothing(self) -> Any:
+        """What a receive that does not wait raises when nothing is there."""
+        return importlib.import_module("ratchet.errors").Timeout
 
 
 class RatchetOS(OSThreads, Ratchet):

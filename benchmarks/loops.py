@@ -1,8 +1,8 @@
-"""The measured loops, written once; adapters.py fits them to each library by two replacements.
+"""The measured loops, written once; adapters.py fits them to each library by three replacements.
 
 They stand here for calls that are awaited and that answer with the data alone. For a blocking
-library `await` is taken out, and for ratchet `data = recv()` is `data, more = recv()`: each as its
-user would write it.
+library `await` is taken out, for ratchet `data = recv()` is `data, more = recv()`, and NOW is what
+tells the library's recv not to wait: each as its user would write it.
 
 Each takes the sending and receiving methods of its sockets, and answers with the seconds and with
 what it received last. Methods are local names, nothing else is called while the clock runs, and
@@ -240,7 +240,7 @@ async def empty(ends: Ends, parcel: Parcel, count: int) -> Outcome:
     start = perf_counter()
     for _ in range(count):
         try:
-            recv()
+            recv(NOW)  # type: ignore[name-defined]  # noqa: F821
         except nothing:
             continue
         raise AssertionError("there was a message")

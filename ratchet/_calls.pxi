@@ -260,6 +260,12 @@ cdef object stop():
 
 cdef Call_ usual_send, usual_recv, usual_recv_all
 
+# For calls whose error is passed on as it is: Cython would add a line to the traceback.
+ctypedef PyObject *(*Now_)(PausingSocket zsock, Op op) noexcept
+ctypedef PyObject *(*Quick_)(
+    PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, Op op, Call_ usual
+) noexcept
+
 
 cdef PyObject *quick_send(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
@@ -287,20 +293,20 @@ cdef inline PyObject *quick_receive(
             zsock.after()
             return new_reference(single(data) if op == RECV else data)
         if is_now(names, args):
-            return receive_now(zsock, op)
+            return (<Now_> receive_now)(zsock, op)
     return usual(zsock, args, count, names)
 
 
 cdef PyObject *quick_recv(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
-    return quick_receive(zsock, args, count, names, RECV, usual_recv)
+    return (<Quick_> quick_receive)(zsock, args, count, names, RECV, usual_recv)
 
 
 cdef PyObject *quick_recv_all(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
-    return quick_receive(zsock, args, count, names, RECV_ALL, usual_recv_all)
+    return (<Quick_> quick_receive)(zsock, args, count, names, RECV_ALL, usual_recv_all)
 
 
 cdef PyObject *receive_now(PausingSocket zsock, Op op) except? NULL:

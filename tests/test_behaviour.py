@@ -992,6 +992,15 @@ async def test_an_identity_that_a_peer_has_given_itself_is_refused(rt, mandatory
         await router.send_multipart([b"nobody", b""])
 
 
+@pytest.mark.parametrize("name", ["recv", "recv_all"])
+def test_a_receive_that_finds_nothing_builds_no_traceback_of_its_own(name):
+    with zmqsocket.new("PULL") as pull:
+        for _ in range(2):  # the second knows what to say
+            with pytest.raises(Timeout) as caught:
+                getattr(pull, name)(timeout=0)
+            assert len(caught.traceback) == 1
+
+
 @behaviour
 async def test_readable_and_writable(rt, endpoint):
     pull, push = rt.new("PULL"), rt.new("PUSH", sndhwm=1)

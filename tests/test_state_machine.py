@@ -701,8 +701,8 @@ class Machine:
     def close(self, number, abrupt):
         node = pick(number, self.open)
         for binder, transport in self.unbound():
-            # libzmq keeps a socket whose inproc connection nobody has answered. And unless ways may be
-            # cut, what is on them arrives before.
+            # libzmq keeps a socket whose inproc connection nobody has answered. And unless ways may
+            # be cut, what is on them arrives before.
             near = binder is node or binder in node.links
             wanted = transport == "inproc" or not self.cuts
             if near and wanted and transport not in binder.bound:
