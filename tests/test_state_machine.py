@@ -657,7 +657,9 @@ class Machine:
             (node, binder)
             for node in self.open
             for other, (transport, binder) in node.links.items()
-            if binder is other and binder in self.open and transport in binder.bound
+            if binder is other
+            and binder in self.open
+            and transport in binder.bound
             # What REQ and REP send has two parts (see `send`).
             and not (node.turn and transport != "inproc")
         ]
