@@ -42,6 +42,7 @@ cdef class Core(Doorbell):
     cdef unsigned int dry            # what `touched` was when a receive found nothing
     cdef tuple nothing               # what to say then; made when it is needed first
     cdef bint can_send, can_recv, writable_tells, reads_ahead, used
+    cdef bint tight                  # a REP with a low sndhwm
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
@@ -305,6 +306,13 @@ cdef class Core(Doorbell):
             self.given = {key: at for key, at in self.given.items() if at != endpoint}
         self.after()
 
+    cdef void divert(self) noexcept:
+        """Which calls have more to do than the hot path does? `Traffic.attempt` does it."""
+        self.rx.detour = self.ahead is not None
+        self.tx.detour = self.tight or (self.rx.detour and self.type == "REP")
+        self.rx.update()
+        self.tx.update()
+
     cdef int take_ahead(self) except -1:
         """Keep what a look has begun to read (`Traffic`)."""
         return 0
@@ -376,8 +384,8 @@ cdef class Core(Doorbell):
         if number == ZMQ_SNDHWM and self.type == "REP":
             # It drops a reply when it has not read that there is room: at most half the mark that
             # the peer has not told yet, and 100 messages between two times that libzmq reads.
-            self.tx.detour = 0 < value < 256
-            self.tx.update()
+            self.tight = 0 < value < 256
+            self.divert()
 
     def _set_int64(self, int number, int64_t value):
         self.set_raw(number, &value, sizeof(value))
@@ -498,8 +506,10 @@ cdef class Core(Doorbell):
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
             if zmq_errno() != EINTR or self.born != generation:
                 return RX | TX
-        if self.parts is not None or self.ahead is not None:
+        if self.parts is not None:
             events |= RX  # for their owner, who may have queued for them already
+        if self.ahead is not None:
+            events = RX if self.type == "REP" else events | RX  # libzmq has received it already
         return events
 
     cdef inline int after(self) noexcept:

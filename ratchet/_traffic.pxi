@@ -205,8 +205,7 @@ cdef class Traffic(Core):
         message = self.take_rest(&msg, True)
         message.reverse()
         self.ahead = [*(self.ahead or ()), message]
-        self.rx.detour = True
-        self.rx.update()
+        self.divert()
         return 0
 
     cdef int hand_out(self, Caller me) except -1:
@@ -214,7 +213,7 @@ cdef class Traffic(Core):
         self.seize(self.rx, caller_here() if me is None else me)
         self.parts = self.ahead[0]
         self.ahead = self.ahead[1:] or None
-        self.rx.detour = self.ahead is not None
+        self.divert()
         return 0
 
     cdef object get_part(self, Caller me):
@@ -389,7 +388,9 @@ cdef class Traffic(Core):
                 self.parts = None
             self.seize(line, None)
         if line.detour:
-            if line is self.tx:
+            if line is self.tx and self.ahead is not None:
+                raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
+            elif line is self.tx:
                 self.look()  # see `_set_int`
             elif self.parts is None:
                 self.hand_out(me)
