@@ -145,7 +145,11 @@ def has(thing, attributes):
         if thing is zmq.Socket and attribute.upper() in zmq.SocketOption.__members__:
             return True  # an option; pyzmq has no attribute of the class for it
         if inspect.ismodule(thing) and not hasattr(thing, attribute):
-            importlib.import_module(f"{thing.__name__}.{attribute}")
+            module = f"{thing.__name__}.{attribute}"
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                return error.name != module  # else it is there, and what it builds on is not
         if not hasattr(thing, attribute):
             return False
         thing = getattr(thing, attribute)

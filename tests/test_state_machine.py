@@ -675,6 +675,8 @@ class Machine:
         node.zsock.disconnect(binder.endpoint(transport))
         del binder.links[node]
         binder.cut()  # it may send before it learns of this
+        if node.type in ("REP", "ROUTER"):
+            node.cut()  # it may reply to who is gone
 
     def unbind(self, number):
         if not self.cuts:

@@ -87,9 +87,10 @@ def threads_exhausted(rt: Any, _scale: Scale) -> None:
         raise Skip("RLIMIT_NPROC counts processes here")
 
     def attempt(limit: int) -> int:
-        if os.getuid() == 0:  # to whom the limit does not apply; nobody else has this number
-            os.setresgid(54_321, 54_321, 54_321)
-            os.setresuid(54_321 + limit, 54_321 + limit, 54_321 + limit)
+        if os.getuid() == 0:  # to whom the limit does not apply
+            nobody = 1_000_000 + os.getpid()  # all processes of one user count
+            os.setresgid(nobody, nobody, nobody)
+            os.setresuid(nobody, nobody, nobody)
         enough = resource.getrlimit(resource.RLIMIT_NPROC)[0]
         limit_to(resource.RLIMIT_NPROC, limit)
         status = 0
