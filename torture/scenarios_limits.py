@@ -29,9 +29,7 @@ async def everything(rt: Any) -> None:
         left, right = (stack.enter_context(contextlib.closing(rt.new("DEALER"))) for _ in range(2))
         left.connect(rt.bind(right, "tcp://127.0.0.1:*"))
         left.connect(rt.bind(right, f"inproc://{time.monotonic_ns()}"))
-        path = Path(f"/tmp/torture-{os.getpid()}-{time.monotonic_ns()}")  # noqa: S108
-        stack.callback(path.unlink, missing_ok=True)
-        left.connect(rt.bind(right, f"ipc://{path}"))
+        # Not ipc, whose listener aborts when it accepts and none is left (docs/reliability.md).
         await rt.send(left, b"x", 5)
         await rt.recv(right, 5)
         with contextlib.suppress(*rt.timeouts):
