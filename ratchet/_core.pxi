@@ -51,7 +51,7 @@ cdef class Core(Doorbell):
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
     cdef list ahead                  # whole messages taken before a disconnect, parts as above
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
-    cdef dict given                  # connect_routing_id -> endpoint
+    cdef frozenset given             # each connect_routing_id so far
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -254,12 +254,13 @@ cdef class Core(Doorbell):
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
         if identity is not None and (identity in self.given or self.knows(identity)):
             raise errors.argument_error(
-                f"{self.describe()}: connect_routing_id {identity!r} is taken by another connection"
+                f"{self.describe()}: connect_routing_id {identity!r} is taken by another "
+                "connection, or was by one that is dropped"
             )
         self.endpoint_call(1, data, endpoint)
         if identity is not None:
             del self._remembered["CONNECT_ROUTING_ID"]
-            self.given = {**self.given, identity: endpoint}
+            self.given |= {identity}
         self.endpoints.append(("connected to", endpoint, endpoint))
         self.nothing = None
         self.after()
@@ -296,14 +297,10 @@ cdef class Core(Doorbell):
         entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
         if entries:
             data = os.fsencode(entries[0][1])
-        if which == 3 and self.reads_ahead:
-            self.take_ahead()
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])
             self.nothing = None
-        if self.given and which == 3:
-            self.given = {key: at for key, at in self.given.items() if at != endpoint}
         self.after()
 
     cdef void divert(self) noexcept:
@@ -325,6 +322,8 @@ cdef class Core(Doorbell):
         if which <= 1:
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             head_room(3, what)
+        elif which == 3 and self.reads_ahead:
+            self.take_ahead()
         while True:
             if which == 0:
                 rc = zmq_bind(self.handle, data)

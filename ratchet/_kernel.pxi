@@ -245,7 +245,7 @@ cdef class KernelCore:
     def turn(self, bint block):
         """One turn of the loop: run who is ready, ask what has happened, ring deadlines."""
         cdef object seconds = None
-        cdef double began = 0
+        cdef double began = 0, look
         cdef bint looks = False
         cdef Doorbell bell
         while not self.run_turn():
@@ -279,8 +279,11 @@ cdef class KernelCore:
                     began = monotonic()
                     looks = worth_a_look(&self.answers)
                     if looks:
+                        look = spin if seconds is None else min(spin, <double> seconds)
                         with nogil:
-                            ratchet_spin(self.poll_fd, -1, -1, spin)
+                            ratchet_spin(self.poll_fd, -1, -1, look)
+                        if seconds is not None:
+                            seconds -= look
                 events = self.poll_wait(None if seconds is None else min(seconds, LONGEST_SLEEP))
                 if began:
                     self.expecting = False

@@ -1,8 +1,9 @@
 # Memory of Python's that libzmq sends from without a copy, and who gets it back.
 #
 # libzmq is done with a loan on one of its own threads, without the GIL. There the loan is pushed to
-# a list that needs no lock; the next large send, pause or close of any socket takes the list whole
-# and drops the references. `Tracker` tells who wants to know that nothing is lent any more.
+# a list that needs no lock; the next large send, pause or close of any socket, or question to a
+# `Tracker`, takes the list whole and drops the references. It tells who wants to know that nothing
+# is lent any more.
 
 cdef extern from *:
     """
@@ -21,12 +22,13 @@ cdef extern from *:
         if (account != NULL) account->lent = account->bell = 0, account->users = 1;
         return account;
     }
+    static void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd) {
+        ratchet_close(read_fd);
+        if (write_fd != read_fd) ratchet_close(write_fd);
+    }
     static void ratchet_leave_account(ratchet_account *account) {
         if (account == NULL || RATCHET_ADD(&account->users, -1) > 0) return;
-        if (account->bell) {
-            ratchet_close(account->read_fd);
-            if (account->write_fd != account->read_fd) ratchet_close(account->write_fd);
-        }
+        if (account->bell) ratchet_close_bell(account->read_fd, account->write_fd);
         free(account);
     }
     static void ratchet_settle(ratchet_account *account) {
@@ -75,6 +77,7 @@ cdef extern from *:
         int lent, bell
         Py_ssize_t read_fd, write_fd
     ratchet_account *ratchet_open_account()
+    void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd)
     void ratchet_leave_account(ratchet_account *account)
     void ratchet_collect()
     void ratchet_settle(ratchet_account *account)
@@ -176,10 +179,13 @@ cdef class Tracker(Doorbell):
     def fileno(self):
         """A descriptor that is readable when it is done, for an event loop."""
         cdef ratchet_account *account = self.account
+        cdef Py_ssize_t read_fd, write_fd
         if not account.bell:  # made when somebody waits first
-            wakeup = new_wakeup()  # lets other threads run, which may have made one meanwhile
-            if not account.bell:
-                account.read_fd, account.write_fd = wakeup.detach()
+            read_fd, write_fd = new_wakeup().detach()  # lets other threads run, which
+            if account.bell:  # may have made one meanwhile
+                ratchet_close_bell(read_fd, write_fd)
+            else:
+                account.read_fd, account.write_fd = read_fd, write_fd
                 set_bell(&account.bell, 1)
                 if self.look():  # before it could be told
                     ratchet_signal(account.write_fd)

@@ -1,4 +1,5 @@
-# How an OS thread pauses: in poll(2), without the GIL, on the bell and on a descriptor of its own.
+# How an OS thread pauses: in poll(2) on the bell and on a descriptor of its own, and when it looks
+# before it sleeps. It sleeps without the GIL.
 #
 # The descriptor of its own is what another thread writes to when it has answered the bell and
 # found that this one can go on. Only the head of a line watches the bell, so that a message
@@ -41,8 +42,9 @@ cdef void answered(Answers *answers, bint looked, double seconds) noexcept:
 
 
 # Beside a thread that never gives the GIL up, who does so gets it back when Python forces the other
-# one, 5 ms later. So who has waited longer than this (seconds) looks first, for `spin` seconds, and
-# gives the GIL up if there is nothing (docs/decisions/019-hand-over.md).
+# one, 5 ms later. So who has waited longer than this (seconds) looks first, for `spin` seconds but
+# no longer than such a thread would keep it, and gives the GIL up if there is nothing
+# (docs/decisions/019-hand-over.md).
 cdef double SLOW = 0.0005
 
 
@@ -150,7 +152,7 @@ cdef class OSWaiter(Waiter):
         cdef Py_ssize_t mine, watched
         cdef int ready, slice_ms
         cdef bint expecting, looks
-        cdef double left, began, back
+        cdef double left, look, began, back
         self.thread.prepare()
         mine = self.thread.wake_fd
         while not self.woken:
@@ -168,15 +170,19 @@ cdef class OSWaiter(Waiter):
             if expecting:
                 began = monotonic()
             ready = 0
+            look = spin if slice_ms < 0 else min(spin, slice_ms * 0.001)
             if self.watching and worth_keeping(&self.thread.gil):
-                ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
+                ready = ratchet_spin(
+                    mine, self.thread.tick_fd, watched, min(look, <double> getswitchinterval()))
                 kept(&self.thread.gil, ready != 0)
                 looks = looks or ready != 0
             if ready == 0:
                 self.asleep = True
                 with nogil:
                     if looks:
-                        ready = ratchet_spin(mine, self.thread.tick_fd, watched, spin)
+                        ready = ratchet_spin(mine, self.thread.tick_fd, watched, look)
+                        if slice_ms > 0:
+                            slice_ms -= <int> (look * 1000)
                     if ready == 0:
                         ready = ratchet_wait(mine, self.thread.tick_fd, watched, slice_ms)
                     back = ratchet_clock()
@@ -189,7 +195,7 @@ cdef class OSWaiter(Waiter):
             if ready > 0 and ready & 2:
                 ratchet_drain(self.thread.tick_fd)
             PyErr_CheckSignals()
-            if ready > 0 and ready & 5:
+            if ready > 0 and ready & 5 or self.thread.born != generation:  # its handler forked
                 break
 
 

@@ -204,16 +204,19 @@ cdef class Traffic(Core):
             return 0
         message = self.take_rest(&msg, True)
         message.reverse()
-        self.ahead = [*(self.ahead or ()), message]
+        if self.ahead is None:
+            self.ahead = []
+        self.ahead.append(message)
         self.divert()
         return 0
 
     cdef int hand_out(self, Caller me) except -1:
         """The next of what was taken ahead becomes the message in hand."""
-        self.seize(self.rx, caller_here() if me is None else me)
-        self.parts = self.ahead[0]
-        self.ahead = self.ahead[1:] or None
-        self.divert()
+        self.seize(self.rx, me)
+        self.parts = self.ahead.pop(0)
+        if not self.ahead:
+            self.ahead = None
+            self.divert()
         return 0
 
     cdef object get_part(self, Caller me):
@@ -250,8 +253,10 @@ cdef class Traffic(Core):
         try:
             parts = self.take_rest(msg, frames)
             parts.reverse()
+            if me is None:
+                me = caller_here()  # may let other threads run, which may close
             self.parts = parts
-            self.seize(self.rx, caller_here() if me is None else me)
+            self.seize(self.rx, me)
         except BaseException:
             self.seize(self.rx, None)
             raise
@@ -265,12 +270,13 @@ cdef class Traffic(Core):
         return part
 
     cdef object next_part(self):
-        part = self.pop()
-        return as_bytes(part), self.parts is not None
+        cdef bint more = len(self.parts) > 1  # asked now: after the last part others may run
+        return as_bytes(self.pop()), more
 
     cdef object get_frame(self, Caller me):
         cdef zmq_msg_t msg
         cdef Frame frame
+        cdef bint more
         if not self.parts:
             if not self.take(&msg):
                 return NOT_NOW
@@ -279,8 +285,8 @@ cdef class Traffic(Core):
                 zmq_msg_move(&frame.msg, &msg)
                 return frame
             self.keep(&msg, me, True)
-        part = self.pop()
-        return as_frame(part, self.parts is not None)
+        more = len(self.parts) > 1
+        return as_frame(self.pop(), more)
 
     cdef object get_frames(self):
         """As `get_parts`."""
@@ -298,23 +304,29 @@ cdef class Traffic(Core):
         return parts
 
     cdef object get_into(self, Target target, Caller me):
-        cdef Frame frame
-        cdef size_t size
-        got = self.get_frame(me)
-        if got is NOT_NOW:
-            return NOT_NOW
-        frame = got
-        size = zmq_msg_size(&frame.msg)
-        if size > <size_t> target.view.len:
-            if self.parts is None:
-                self.parts = []
-                self.seize(self.rx, caller_here() if me is None else me)
-            self.parts.append(frame)
+        cdef zmq_msg_t msg
+        cdef Py_ssize_t size
+        if not self.parts:
+            if not self.take(&msg):
+                return NOT_NOW
+            size = zmq_msg_size(&msg)
+            if size <= target.view.len and not zmq_msg_more(&msg):
+                copy_memory(target.view.buf, zmq_msg_data(&msg), size)
+                zmq_msg_close(&msg)
+                return size
+            self.keep(&msg, me, True)
+        part = self.parts[len(self.parts) - 1]
+        size = len(part)
+        if size > target.view.len:
             raise errors.argument_error(
                 f"{self.describe()}: recv_into() was given a buffer of {target.view.len} bytes, "
                 f"and the next part has {size}; it is still there, to be received by this caller"
             )
-        copy_memory(target.view.buf, zmq_msg_data(&frame.msg), size)
+        self.pop()
+        if type(part) is Frame:
+            copy_memory(target.view.buf, zmq_msg_data(&(<Frame> part).msg), size)
+        else:
+            copy_memory(target.view.buf, PyBytes_AS_STRING(part), size)
         return size
 
     cdef list rest(self):

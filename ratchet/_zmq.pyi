@@ -1,4 +1,4 @@
-"""Types of the extension; its docstrings are in `_zmq.pyx`."""
+"""Types of the extension; its docstrings are in the `.pxi` files."""
 
 import builtins
 from collections import deque

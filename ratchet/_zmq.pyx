@@ -2,7 +2,7 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 # A plain method descriptor is called faster than a CyFunction from Python 3.11 on.
 # cython: binding=False
-"""Sockets over libzmq: context, messages and the calls that pause. The only file that touches C.
+"""Sockets over libzmq: context, messages and the calls that pause. All that touches C is in here.
 
 Theory of operation
 -------------------
@@ -45,6 +45,7 @@ import os
 import threading
 import warnings
 import weakref
+from sys import getswitchinterval
 from time import monotonic as python_monotonic
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -82,7 +83,7 @@ cdef double DEFAULT_LINGER = 10.0
 
 open_sockets = weakref.WeakSet()  # of this process, for the exit
 remaining = weakref.WeakSet()     # sockets that are closed but for their descriptor
-cdef dict NONE_GIVEN = {}
+cdef frozenset NONE_GIVEN = frozenset()
 cdef list scratch = []  # collects the parts of the message that is being taken
 cdef object NOT_NOW = object()
 cdef object UNSET = ...

@@ -975,6 +975,22 @@ async def test_a_rep_drops_no_reply_for_which_there_is_room(rt, hwm, inproc):
         assert await req.recv(timeout=LONG) == (b"%d" % n, False)
 
 
+@behaviour
+async def test_an_identity_is_given_once(rt, endpoint):
+    """libzmq aborts while it has not let go of the first connection, and nobody tells when."""
+    router, dealer = rt.new("ROUTER"), rt.new("DEALER")
+    where = dealer.bind(endpoint)
+    for number in range(2):
+        router.connect_routing_id = b"%d" % number
+        router.connect(where)
+        router.connect_routing_id = b"%d" % number
+        with pytest.raises(Error, match="is taken"):
+            router.connect(where)
+        router.disconnect(where)
+        with pytest.raises(Error, match="is taken"):
+            router.connect(where)
+
+
 @pytest.mark.parametrize("mandatory", [True, False])
 @behaviour
 async def test_an_identity_that_a_peer_has_given_itself_is_refused(rt, mandatory, tcp):

@@ -160,17 +160,25 @@ async def test_several_wait_for_one_tracker(rt):
         await rt.join(task)
 
 
-def test_who_waits_while_another_begins_to_wait_uses_the_same_descriptor(monkeypatch):
+@pytest.mark.parametrize("where", ["__init__", "detach"])
+def test_who_waits_while_another_begins_to_wait_uses_the_same_descriptor(monkeypatch, where):
     tracker = zmqsocket.Tracker()
     fds = []
 
     class Wakeup(_zmq.Wakeup):
-        """To make one lets other threads run."""
+        """To make one, or to take its descriptors, lets other threads run."""
 
         def __init__(self):
             super().__init__()
             fds.append(self.fileno())
-            if len(fds) == 1:
+            self.others_run("__init__")
+
+        def detach(self):
+            self.others_run("detach")
+            return super().detach()
+
+        def others_run(self, here):
+            if here == where and len(fds) == 1:
                 assert tracker.fileno() == fds[1]
 
     monkeypatch.setattr(_zmq, "Wakeup", Wakeup)

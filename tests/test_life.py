@@ -208,6 +208,49 @@ def test_every_call_on_an_inherited_socket_raises(run):
     """)
 
 
+def test_a_call_that_is_paused_when_a_signal_handler_forks_raises_in_the_child(run):
+    run("""
+        x, y = pair()
+        children = []
+
+        def handler(*_):
+            children.append(os.fork())
+            if children[0]:
+                y.send(b"for the parent")
+            else:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(10)
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            assert x.recv() == (b"for the parent", False) and children[0]
+        except ratchet.ForkedError:
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 9
+        x.close(), y.close()
+    """)
+
+
+@pytest.mark.parametrize("kind", ["SUB", "XSUB", "ROUTER", "REP"])
+def test_disconnect_of_an_inherited_socket_that_reads_ahead_raises(run, kind):
+    run(f"""
+        x = zmqsocket.new({kind!r}, linger=0.0)
+        x.connect("tcp://127.0.0.1:1")
+
+        def child():
+            try:
+                x.disconnect("tcp://127.0.0.1:1")
+            except ratchet.ForkedError:
+                return
+            raise AssertionError("it did something")
+
+        assert fork(child) == 0
+        x.disconnect("tcp://127.0.0.1:1")
+        x.close()
+    """)
+
+
 def test_new_sockets_work_in_the_child_and_in_its_child(run):
     result = run("""
         def work():

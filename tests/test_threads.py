@@ -18,6 +18,7 @@ import ratchet
 import ratchet.asyncio
 from ratchet import ClosedError, Timeout, zmqsocket
 from ratchet._platform import Epoll
+from ratchet._zmq import Caller, Waiter
 
 LARGE = 300_000  # bytes; copied without the GIL
 
@@ -453,3 +454,34 @@ def until_reaped():
     with zmqsocket.new("PULL") as zsock:
         fd = zsock.get_fd()
     until(lambda: not exists(fd))
+
+
+class Next(Waiter):
+    """Another thread's receive, which is over before who wakes it goes on."""
+
+    def __init__(self, zsock):
+        super().__init__(Caller())
+        self.zsock, self.got = zsock, None
+        zsock.join(zsock.rx, self)
+
+    def wake(self):
+        self.zsock.leave(self)
+        self.got = Task(self.zsock.recv).value()
+
+
+@pytest.mark.parametrize("op", ["recv", "recv_frame", "recv_into"])
+def test_the_last_part_when_another_begins_the_next_message_at_once(link, op):
+    push, pull = link("PUSH", "PULL")
+    push.send_multipart([b"a", b"bc"])
+    push.send_multipart([b"x", b"y"])
+    assert pull.recv() == (b"a", True)
+    other = Next(pull)
+    if op == "recv":
+        assert pull.recv() == (b"bc", False)
+    elif op == "recv_frame":
+        assert not pull.recv_frame().more
+    else:
+        with pytest.raises(ValueError, match="still there"):
+            pull.recv_into(bytearray(1))
+        assert pull.recv_into(bytearray(2)) == 2
+    assert other.got == (b"x", True)
