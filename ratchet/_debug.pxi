@@ -78,6 +78,7 @@ cdef extern from *:
             "sockets", ratchet_sockets, "messages", messages + ratchet_lost,
             "waiters", ratchet_waiters, "buffers", ratchet_buffers);
     }
+    #define ratchet_left_in(msg) ((void) ratchet_message(msg, 0))
     #define zmq_msg_init ratchet_msg_init
     #define zmq_msg_init_size ratchet_msg_init_size
     #define zmq_msg_recv ratchet_msg_recv
@@ -92,6 +93,7 @@ cdef extern from *:
     #else
     static PyObject *ratchet_counts(void) { Py_RETURN_NONE; }
     #define ratchet_count_waiters(more) ((void) 0)
+    #define ratchet_left_in(msg) ((void) 0)
     #endif
     #ifdef __SANITIZE_ADDRESS__
     #include <sanitizer/asan_interface.h>
@@ -101,6 +103,7 @@ cdef extern from *:
     #endif
     """
     void ratchet_count_waiters(int more) noexcept
+    void ratchet_left_in(zmq_msg_t *msg) noexcept  # what is in it need not be closed
     # greenlet copies the stack away and back. The address sanitizer's marks between variables do
     # not move along, and to copy them is an error: this takes away all that are there now.
     void ratchet_before_switch() noexcept

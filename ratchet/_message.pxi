@@ -166,6 +166,8 @@ cdef inline bytes small_one(void *handle, int *size):
     if <size_t> (start - <char *> &hand) >= sizeof(hand):
         zmq_msg_close(&hand)
         zmq_msg_init(&hand)
+    else:
+        ratchet_left_in(&hand)
     return data
 
 

@@ -14,6 +14,9 @@ from helpers import LONG, Task
 import ratchet
 from ratchet import Killed, Timeout, kernel, thread
 
+# From Python 3.14 on a tracer that is set in a call is told of no opcodes there.
+STEPS = ("opcode",) if sys.version_info < (3, 14) else ("line",)
+
 
 def at_every_step(names, attempt):
     """Call ``attempt(trace)`` for each step of the functions with these names in kernel.py.
@@ -26,7 +29,7 @@ def at_every_step(names, attempt):
 
         def trace(intrude, steps=steps, hit=hit, chosen=chosen):
             def local(frame, event, _arg):
-                if event == "opcode" and next(steps) == chosen:
+                if event in STEPS and next(steps) == chosen:
                     hit.append(f"{frame.f_code.co_name}, line {frame.f_lineno}")
                     intrude()
                 return local
@@ -35,14 +38,14 @@ def at_every_step(names, attempt):
                 code = frame.f_code
                 if code.co_filename != kernel.__file__ or code.co_name not in names:
                     return None
-                frame.f_trace_opcodes, frame.f_trace_lines = True, False
+                frame.f_trace_opcodes = "opcode" in STEPS
                 return local
 
             sys.settrace(enter)
 
         attempt(trace, hit)
         if not hit:
-            assert chosen > 10
+            assert chosen > 5
             return
 
 
