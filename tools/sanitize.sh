@@ -56,7 +56,10 @@ if [ "$tool" = asan ]; then
     export LD_PRELOAD
     # Leaks: Python itself leaves much at its exit; tests/test_leaks.py looks for ours.
     # A file for each process that reports: pytest has stderr.
-    export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:log_path="$reports/asan"
+    # A peer that announces a part of 2^62 bytes has libzmq ask for them; it must get NULL, as it
+    # does without sanitizers, and a warning of that is no finding.
+    ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0:detect_stack_use_after_return=0
+    export ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$reports/asan"
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path="$reports/ubsan"
 fi
 echo "== the tests under $tool, built with $CFLAGS =="
@@ -71,7 +74,9 @@ status=0
 if [ "$tool" = asan ]; then
     "$python" -m pytest -o timeout=300 "$@" || status=$?
     unset LD_PRELOAD
-    cat "$reports"/* 2>/dev/null && fail "see above what the sanitizers found"
+    if cat "$reports"/* 2>/dev/null | grep -v "WARNING: AddressSanitizer failed to allocate"; then
+        fail "see above what the sanitizers found"
+    fi
 else
     if [ $# = 0 ]; then set -- tests/test_leaks.py; fi  # every call, in every kind of thread
     export RATCHET_CYCLES=200  # forty times slower; here each single block that is lost is told
