@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import machine
 from .adapters import ADAPTERS
-from .report import align, figure, write_json
+from .report import align, figure, spread, write_json
+from .workers import WorkerError, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .adapters import Library
 
-ROOT = Path(__file__).parents[1]
 MESSAGE = bytes(16)
 HWM = 1000
 # What is measured, and of each figure whether more is better.
@@ -166,7 +166,7 @@ def count_up(seconds: float) -> float:
 @contextmanager
 def peer(does: str, endpoint: str) -> Iterator[None]:
     """A process that feeds or answers, until it is ended."""
-    with subprocess.Popen([*ME, "--peer", does, endpoint], cwd=ROOT) as process:
+    with subprocess.Popen([*ME, "--peer", does, endpoint]) as process:
         try:
             yield
         finally:
@@ -189,15 +189,13 @@ def serve(does: str, endpoint: str) -> None:
         sock.send(sock.recv_all())
 
 
-ME = [sys.executable, "-m", "benchmarks.hand_over"]
+ME = [sys.executable, "-m", f"{__package__}.hand_over"]
 WORKS = {"pipeline": pipeline, "ping": ping, "stream": stream, "call": call}
 
 
 def measure(work: str, library: str, seconds: float) -> list[float]:
     """One round of one work, in a process of its own."""
-    command = [*ME, "--seconds", str(seconds), "--one", work, library]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=60)
-    return list(json.loads(done.stdout))
+    return list(json.loads(run([*ME, "--seconds", str(seconds), "--one", work, library], 60)))
 
 
 def main() -> int:
@@ -224,10 +222,14 @@ def main() -> int:
     samples: dict[str, dict[str, list[list[float]]]] = {
         work: {name: [] for name in libraries} for work in works
     }
-    for _ in range(args.rounds):
-        for work in works:
-            for name in libraries:
-                samples[work][name].append(measure(work, name, args.seconds))
+    try:
+        for _ in range(args.rounds):
+            for work in works:
+                for name in libraries:
+                    samples[work][name].append(measure(work, name, args.seconds))
+    except (WorkerError, KeyboardInterrupt) as error:
+        print(f"benchmarks: {str(error) or 'interrupted'}", file=sys.stderr)
+        return 1
     for work in works:
         print("", *align(rows(work, samples[work]), left=1), sep="\n")
     write_json(args.json, machine=about, libraries=facts, samples=samples)
@@ -243,8 +245,8 @@ def rows(work: str, samples: dict[str, list[list[float]]]) -> list[list[str]]:
             values = [values[index] for values in rounds]
             pairs = [(mine[index], other[index]) for mine, other in zip(first, rounds, strict=True)]
             ratio = median(mine / other if more else other / mine for mine, other in pairs)
-            spread = [figure(value) for value in (median(values), min(values), max(values))]
-            found.append([unit, name, *spread, "" if rounds is first else f"{ratio:.2f}"])
+            compared = "" if rounds is first else f"{ratio:.2f}"
+            found.append([unit, name, *map(figure, spread(values)), compared])
     return found
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from .cases import SIZES, Case
-from .report import Sample, Samples, ratios
+from .report import Sample, Samples, ratios, spread
 
 # Of each point: where it is, the median, and the lowest and the highest round.
 Line = list[tuple[float, float, float, float]]
@@ -47,14 +46,14 @@ def draw(
     figure, plot = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for index, (name, points) in enumerate(lines.items()):
         xs, middle, low, high = zip(*points, strict=True)
-        spread = [[m - v for m, v in zip(middle, low, strict=True)]]
-        spread += [[v - m for m, v in zip(middle, high, strict=True)]]
+        errors = [[m - v for m, v in zip(middle, low, strict=True)]]
+        errors += [[v - m for m, v in zip(middle, high, strict=True)]]
         color, dashes = f"C{index}", "-" if index < 10 else "--"
         if name in LIBRARIES:
             library, _, kind = name.partition("-")
             color, dashes = COLORS[library], DASHES.get(kind, "-")
         plot.errorbar(
-            xs, middle, yerr=spread, label=name, color=color, linestyle=dashes, marker="o",
+            xs, middle, yerr=errors, label=name, color=color, linestyle=dashes, marker="o",
             markersize=4, capsize=2, elinewidth=0.8,
         )  # fmt: skip
     plot.set(title=title, xlabel=axes[0], ylabel=axes[1], xscale="log", yscale="log")
@@ -68,11 +67,6 @@ def draw(
     figure.savefig(path.with_suffix(".png"), dpi=110)
     plt.close(figure)
     return [f"![{title}]({path.parent.name}/{path.stem}.svg)", ""]
-
-
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """What a point shows of its rounds."""
-    return median(values), min(values), max(values)
 
 
 def series(

@@ -12,7 +12,7 @@ from statistics import median
 
 from . import machine
 from .adapters import ADAPTERS, Parcel
-from .report import align, figure
+from .report import align, figure, spread
 
 LIBRARIES = "ratchet,ratchet-threads,ratchet-asyncio,ratchet-uvloop,pyzmq,pyzmq-asyncio"
 SIZE = 16
@@ -44,7 +44,7 @@ def main() -> int:
     rows = [["A recv of a message that is there, ns", "median", "lowest", "highest", "times"]]
     for name, values in samples.items():
         times = f"{median(values) / median(first):.2f}"
-        rows.append([name, *map(figure, (median(values), min(values), max(values))), times])
+        rows.append([name, *map(figure, spread(values)), times])
     print("", *align(rows, left=1), sep="\n")
     return 0
 

@@ -53,11 +53,16 @@ def figure(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """What is shown of the rounds: the median, the lowest and the highest."""
+    return median(values), min(values), max(values)
+
+
 def cell(values: list[float]) -> str:
     """A median and how far the rounds lie apart."""
     if isnan(values[0]):
         return "-"
-    return f"{figure(median(values))} ({figure(min(values))}-{figure(max(values))})"
+    return "{} ({}-{})".format(*map(figure, spread(values)))
 
 
 def ratios(case: Case, mine: list[Sample], other: list[Sample], cpu: bool = False) -> list[float]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import machine, plot, scale_loops
 from .adapters import ADAPTERS, libzmq
 from .cases import SIZES
-from .report import align, cell, write_json, write_page
+from .report import align, cell, spread, write_json, write_page
 from .workers import WorkerError, run
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def plots(samples: Samples, works: dict[str, Work], folder: Path) -> list[str]:
     def line(name: str, library: str, unit: float) -> plot.Line:
         numbers = works["paused" if name == FLOOR else name].numbers
         found = ([value * unit for value in samples[name, library, n]] for n in numbers)
-        return [(n, *plot.spread(values)) for n, values in zip(numbers, found, strict=True)]
+        return [(n, *spread(values)) for n, values in zip(numbers, found, strict=True)]
 
     lines = []
     for name, of in (("paused", "threads and sockets"), ("size", "bytes")):

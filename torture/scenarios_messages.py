@@ -212,6 +212,16 @@ def buffers(data: bytes) -> dict[str, Any]:
     return made
 
 
+def resize(buffer: Any) -> None:
+    """A BufferError as long as somebody reads it; numpy's arrays do not know who does."""
+    if isinstance(buffer, (bytearray, array.array)):
+        del buffer[:]
+    elif isinstance(buffer, mmap.mmap):
+        buffer.close()
+    elif isinstance(buffer, memoryview):
+        buffer.release()
+
+
 def spoil(buffer: Any) -> None:
     """Change every byte, then make it another size and free it, if that is possible."""
     buffer[:] = (
@@ -220,14 +230,7 @@ def spoil(buffer: Any) -> None:
         else (b"#" * len(buffer) if not hasattr(buffer, "fill") else 35)
     )
     with contextlib.suppress(BufferError):
-        if isinstance(buffer, bytearray):
-            buffer.clear()
-        elif isinstance(buffer, array.array):
-            del buffer[:]
-        elif isinstance(buffer, mmap.mmap):
-            buffer.close()
-        elif isinstance(buffer, memoryview):
-            buffer.release()
+        resize(buffer)
 
 
 @scenario()
@@ -286,16 +289,6 @@ async def resized_during_send(rt: Any, scale: Scale) -> None:
     over.append(True)
     for task in tasks:
         await rt.join(task, 30)
-
-
-def resize(buffer: Any) -> None:
-    """A BufferError as long as somebody reads it; numpy's arrays do not know who does."""
-    if isinstance(buffer, (bytearray, array.array)):
-        del buffer[:]
-    elif isinstance(buffer, mmap.mmap):
-        buffer.close()
-    elif isinstance(buffer, memoryview):
-        buffer.release()
 
 
 @scenario()
