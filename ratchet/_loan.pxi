@@ -141,7 +141,7 @@ cdef class Tracker(Doorbell):
             Timeout: libzmq still needs the memory.
         """
         cdef double limit = to_seconds(timeout)
-        cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
+        cdef double deadline = deadline_of(limit)
         cdef Waiter me
         if self.done:
             return

@@ -218,8 +218,7 @@ cdef class Call:
             owns = self.op == HOLD or self.op in (RECV, RECV_FRAME, RECV_INTO)
             me = self.find(Caller() if owns else None)
         self.waiter = TaskWaiter(Caller() if me is None else me, looper)
-        if self.limit >= 0:
-            self.waiter.deadline = monotonic() + self.limit
+        self.waiter.deadline = deadline_of(self.limit)
         zsock.enter(line, self.waiter)
         tried = tried and zsock.touched == touched  # what is above may have let others run
         self.stage = WAITING

@@ -509,7 +509,7 @@ cdef class Traffic(Core):
         cdef bint tried = line is self.rx and not line.shut
         cdef unsigned int touched = self.touched
         cdef Waiter me = waiter_here()  # may let other threads run
-        cdef double deadline = INFINITY if limit < 0 else monotonic() + limit
+        cdef double deadline = deadline_of(limit)
         cdef bint knock = False
         ratchet_collect()
         self.enter(line, me)

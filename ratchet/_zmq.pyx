@@ -159,9 +159,19 @@ cdef double to_seconds(timeout) except? -2:
     return -1 if limit < 0 or limit == INFINITY else limit
 
 
+cdef inline double deadline_of(double limit):
+    """When so many seconds are over; `to_seconds` gave them."""
+    return INFINITY if limit < 0 else monotonic() + limit
+
+
 def to_timeout(timeout):
     """A timeout in seconds, -1 for ever; raises for what is none."""
     return to_seconds(timeout)
+
+
+def to_deadline(timeout):
+    """When a timeout ends, in monotonic seconds, infinite for ever; raises for what is none."""
+    return deadline_of(to_seconds(timeout))
 
 
 include "_debug.pxi"

@@ -48,6 +48,7 @@ from ._zmq import (
     current_kernel,
     current_thread,
     set_kernel,
+    to_deadline,
     to_timeout,
 )
 
@@ -205,8 +206,7 @@ class Kernel(KernelCore):
         me: Thread | None = current_thread()  # type: ignore[assignment]
         if me is thread:
             raise errors.StateError(errno.EDEADLK, f"{thread!r} cannot wait for its own end")
-        limit = to_timeout(timeout)
-        deadline = math.inf if limit < 0 else monotonic() + limit
+        deadline = to_deadline(timeout)
         if me is not None:
             return self.wait_all([thread], deadline, me)
         if threading.get_ident() in (self.owner, self.home or self.maker):

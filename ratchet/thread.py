@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
 from ._platform import ready
-from ._zmq import Core, KernelWaiter, Tracker, current_thread, to_timeout
+from ._zmq import Core, KernelWaiter, Tracker, current_thread, to_deadline
 from .kernel import Kernel, Thread
 
 if TYPE_CHECKING:
@@ -192,8 +192,7 @@ def block_on(
     """
     me, kernel = _me("block_on")
     kernel.breathe()
-    limit = to_timeout(timeout)
-    until = math.inf if limit < 0 else monotonic() + limit
+    until = to_deadline(timeout)
     wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
     if not wanted and until == math.inf:
         raise errors.argument_error("block_on() with nothing to wait for and no timeout")
