@@ -77,7 +77,8 @@ class Bench:
         looked_at = cases.expand(cases.MEMORY) if args.full else []
         self.memory_cases = [case for case in chosen if case in looked_at]
         self.turns = sum(len(self.doers(case)) for case in chosen)
-        self.progress = Progress(self.turns * (self.rounds + 1))
+        self.runs = sum(len(self.doers(case)) * case.runs for case in chosen)
+        self.progress = Progress(self.turns + self.runs * self.rounds)
         self.rates: dict[tuple[Case, str], float] = {}
         self.samples: report.Samples = {}
         self.peaks: dict[tuple[str, str], int] = {}
@@ -100,15 +101,16 @@ class Bench:
             and (name not in ADAPTERS or ADAPTERS[name].takes(case))
         ]
 
-    def schedule(self, number: int, stage: str) -> Iterator[tuple[Case, str]]:
+    def schedule(self, number: int, stage: str, once: bool = False) -> Iterator[tuple[Case, str]]:
         """Who does what in a round. Nobody always goes first."""
         for index, case in enumerate(self.chosen):
             doers = self.doers(case)
-            shift = (number + index) % max(len(doers), 1)
-            for name in doers[shift:] + doers[:shift]:
-                self.progress.step(stage, case, name)
-                if (case, name) not in self.failed:
-                    yield case, name
+            for run in range(1 if once else case.runs):
+                shift = (number + index + run) % max(len(doers), 1)
+                for name in doers[shift:] + doers[:shift]:
+                    self.progress.step(stage, case, name)
+                    if (case, name) not in self.failed:
+                        yield case, name
         self.progress.end(stage)
 
     @contextmanager
@@ -132,7 +134,7 @@ class Bench:
         overhead = (now - began - measured) / self.turns
         memory_turns = sum(len(self.doers(case)) for case in self.memory_cases)
         left = deadline - now - MEMORY_TURN * memory_turns
-        seconds = min(max(left / (self.turns * self.rounds) - overhead, SHORTEST_RUN), LONGEST_RUN)
+        seconds = min((left / self.rounds - self.runs * overhead) / self.turns, LONGEST_RUN)
         for number in range(self.rounds):
             self.round(number, seconds)
         for case in self.memory_cases:
@@ -150,7 +152,7 @@ class Bench:
     def warm_up(self) -> float:
         """The round that is dropped, but for a first guess at each rate; its measured seconds."""
         total = 0.0
-        for case, name in self.schedule(0, "warm-up"):
+        for case, name in self.schedule(0, "warm-up", once=True):
             count = 2 * case.batch
             with self.attempt(case, name) as team:
                 while True:
@@ -164,9 +166,10 @@ class Bench:
         return total
 
     def round(self, number: int, seconds: float) -> None:
-        """One round that counts, each of its runs about so many seconds long."""
+        """One round that counts, of about so many seconds for each library in each case."""
         for case, name in self.schedule(number, f"round {number + 1} of {self.rounds}"):
-            count = whole_batches(case, self.rates[case, name] * seconds)
+            length = max(seconds / case.runs, SHORTEST_RUN)
+            count = whole_batches(case, self.rates[case, name] * length)
             with self.attempt(case, name) as team:
                 took, cpu = team.time(case, count)
                 # Better than the warm-up's, so it sets the next count.
@@ -280,9 +283,9 @@ def results(bench: Bench, groups: dict[str, list[str]]) -> list[tuple[str, list[
 
 
 NOTE = """\
-Median (lowest-highest round). Against it: how many times better the first library of the table is
-(more messages, less time), of the medians and in the worst and the best round. CPU time is of both
-processes, in the program and in the kernel."""
+Median (lowest-highest run). Against it: how many times better the first library of the table is
+(more messages, less time), of the medians and in the worst and the best pair of runs that followed
+each other. CPU time is of both processes, in the program and in the kernel."""
 
 
 def main() -> int:

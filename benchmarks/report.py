@@ -12,7 +12,7 @@ from .cases import WORKS, Case
 
 
 class Sample(NamedTuple):
-    """What one library did with one case in one round."""
+    """What one library did with one case in one run."""
 
     figure: float  # messages a second, or µs for a round trip
     cpu: float  # µs of CPU time for each message, of both sides
@@ -54,27 +54,27 @@ def figure(value: float) -> str:
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
-    """What is shown of the rounds: the median, the lowest and the highest."""
+    """What is shown of the runs: the median, the lowest and the highest."""
     return median(values), min(values), max(values)
 
 
 def cell(values: list[float]) -> str:
-    """A median and how far the rounds lie apart."""
+    """A median and how far the runs lie apart."""
     if isnan(values[0]):
         return "-"
     return "{} ({}-{})".format(*map(figure, spread(values)))
 
 
 def ratios(case: Case, mine: list[Sample], other: list[Sample], cpu: bool = False) -> list[float]:
-    """How many times better mine is: of the medians, and in the worst and the best round."""
+    """How many times better mine is: of the medians, and in the worst and the best pair of runs."""
     less = cpu or timed(case)
 
     def ratio(mine: float, other: float) -> float:
         return other / mine if less else mine / other
 
-    rounds = [ratio(one[cpu], two[cpu]) for one, two in zip(mine, other, strict=True)]
+    pairs = [ratio(one[cpu], two[cpu]) for one, two in zip(mine, other, strict=True)]
     medians = [median(one[cpu] for one in samples) for samples in (mine, other)]
-    return [ratio(*medians), min(rounds), max(rounds)]
+    return [ratio(*medians), min(pairs), max(pairs)]
 
 
 def rows(samples: Samples, case: Case, libraries: list[str]) -> list[list[str]]:
