@@ -11,18 +11,20 @@ cdef extern from *:
     """
     #include <zmq.h>
     #ifdef RATCHET_DEBUG
+    #include <search.h>
     static Py_ssize_t ratchet_sockets, ratchet_buffers, ratchet_waiters, ratchet_lost;
-    static PyObject *ratchet_messages;  /* a set of addresses */
+    static Py_ssize_t ratchet_open;
+    static void *ratchet_messages;  /* a set of addresses; not Python's, whose memory may be out */
 
+    static int ratchet_compare(const void *one, const void *other) {
+        return (one > other) - (one < other);
+    }
     static int ratchet_message(zmq_msg_t *msg, int open) {
-        PyObject *address = PyLong_FromVoidPtr(msg);
-        int rc;
-        if (ratchet_messages == NULL) ratchet_messages = PySet_New(NULL);
-        if (address == NULL || ratchet_messages == NULL) Py_FatalError("no memory to count with");
-        rc = PySet_Discard(ratchet_messages, address);  /* 1: it was open */
-        if (open) PySet_Add(ratchet_messages, address);
-        Py_DECREF(address);
-        return rc;
+        int was_open = tdelete(msg, &ratchet_messages, ratchet_compare) != NULL;
+        if (open && tsearch(msg, &ratchet_messages, ratchet_compare) == NULL)
+            Py_FatalError("no memory to count with");
+        ratchet_open += open - was_open;
+        return was_open;
     }
     static int ratchet_msg_init(zmq_msg_t *msg) {
         ratchet_lost += ratchet_message(msg, 0);
@@ -73,9 +75,8 @@ cdef extern from *:
         PyBuffer_Release(view);
     }
     static PyObject *ratchet_counts(void) {
-        Py_ssize_t messages = ratchet_messages == NULL ? 0 : PySet_GET_SIZE(ratchet_messages);
         return Py_BuildValue("{s:n,s:n,s:n,s:n}",
-            "sockets", ratchet_sockets, "messages", messages + ratchet_lost,
+            "sockets", ratchet_sockets, "messages", ratchet_open + ratchet_lost,
             "waiters", ratchet_waiters, "buffers", ratchet_buffers);
     }
     #define ratchet_left_in(msg) ((void) ratchet_message(msg, 0))

@@ -59,7 +59,9 @@ if [ "$tool" = asan ]; then
     # A peer that announces a part of 2^62 bytes has libzmq ask for them; it must get NULL, as it
     # does without sanitizers, and a warning of that is no finding.
     ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0:detect_stack_use_after_return=0
-    export ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$reports/asan"
+    # What is freed is kept for a while, to see who still reads it: by default up to 256 MiB, which
+    # the soak takes for a leak.
+    export ASAN_OPTIONS="$ASAN_OPTIONS:quarantine_size_mb=16:log_path=$reports/asan"
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path="$reports/ubsan"
 fi
 echo "== the tests under $tool, built with $CFLAGS =="
