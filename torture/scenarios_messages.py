@@ -113,24 +113,34 @@ async def timed_sends(rt: Any, scale: Scale) -> None:
     for endpoint in ENDPOINTS:
         source, sink = rt.pair("PUSH", "PULL", endpoint, sndhwm=2, rcvhwm=2)
         done: list[bytes] = []
+        late: list[bytes] = []
         got: list[bytes] = []
         messages = numbers(scale.of(700, 10_000))
 
         async def send(
-            source: Any = source, done: list[bytes] = done, messages: list[bytes] = messages
+            source: Any = source,
+            done: list[bytes] = done,
+            late: list[bytes] = late,
+            messages: list[bytes] = messages,
         ) -> None:
             for message in messages:
                 seconds = scale.random.choice([0, 0.0002, 0.001])
                 size = scale.random.choice([0, 0, 0, 50_000])  # these fill TCP's own buffers
-                with contextlib.suppress(*rt.timeouts):
+                try:
                     await rt.send(source, message + bytes(size), seconds)
                     done.append(message + bytes(size))
+                except rt.timeouts:
+                    late.append(message)
 
         sender = rt.spawn(send())
         while not rt.ended(sender):
+            before = len(late)
+            stops = scale.random.random() < 0.1  # until one has given up
+            while stops and len(late) == before and not rt.ended(sender):
+                await rt.sleep(0.0002)
             with contextlib.suppress(*rt.timeouts):
                 got.append(await rt.recv(sink, 0.001))
-        enough(len(messages) - len(done), messages)
+        enough(len(late), messages)
         got += await drain(rt, sink, len(done) - len(got) + 1, 0.3)
         account(done, got, ordered=True)
 
