@@ -20,18 +20,16 @@ class Spoiled(zmqsocket.ZMQSocket):
     turn = 0
 
     def recv_all(self, **options):
-        self.turn = turn = (self.turn + 1) % 200
-        if turn == 50:
-            super().recv_all(**options)
-        if turn == 100:
-            data = super().recv_all(**options)
+        if self.turn == 150:
+            self.turn += 1
+            return self.last
+        self.last = data = super().recv_all(**options)  # which may time out
+        self.turn = (self.turn + 1) % 200
+        if self.turn == 50:
+            return super().recv_all(**options)
+        if self.turn == 100:
             return data[:-1] + bytes([data[-1] ^ 1])
-        if turn == 150:
-            self.again = super().recv_all(**options)
-            return self.again
-        if turn == 151:
-            return self.again
-        return super().recv_all(**options)
+        return data
 
 zmqsocket.new = Spoiled
 """
