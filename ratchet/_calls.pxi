@@ -129,18 +129,19 @@ cdef class PausingSocket(Traffic):
             Timeout: the exception's ``taken`` says how many went; the rest did not.
         """
         cdef double limit = limit_of(self, SEND, timeout)
-        cdef Batch batch = Batch(messages, 0)
-        breathe()
-        self.alive("send")
-        if not self.can_send:
-            raise self.fail(ENOTSUP, "send")
+        cdef Batch batch = None
         try:
+            batch = Batch(messages, 0)
+            breathe()
+            self.alive("send")
+            if not self.can_send:
+                raise self.fail(ENOTSUP, "send")
             if not self.tx.shut and self.put_many(batch):
                 self.after()
                 return batch.count
             return self.proceed(SEND_MANY, batch, limit)
         except BaseException as error:
-            error.taken = batch.taken
+            error.taken = 0 if batch is None else batch.taken
             raise
 
     def recv(self, *, timeout=...):

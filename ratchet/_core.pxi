@@ -160,7 +160,7 @@ cdef class Core(Doorbell):
             self.wake_all()
             self.unwatch(remains)
         finally:
-            if exiting:
+            if exiting and not letting_go:
                 remains.close()
         open_sockets.discard(self)
         closed_lately.append(self.describe())
@@ -178,6 +178,9 @@ cdef class Core(Doorbell):
             state = "of the parent process"
         kind = type(self)
         return f"<{kind.__module__}.{kind.__qualname__} {self.describe()}, {state}>"
+
+    def __reduce__(self):
+        raise TypeError(f"{self!r} cannot be copied or pickled; make a new one where it is needed")
 
     cdef describe(self):
         text = f"{self.type} socket"
@@ -212,6 +215,7 @@ cdef class Core(Doorbell):
             end_quietly()
             self.alive(what)
         if number == ENOTSUP:
+            self.alive(what)
             return errors.Error(
                 errno.ENOTSUP,
                 f"cannot {what}: a {self.type} socket only "

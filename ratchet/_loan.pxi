@@ -191,6 +191,9 @@ cdef class Tracker(Doorbell):
                     ratchet_signal(account.write_fd)
         return account.read_fd
 
+    def __reduce__(self):
+        raise TypeError("a Tracker cannot be copied or pickled; send what it says once it is done")
+
     def __repr__(self):
         state = "under way" if lent_now(&self.account.lent, 0) else "done"
         if self.born != generation:
@@ -198,6 +201,7 @@ cdef class Tracker(Doorbell):
         return f"<ratchet.zmqsocket.Tracker, {state}>"
 
 
+@cython.no_gc_clear  # it has to know what to give back, and to whom, until it is dropped
 cdef class Loan:
     """A buffer that is sent without a copy: held, and so not resized, until libzmq is done."""
     cdef Py_buffer view

@@ -21,6 +21,9 @@ cdef class Frame:
     def __len__(self):
         return zmq_msg_size(&self.msg)
 
+    def __reduce__(self):
+        raise TypeError("a Frame cannot be copied or pickled; take its bytes")
+
     @property
     def bytes(self):
         """A copy (bytes)."""
@@ -113,6 +116,7 @@ cdef class Target:
     cdef Py_buffer view
 
     def __cinit__(self, buffer):
+        refuse_objects(buffer)
         try:
             PyObject_GetBuffer(buffer, &self.view, PyBUF_WRITABLE)
         except TypeError:
@@ -179,10 +183,22 @@ cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
     return 0
 
 
+cdef int refuse_objects(data) except -1:
+    """numpy gives out an array of Python objects as the bytes of its pointers."""
+    if isinstance(data, memoryview):
+        data = data.obj
+    dtype = getattr(data, "dtype", None)
+    if getattr(dtype, "hasobject", False):
+        raise TypeError(f"a message is bytes, and an array of {dtype} holds Python objects")
+    return 0
+
+
 cdef int get_view(data, Py_buffer *view) except -1:
     """The buffer of ``data``, held until it is released: its owner cannot resize it meanwhile."""
     if isinstance(data, str):
         raise TypeError("a message is bytes, not str: encode it, as in text.encode()")
+    if type(data) is not bytes and type(data) is not bytearray:
+        refuse_objects(data)
     try:
         PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
     except TypeError:

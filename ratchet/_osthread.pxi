@@ -117,8 +117,9 @@ cdef class OSThread(Caller):
             waiter = self.spare = OSWaiter(self)
         elif waiter.line is not None:
             waiter = OSWaiter(self)
-        # No thread of a kernel that loops here goes on before this call does.
-        waiter.nested = waiter is not self.spare or ratchet_kernel_here != NULL
+        # No thread of a kernel or task of a loop that runs here goes on before this call does.
+        waiter.nested = waiter is not self.spare or ratchet_kernel_here != NULL or (
+            loop_here is not None and loop_here() is not None)
         return waiter
 
 

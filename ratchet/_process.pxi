@@ -18,6 +18,9 @@ cdef extern from "Python.h" nogil:
 closed_lately = collections.deque(maxlen=8)
 # How long (seconds) the exit stays silent; delivering over a live connection takes far less.
 cdef double SILENT = 1.0
+# How long (seconds) the exit waits for loops in daemon threads to forget the sockets' descriptors.
+# What rang there when Python has ended would have a callback run: uvloop aborts.
+cdef double LET_GO = 0.2
 # A descriptor that is given back at the end, when libzmq may need one to end (ctx.cpp, 4.3.4).
 cdef int reserve = -1
 
@@ -212,7 +215,7 @@ def _exit_child():
 
 def _exit():
     """Registered with atexit: deliver what was sent, and end the context."""
-    global context, exiting, term_lock, reserve
+    global context, exiting, letting_go, term_lock, reserve
     cdef void *old
     cdef Core zsock
     cdef double began
@@ -228,6 +231,7 @@ def _exit():
     old, context = context, NULL
     if old == NULL:
         return
+    letting_go = True
     leaving = list(open_sockets)
     # Who has only peers that are being closed here as well has nobody to linger for.
     ours = {at for zsock in leaving for how, at, _ in zsock.endpoints if how == "bound to"}
@@ -237,6 +241,11 @@ def _exit():
         zsock.close(0 if alone else None)
     for zsock in list(open_sockets):
         zsock.close(0)  # made by a daemon thread while the others were being closed
+    began = monotonic()
+    while remaining and monotonic() - began < LET_GO:
+        with nogil:
+            ratchet_nap()
+    letting_go = False
     for remains in list(remaining):
         (<Remains> remains).close()  # whose loop has no turn any more
     os.close(reserve)

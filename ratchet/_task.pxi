@@ -63,7 +63,9 @@ cdef class TaskWaiter(Waiter):
         self.deadline = INFINITY
 
     cpdef wake(self):
-        if self.future is not None:
+        if self.future is not None and not (
+            exiting and self.looper.ident != threading.get_ident()
+        ):  # see `Call.step`
             self.looper.wake(self.future)
 
     cpdef bint gone(self):
@@ -160,6 +162,10 @@ cdef class Call:
                 return None
         elif self.stage == OVER:
             raise RuntimeError("cannot reuse already awaited coroutine")
+        elif self.waiter is not None and self.waiter.future is not None:
+            if not self.waiter.future.done():  # it is another task's, and would be forgotten
+                raise RuntimeError("coroutine is being awaited already")
+            self.waiter.future = None
         if self.op == SEND_MANY:
             moved = (<Batch> self.arg).taken
         try:
@@ -169,6 +175,10 @@ cdef class Call:
                 result = self.again(False)
         except BaseException as error:
             self.close()
+            if exiting and isinstance(error, SystemExit):
+                # In a daemon thread. A task that ended so would be reported by its loop.
+                self.stage = WAITING
+                return never()
             if self.op == SEND_MANY:
                 error.taken = (<Batch> self.arg).taken
             if self.iterating and isinstance(error, errors.ClosedError):
@@ -264,6 +274,7 @@ cdef class Call:
         task_budget_reset()
         me.future = me.looper.future(me)
         if me.woken:  # meanwhile, by another OS thread, which found no future
+            me.future = None
             return None
         return me.future
 
@@ -299,12 +310,14 @@ ratchet_set_send(Call, call_send)
 # Set by `asyncio.py`, which is imported only by those who use it.
 running_looper = None
 find_caller = None
+never = None
+loop_here = None
 
 
-def use_asyncio(looper, caller):
-    """How to find the Looper of the running loop, and the Caller of the running task."""
-    global running_looper, find_caller
-    running_looper, find_caller = looper, caller
+def use_asyncio(looper, caller, never_done, here):
+    """How to find the Looper of the running loop, the Caller of the running task, and the loop."""
+    global running_looper, find_caller, never, loop_here
+    running_looper, find_caller, never, loop_here = looper, caller, never_done, here
 
 
 def set_task_burst(int calls):

@@ -79,6 +79,7 @@ cdef void *context = NULL
 cdef int io_threads = 1
 cdef int max_sockets = 0  # 0: as many as libzmq can
 cdef bint exiting = False
+cdef bint letting_go = False  # the exit waits for event loops to forget descriptors
 cdef double DEFAULT_LINGER = 10.0
 
 open_sockets = weakref.WeakSet()  # of this process, for the exit

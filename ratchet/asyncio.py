@@ -234,7 +234,14 @@ def _caller(context: Context, new: Caller | None, here: bool) -> Caller | None:
     return new
 
 
-use_asyncio(_looper, _caller)
+def _never() -> asyncio.Future[None]:
+    """What the running task waits for when it is not to go on."""
+    future = asyncio.get_running_loop().create_future()
+    future._asyncio_future_blocking = True
+    return future
+
+
+use_asyncio(_looper, _caller, _never, asyncio._get_running_loop)
 
 
 async def wait_for_tracker(tracker: Tracker) -> None:

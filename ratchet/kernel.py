@@ -353,6 +353,8 @@ class Kernel(KernelCore):
             self.bells.pop(fd, None)
             if isinstance(error, errors.Error):
                 raise
+            if isinstance(bell, Core) and bell.closed:
+                return  # who pauses is woken; during an exit nothing is held
             raise _cannot(f"watch {bell!r}", error) from None
         finally:
             self._held = None
@@ -650,6 +652,8 @@ class Kernel(KernelCore):
             set_kernel(self)
             if threading.current_thread() is threading.main_thread():
                 signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+        else:
+            self.owner = None  # an OS thread that is not here
 
 
 def _cannot(what: str, error: OSError) -> errors.Error:
@@ -678,7 +682,8 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     for kernel in list(_kernels):
-        kernel.close()
+        if kernel.owner is None:  # else it runs, in a daemon
+            kernel.close()
 
 
 if hasattr(os, "register_at_fork"):
@@ -763,7 +768,13 @@ class Ratchet:
             print("".join(traceback.format_stack(frame)) if frame else "", end="", file=file)
 
     def close(self) -> None:
-        """Kill the threads that are left. Idempotent; also at the end of ``with``."""
+        """Kill the threads that are left. Idempotent; also at the end of ``with``.
+
+        Raises:
+            StateError: it runs; `stop` it before.
+        """
+        if self._kernel.owner is not None:
+            raise errors.StateError(errno.EBUSY, "this kernel runs: stop() it before close()")
         self._kernel.close()
 
     def __enter__(self) -> Self:

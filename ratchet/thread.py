@@ -62,6 +62,8 @@ def _seconds(value: Any, what: str) -> float:
         seconds = math.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{what}: seconds are a number, not {type(value).__name__}") from None
+    except OverflowError:
+        seconds = math.nan
     if isinstance(value, str):
         raise TypeError(f"{what}: seconds are a number, not str")
     if math.isnan(seconds) or seconds < 0:
@@ -193,6 +195,9 @@ def block_on(
     me, kernel = _me("block_on")
     kernel.breathe()
     until = to_deadline(timeout)
+    for things in (reads, writes):
+        if isinstance(things, Core):  # to iterate over it would receive
+            raise TypeError(f"block_on() takes lists, as in block_on([zsock]), not {things!r}")
     wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
     if not wanted and until == math.inf:
         raise errors.argument_error("block_on() with nothing to wait for and no timeout")

@@ -558,6 +558,12 @@ async def test_awaiting_twice_is_an_error():
         done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LONG / 2)
         assert done[0] == (b"2", False)
         assert isinstance(done[1], RuntimeError)
+        call = pull.recv()
+        tasks = [asyncio.create_task(call) for _ in range(2)]  # without an await between
+        with pytest.raises(RuntimeError, match="awaited already"):
+            await tasks[1]
+        await push.send(b"3")
+        assert await tasks[0] == (b"3", False)
 
 
 @in_loop
@@ -923,6 +929,17 @@ async def test_shared_by_tasks_threads_and_ratchet_threads(endpoint):
     assert sorted(got) == sorted(
         [b"%d" % name, b"%d" % n] for name in range(kinds) for n in range(each)
     )
+
+
+@in_loop
+async def test_a_call_that_blocks_the_loop_goes_before_its_tasks():
+    """They cannot go on before it does."""
+    with link() as (pull, push):
+        task = asyncio.create_task(pull.recv())
+        await paused(pull)
+        push.sync.send_many([b"1", b"2"])
+        assert pull.sync.recv(timeout=LONG / 2) == (b"1", False)
+        assert await task == (b"2", False)
 
 
 @in_loop
@@ -1393,3 +1410,46 @@ def test_a_socket_of_each_kind_with_the_other():
         assert "PULL" in repr(pull.sync)
         with pytest.raises(AttributeError):
             pull.sync.anything = 1
+
+
+@pytest.mark.parametrize("ends", ["waiting", "busy"])
+def test_a_loop_in_a_daemon_thread_at_the_exit(kind, ends):
+    """It ends without a word, and so do its tasks."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", DAEMON, kind.name, ends],
+        capture_output=True,
+        text=True,
+        timeout=4 * LONG,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+DAEMON = """
+import asyncio, sys, threading, warnings
+import ratchet.asyncio
+warnings.simplefilter("ignore", ResourceWarning)
+if sys.argv[1] == "uvloop":
+    from uvloop import run
+else:
+    from asyncio import run
+begun = threading.Event()
+
+async def receive(zsock):
+    while True:
+        await zsock.recv()
+
+async def main():
+    left, right = ratchet.asyncio.new("PAIR", linger=0), ratchet.asyncio.new("PAIR", linger=0)
+    left.bind("inproc://pair")
+    right.connect("inproc://pair")
+    tasks = [asyncio.create_task(receive(zsock)) for zsock in (left, right)]
+    await asyncio.sleep(0)
+    begun.set()
+    while sys.argv[2] == "busy":
+        await left.send(b"x")
+    await asyncio.sleep(60)
+
+threading.Thread(target=lambda: run(main()), daemon=True).start()
+begun.wait(10)
+"""

@@ -2,8 +2,10 @@
 
 import array
 import contextlib
+import copy
 import ctypes
 import mmap
+import pickle
 import threading
 
 import pytest
@@ -84,6 +86,44 @@ def test_not_contiguous(link, send):
     gone.release()
     with pytest.raises(ValueError, match="released"):
         send(link[1], gone)
+
+
+@sends
+def test_an_array_of_objects(link, send):
+    """numpy gives it out as the bytes of its pointers."""
+    np = pytest.importorskip("numpy")
+    objects = np.array([[], {}], dtype=object)
+    for wrong in (objects, memoryview(objects), np.zeros(2, dtype=[("n", "i4"), ("o", "O")])):
+        with pytest.raises(TypeError, match="objects"):
+            send(link[1], wrong)
+        with pytest.raises(TypeError, match="objects"):
+            link[0].recv_into(wrong)
+    assert objects.tolist() == [[], {}]
+
+
+def test_copying_and_pickling(link):
+    link[1].send(b"frame")
+    assert link[0].recv() == (b"before", False)
+    frame = link[0].recv_frame()
+    for thing in (*link, frame, zmqsocket.Tracker()):
+        for call in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot be copied or pickled"):
+                call(thing)
+    link[1].send(b"before")
+
+
+def test_taken_of_a_send_many_that_sent_nothing(link):
+    closed = zmqsocket.new("PUSH")
+    closed.close()
+    for zsock, wrong, error in (
+        (link[1], [b"1", "text"], TypeError),
+        (link[1], (1 // n for n in (1, 0)), ZeroDivisionError),
+        (link[0], [b"1"], Error),
+        (closed, [b"1"], ClosedError),
+    ):
+        with pytest.raises(error) as caught:
+            zsock.send_many(wrong)
+        assert caught.value.taken == 0
 
 
 def test_an_error_in_mid_message_leaves_the_message(link):

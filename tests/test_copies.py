@@ -5,10 +5,12 @@ import asyncio
 import gc
 import select
 import sys
+import warnings
 
 import pytest
 from runtimes import LONG, Tasks, behaviour
 
+import ratchet.asyncio
 from ratchet import Error, Timeout, _zmq, zmqsocket
 
 LARGE = 300_000
@@ -197,6 +199,26 @@ async def test_a_dropped_socket_gives_back_what_it_was_lent(rt):
     await left(rt, tracker)
     await left(rt, kept)
     buffer.pop()
+
+
+def test_a_call_that_the_collector_finds_gives_back_what_it_was_lent(inproc):
+    with ratchet.asyncio.new("PUSH") as push, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it was never awaited
+        for lend in (
+            lambda buffer: push.send(buffer, copy=False),
+            lambda buffer: push.send_multipart([b"first", buffer], copy=False),
+            push.recv_into,
+        ):
+            buffer = bytearray(LARGE)
+            cycle = [asyncio.run(made(lend, buffer))]
+            cycle.append(cycle)
+            del cycle
+            gc.collect()
+            buffer.append(1)  # nobody holds it
+
+
+async def made(call, *args):
+    return [call(*args)]
 
 
 @pytest.mark.parametrize("transport", ["inproc", "ipc", "tcp"])

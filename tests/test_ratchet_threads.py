@@ -174,7 +174,10 @@ def test_outside_a_ratchet_thread(name):
     assert caught == [None]
 
 
-def test_wrong_arguments():
+def test_wrong_arguments(pipe):
+    pull, push = pipe
+    push.send(b"not to be received")
+
     def me(call):
         return call(thread.self())
 
@@ -186,6 +189,7 @@ def test_wrong_arguments():
         lambda: me(thread.unpause): (ratchet.Error, "not paused in pause"),
         lambda: thread.timer(-1): (ValueError, "-1"),
         lambda: thread.timer(math.nan): (ValueError, "nan"),
+        lambda: thread.timer(10**400): (ValueError, "1000"),
         lambda: thread.timer("1"): (TypeError, "str"),
         lambda: thread.timer(None): (TypeError, "NoneType"),
         lambda: thread.alarm(-1): (ValueError, "-1"),
@@ -207,6 +211,8 @@ def test_wrong_arguments():
         lambda: thread.block_on([object()]): (TypeError, "object"),
         lambda: thread.block_on([], [object()]): (TypeError, "object"),
         lambda: thread.block_on([]): (ValueError, "nothing"),
+        lambda: thread.block_on(pull): (TypeError, r"\[zsock\]"),
+        lambda: thread.block_on([], pull): (TypeError, r"\[zsock\]"),
         lambda: thread.block_on([0], timeout="1"): (TypeError, "str"),
         lambda: thread.block_on([0], timeout=math.nan): (ValueError, "nan"),
         lambda: ratchet.new(None): (TypeError, "entry"),
@@ -227,6 +233,7 @@ def test_wrong_arguments():
     with ratchet.new(main) as kernel:
         kernel.loop()
     assert not failed
+    assert pull.recv_all() == b"not to be received"
 
 
 # Kernel
@@ -401,6 +408,20 @@ def test_one_kernel_in_two_os_threads():
         task.join()
     assert len(errors) == 1
     assert "another OS thread" in errors[0]
+
+
+@pytest.mark.parametrize("where", ["its thread", "another OS thread"])
+def test_close_of_a_kernel_that_runs(where):
+    def main():
+        for _ in range(2):
+            with pytest.raises(ratchet.StateError, match="stop"):
+                kernel.close() if where == "its thread" else Task(kernel.close).value()
+            thread.timer(0.001)
+        return "unharmed"
+
+    with ratchet.new(main) as kernel:
+        kernel.loop()
+        assert kernel._first.value == "unharmed"
 
 
 def test_closed_kernel():
@@ -1913,6 +1934,29 @@ def test_exit_while_a_daemon_runs_a_kernel():
         begun.wait(10)
     """)
     assert said == ["begun"]
+
+
+def test_exit_while_a_daemon_runs_a_busy_kernel():
+    """It ends without a word."""
+    for _ in range(4):
+        assert not script("""
+            def send(zsock):
+                while True:
+                    zsock.send(b"x")
+
+            def main():
+                left, right = zmqsocket.new("PAIR", linger=0), zmqsocket.new("PAIR", linger=0)
+                left.bind("inproc://pair")
+                right.connect("inproc://pair")
+                thread.attach(send, left)
+                while True:
+                    right.recv()
+                    begun.set()
+
+            begun = threading.Event()
+            threading.Thread(target=ratchet.run, args=(main,), daemon=True).start()
+            begun.wait(10)
+            """)
 
 
 # What waits in odd places
