@@ -139,7 +139,7 @@ async def large_without_memory(rt: Any, _scale: Scale) -> None:
     limit_to(resource.RLIMIT_AS, enough)
 
 
-@scenario("threads")
+@scenario()
 async def python_without_memory(rt: Any, scale: Scale) -> None:
     """Where Python's memory runs out in a call: MemoryError, no torn message, and on it goes."""
     try:

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import mmap
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from .scenario import Scale, account, drain, fill, numbers, scenario
@@ -222,25 +223,33 @@ def buffers(data: bytes) -> dict[str, Any]:
     return made
 
 
-def resize(buffer: Any) -> None:
-    """A BufferError as long as somebody reads it; numpy's arrays do not know who does."""
+def resize(buffer: Any, free: bool = False) -> None:
+    """A BufferError as long as somebody reads it, unless it is ``free``: numpy's cannot tell."""
     if isinstance(buffer, (bytearray, array.array)):
         del buffer[:]
     elif isinstance(buffer, mmap.mmap):
         buffer.close()
     elif isinstance(buffer, memoryview):
         buffer.release()
+    else:
+        try:
+            buffer.resize(0, refcheck=not free)
+        except ValueError as error:
+            raise BufferError(str(error)) from None
 
 
 def spoil(buffer: Any) -> None:
-    """Change every byte, then make it another size and free it, if that is possible."""
+    """Change every byte."""
     buffer[:] = (
         type(buffer)("B", b"#" * len(buffer))
         if isinstance(buffer, array.array)
         else (b"#" * len(buffer) if not hasattr(buffer, "fill") else 35)
     )
-    with contextlib.suppress(BufferError):
-        resize(buffer)
+
+
+def memory(buffer: Any) -> Callable[[], Any]:
+    """Answers None once it is freed; of a bytearray always, for nothing tells."""
+    return (lambda: None) if isinstance(buffer, bytearray) else weakref.ref(buffer)
 
 
 @scenario()
@@ -249,9 +258,17 @@ async def changed_buffers(rt: Any, scale: Scale) -> None:
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
     for size in (10, 1000, 200_000, *scale.of((), (3_000_000,))):
         data = scale.random.randbytes(size)
-        for name, buffer in buffers(data).items():
+        made = buffers(data)
+        for name in list(made):
+            buffer = made.pop(name)
             await rt.send(source, buffer)
             spoil(buffer)
+            with contextlib.suppress(BufferError):
+                resize(buffer, free=True)
+            kept = memory(buffer)
+            del buffer
+            gc.collect()
+            assert kept() is None, f"wrong: a {name} is kept after send"
             assert await rt.recv(sink, 5) == data, f"wrong: data of a {name} changed after send"
 
 
@@ -267,6 +284,7 @@ async def changed_buffers_in_paused_sends(rt: Any, scale: Scale) -> None:
         await rt.paused(source)
         with contextlib.suppress(BufferError):
             spoil(buffer)
+            resize(buffer)
         got = await drain(rt, sink, len(full) + 1)
         await rt.join(sender)
         assert got[: len(full)] == full, "wrong: others"
@@ -275,23 +293,34 @@ async def changed_buffers_in_paused_sends(rt: Any, scale: Scale) -> None:
 
 @scenario("threads")
 async def resized_during_send(rt: Any, scale: Scale) -> None:
-    """A bytearray that another thread clears and fills while it is being sent crashes nothing."""
-    size = 4_000_000
+    """A buffer that another thread makes smaller and larger while it is sent crashes nothing."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=2, rcvhwm=2)
-    data = bytearray(size)
-    count = scale.of(100, 2000)
+    for name, data in buffers(bytes(SIZE)).items():
+        if name != "memoryview":  # it has one size
+            await send_while_resized(rt, source, sink, data, scale.of(30, 500))
+
+
+SIZE = 4_000_000
+
+
+async def send_while_resized(rt: Any, source: Any, sink: Any, data: Any, count: int) -> None:
     over: list[bool] = []
 
     async def resize() -> None:
         while not over:
-            with contextlib.suppress(BufferError):
-                data.clear()
-                data.extend(bytes(size))
+            with contextlib.suppress(BufferError, ValueError):
+                if hasattr(data, "extend"):
+                    del data[:]
+                    data.extend(bytes(SIZE))
+                else:
+                    for size in (mmap.PAGESIZE, SIZE):
+                        data.resize(size)
 
     async def read() -> None:
         for _ in range(count):
             got = await rt.recv(sink, 10)
-            assert len(got) in (0, size), f"torn: {len(got)} bytes of {size}"
+            whole = len(got) in (0, mmap.PAGESIZE, SIZE)
+            assert whole, f"torn: {len(got)} bytes of {SIZE}"
 
     tasks = [rt.spawn(resize()), rt.spawn(read())]
     for _ in range(count):
@@ -309,13 +338,16 @@ async def lent_buffers(rt: Any, scale: Scale) -> None:
     for size in (10, 100, 10_000, 200_000):
         data = scale.random.randbytes(size)
         for dropped in (False, True):
-            for name, buffer in buffers(data).items():
+            made = buffers(data)
+            for name in list(made):
+                buffer = made.pop(name)
                 tracker = source.send(buffer, copy=False, **asks)
                 if rt.kind == "asyncio":
                     tracker = await tracker
                 with contextlib.suppress(BufferError):
                     resize(buffer)  # harmless, if the library has a copy
                 if dropped:
+                    kept = memory(buffer)
                     del buffer
                     gc.collect()
                 assert await rt.recv(sink, 5) == data, f"wrong: other data than the {name} had"
@@ -324,7 +356,11 @@ async def lent_buffers(rt: Any, scale: Scale) -> None:
                     assert time.monotonic() < until, f"hangs: {size} bytes of a {name} have gone"
                     await rt.sleep(0.001)
                 if not dropped:
-                    resize(buffer)
+                    resize(buffer, free=True)
+                    kept = memory(buffer)
+                    del buffer
+                gc.collect()
+                assert kept() is None, f"wrong: a {name} is kept although its tracker is done"
 
 
 @scenario()

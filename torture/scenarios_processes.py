@@ -37,9 +37,7 @@ async def child_closes(_rt: Any, sock: Any) -> None:
 
 
 async def child_collects(_rt: Any, _sock: Any) -> None:
-    for other in [one for one in gc.get_objects() if type(one).__name__.endswith("Socket")]:
-        with contextlib.suppress(AttributeError, ReferenceError):
-            other.__dict__.clear()
+    KEPT.clear()
     gc.collect()
 
 
@@ -71,6 +69,9 @@ async def forked_child(rt: Any, _scale: Scale) -> None:
     ours, theirs = rt.pair("DEALER", "DEALER")
     receiver = rt.spawn(rt.recv(ours))
     await rt.paused(ours)
+    KEPT.append(list(rt.pair("DEALER", "DEALER", "inproc://kept")))
+    KEPT[0].append(KEPT[0])  # what only a collection finds
+    await rt.send(KEPT[0][0], b"sent before")
     faults = []
     for act in ACTS:
         if act is child_leaves and rt.kind == "asyncio" and sys.version_info >= (3, 14):
@@ -97,6 +98,10 @@ async def forked_child(rt: Any, _scale: Scale) -> None:
     assert not faults, "; ".join(faults)
     await rt.send(theirs, b"the parent's", 5)
     assert await rt.join(receiver, 5) == b"the parent's", "wrong: the child's message came"
+    left, right, _ = KEPT[0]
+    assert await rt.recv(right, 5) == b"sent before", "wrong: another message"
+    await rt.send(right, b"sent after", 5)
+    assert await rt.recv(left, 5) == b"sent after", "wrong: another message"
 
 
 @scenario("threads", "cooperative")

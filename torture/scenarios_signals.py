@@ -9,9 +9,12 @@ import socket
 import threading
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .scenario import Scale, fill, scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
 
 WAITS = 0.005, 0.03, 0.3, 1.1  # seconds
 LATE = 0.5  # seconds; machines are busy
@@ -26,6 +29,17 @@ def timeouts_under_signals(rt: Any, scale: Scale) -> None:
         nonlocal hits
         hits += 1
 
+    async def exact(call: Callable[[float], Awaitable[Any]], seconds: float) -> None:
+        if seconds > 0.1:  # beyond the full second, where clocks of two fields carry over
+            time.sleep((1 - seconds / 2 - time.time()) % 1)
+        before, began = hits, time.monotonic()
+        with contextlib.suppress(*rt.timeouts):
+            assert not await call(seconds), "wrong: no timeout"
+        took = time.monotonic() - began
+        assert took >= seconds - 0.001, f"early: {took:.3f} s for {seconds}"
+        assert took < seconds + LATE, f"late: {took:.1f} s for {seconds}"
+        assert hits > before, "wrong: no signal came"
+
     async def wait(rt: Any) -> None:
         source, _sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
         other = rt.new("PULL")
@@ -35,21 +49,43 @@ def timeouts_under_signals(rt: Any, scale: Scale) -> None:
             (receive, send), scale.of(((0.3,), (0.03,)), (WAITS, WAITS)), strict=True
         ):
             for seconds in waits:
-                if seconds > 0.1:  # beyond the full second, where clocks of two fields carry over
-                    time.sleep((1 - seconds / 2 - time.time()) % 1)
-                before, began = hits, time.monotonic()
-                with contextlib.suppress(*rt.timeouts):
-                    await call(seconds)
-                    raise AssertionError("wrong: no timeout")
-                took = time.monotonic() - began
-                assert took >= seconds - 0.001, f"early: {took:.3f} s for {seconds}"
-                assert took < seconds + LATE, f"late: {took:.1f} s for {seconds}"
-                assert hits > before, "wrong: no signal came"
+                await exact(call, seconds)
+        for call in other_waits(rt, other):
+            for seconds in scale.of((0.03,), WAITS):
+                await exact(call, seconds)
 
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     rt.main(wait)
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def other_waits(rt: Any, sock: Any) -> Iterator[Callable[[float], Awaitable[Any]]]:
+    """All else that takes a timeout; what each awaits is false when the time is up."""
+    yield partial(rt.poll, sock)
+    yield rt.sleep
+    if rt.library != "ratchet" or rt.kind == "asyncio":
+        return  # there, asyncio's own timeouts go with a tracker
+    left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
+    yield partial(at_once, left.send(bytearray(9), copy=False).wait)
+    if rt.kind == "cooperative":
+        thread = rt.ratchet.thread
+        yield partial(at_once, rt.spawn(rt.sleep(60)).result)
+        plain, _other = socket.socketpair()
+        yield partial(at_once, partial(thread.block_on, [plain], ()))
+        yield partial(alarmed, rt)
+
+
+async def at_once(call: Callable[[float], Any], seconds: float) -> Any:
+    """A call that has paused by the time it returns."""
+    return call(seconds)
+
+
+async def alarmed(rt: Any, seconds: float) -> None:
+    """An alarm ends a pause."""
+    rt.ratchet.thread.alarm(seconds)
+    with contextlib.suppress(rt.ratchet.Alarm):
+        rt.ratchet.thread.pause()
 
 
 async def in_recv(rt: Any, _full: Any, empty: Any) -> None:
