@@ -1,5 +1,6 @@
 """Life and death of a process with sockets: forks, exits, signals, and running out of things."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -88,6 +89,7 @@ class Script:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # and a process group, for `end`
         )
 
     def said(self, line):
@@ -103,6 +105,10 @@ class Script:
             out, err = self.process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)  # faulthandler shows where it hangs
+            self.process.wait()
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError):  # its children have its pipes
+                    os.killpg(self.process.pid, signal.SIGKILL)
             out, err = self.process.communicate()
         return Result(out, err, self.process.returncode, time.monotonic() - self.began)
 
