@@ -230,11 +230,11 @@ cdef class Call:
         self.waiter = TaskWaiter(Caller() if me is None else me, looper)
         self.waiter.deadline = deadline_of(self.limit)
         zsock.enter(line, self.waiter)
-        tried = tried and zsock.touched == touched  # what is above may have let others run
         self.stage = WAITING
         if zsock.watcher is not looper:
             looper.watch(zsock)
-        return self.again(tried)
+        # What is above may have let others run, which may have woken this one already.
+        return self.again(tried and zsock.touched == touched)
 
     cdef int settle(self, Line line, Caller me) except -1:
         """In the middle of a message now? Then the next call must be known as this one's."""

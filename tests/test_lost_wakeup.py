@@ -1,5 +1,6 @@
 """A wake-up must not be lost because another call on the same socket answered ZMQ_FD's signal."""
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -10,7 +11,9 @@ import uuid
 import pytest
 from helpers import LONG, Task, until
 
+import ratchet.asyncio
 from ratchet import Timeout, zmqsocket
+from ratchet.asyncio import Looper
 
 THROTTLE = 0.01  # longer than libzmq puts off looking for news when it sends
 
@@ -215,3 +218,24 @@ def test_five_threads_on_two_sockets_lose_nothing(inproc):
         assert sorted(first + second) == list(range(to_two.value()))
         assert to_one.value() > 1000
         assert to_two.value() > 1000
+
+
+def test_another_thread_looks_while_a_task_begins_to_watch(monkeypatch, inproc):
+    """It wakes the task, which has no future yet, and is about to go to sleep."""
+    real = Looper.watch
+
+    def watch(looper, zsock):
+        real(looper, zsock)
+        y.send(b"meanwhile")
+        Task(zsock.is_readable).value()
+
+    async def main():
+        with ratchet.asyncio.new("PAIR") as x:
+            x.bind(inproc)
+            y.connect(inproc)
+            async with asyncio.timeout(LONG):
+                return await x.recv()
+
+    with zmqsocket.new("PAIR") as y:
+        monkeypatch.setattr(Looper, "watch", watch)
+        assert asyncio.run(main()) == (b"meanwhile", False)
