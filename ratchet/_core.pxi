@@ -89,6 +89,7 @@ cdef class Core(Doorbell):
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.born = generation
         self.type = name
+        self.divert()
         zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if name == "ROUTER":
             zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
@@ -310,7 +311,9 @@ cdef class Core(Doorbell):
     cdef void divert(self) noexcept:
         """Which calls have more to do than the hot path does? `Traffic.attempt` does it."""
         self.rx.detour = self.ahead is not None
-        self.tx.detour = self.tight or (self.rx.detour and self.type == "REP")
+        self.tx.detour = (
+            self.tight or self.type == "STREAM" or (self.rx.detour and self.type == "REP")
+        )
         self.rx.update()
         self.tx.update()
 

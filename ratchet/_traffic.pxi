@@ -402,8 +402,10 @@ cdef class Traffic(Core):
         if line.detour:
             if line is self.tx and self.ahead is not None:
                 raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
-            elif line is self.tx:
+            elif line is self.tx and self.tight:
                 self.look()  # see `_set_int`
+            elif line is self.tx:
+                self.check_two(op, arg)
             elif self.parts is None:
                 self.hand_out(me)
         if op == SEND:
@@ -444,6 +446,21 @@ cdef class Traffic(Core):
         if op == RECV_FRAMES:
             return self.get_frames()
         return self.get_into(<Target> arg, me)
+
+    cdef int check_two(self, Op op, object arg) except -1:
+        """Raise unless a STREAM can send it: libzmq would take it, and misread all that follow."""
+        cdef Py_ssize_t count = 0 if self.held is None else len(self.held)
+        if op == HOLD or op == SEND_MANY and count:
+            return 0  # its last part tells; another one is in mid-message
+        count += len(<list> arg) if op == SEND_MULTIPART else 1
+        if count == 2:
+            return 0
+        if self.held is not None:
+            self.drop_held()
+        raise errors.argument_error(
+            f"{self.describe()}: cannot send a message of {count} "
+            f"part{'' if count == 1 else 's'}: it is two, the peer's routing id and the bytes"
+        )
 
     cdef object now_or_never(self, Op op, object arg, Caller me):
         """What a timeout of 0 gets when nobody is before it and a first try said not now."""

@@ -147,7 +147,8 @@ _REMEDIES: dict[int, str] = {
     errno.EACCES: "ports below 1024 and other users' paths need more rights",
     errno.ENOENT: "this socket does not use that endpoint, or its folder does not exist",
     errno.EHOSTUNREACH: (
-        "no peer with that identity is connected; router_mandatory=False drops such messages"
+        "no peer with that identity is connected; "
+        "a ROUTER with router_mandatory=False drops such messages"
     ),
     errno.EMFILE: (
         "close sockets, or raise the limit of descriptors (ulimit -n) or of sockets "

@@ -825,6 +825,37 @@ async def test_stream_and_a_plain_socket(rt, tcp):
 
 
 @behaviour
+async def test_a_message_of_a_stream_has_two_parts(rt, tcp):
+    """libzmq takes others, and from one part on it misreads all that follow."""
+    stream = rt.new("STREAM")
+    stream.bind(tcp)
+    port = int(stream.last_endpoint.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), LONG) as plain:
+        name, _ = await stream.recv_multipart()
+        wrong = [
+            lambda: stream.send(name),
+            lambda: stream.send(name, timeout=0),
+            lambda: stream.send(bytearray(LARGE)),
+            lambda: stream.send(name, copy=False),
+            lambda: stream.send_multipart([name]),
+            lambda: stream.send_multipart([name, b"two", b"three"]),
+            lambda: stream.send_multipart([name, b"two", b"three"], copy=False),
+            lambda: stream.send_many([name, b"two"]),
+            lambda: send_parts(stream, [name, b"two", b"three"]),
+        ]
+        for number, send in enumerate(wrong):
+            with pytest.raises(ValueError, match="it is two, the peer's routing id and the bytes"):
+                await send()
+            await stream.send_multipart([name, b"%d" % number], timeout=0)
+            assert plain.recv(100) == b"%d" % number
+        await stream.send(name, True)
+        with pytest.raises(ValueError, match="3 parts"):
+            await stream.send_multipart([b"two", b"three"])
+        await send_parts(stream, [name, b"end"])
+        assert plain.recv(100) == b"end"
+
+
+@behaviour
 async def test_pair(rt, endpoint):
     one, two = await rt.link("PAIR", "PAIR", endpoint)
     for here, there in ((one, two), (two, one)):
