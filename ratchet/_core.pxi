@@ -49,7 +49,7 @@ cdef class Core(Doorbell):
     cdef public dict _remembered     # write-only options and what they were set to
     cdef list held                   # parts sent with more=True; their caller owns tx
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
-    cdef list ahead                  # whole messages taken before a disconnect, parts as above
+    cdef list ahead                  # whole messages taken before a call, parts as above or joined
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset given             # each connect_routing_id so far
     cdef object __weakref__
@@ -186,7 +186,9 @@ cdef class Core(Doorbell):
     cdef describe(self):
         text = f"{self.type} socket"
         if self.endpoints:
-            shown = [f"{how} {endpoint}" for how, endpoint, _ in self.endpoints[:3]]
+            shown = []  # Cython 3.3.1 frees an item twice if a comprehension has no memory for it
+            for how, endpoint, _ in self.endpoints[:3]:
+                shown.append(f"{how} {endpoint}")
             if len(self.endpoints) > 3:
                 shown.append(f"{len(self.endpoints) - 3} more")
             text += " " + ", ".join(shown)

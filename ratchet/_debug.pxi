@@ -6,6 +6,8 @@
 # A message is open while there is something in it: from zmq_msg_init_size or a zmq_msg_recv that
 # found one until it is closed or sent. They are known by address, because closing an empty one is
 # allowed; one that is overwritten while it is open is `lost`, and counts as open for ever.
+#
+# A reference is one that no Python object holds and Cython does not count: libzmq's, of a loan.
 
 cdef extern from *:
     """
@@ -13,18 +15,20 @@ cdef extern from *:
     #ifdef RATCHET_DEBUG
     #include <search.h>
     static Py_ssize_t ratchet_sockets, ratchet_buffers, ratchet_waiters, ratchet_lost;
-    static Py_ssize_t ratchet_open;
-    static void *ratchet_messages;  /* a set of addresses; not Python's, whose memory may be out */
+    static Py_ssize_t ratchet_references;
+    static Py_ssize_t ratchet_messages;
+    static void *ratchet_addresses;  /* a tree of theirs, of memory that Python knows nothing of */
 
-    static int ratchet_compare(const void *one, const void *other) {
-        return (one > other) - (one < other);
+    static int ratchet_compare(const void *left, const void *right) {
+        return (left > right) - (left < right);
     }
     static int ratchet_message(zmq_msg_t *msg, int open) {
-        int was_open = tdelete(msg, &ratchet_messages, ratchet_compare) != NULL;
-        if (open && tsearch(msg, &ratchet_messages, ratchet_compare) == NULL)
+        int was = tfind(msg, &ratchet_addresses, ratchet_compare) != NULL;
+        if (was && !open) tdelete(msg, &ratchet_addresses, ratchet_compare);
+        if (open && !was && tsearch(msg, &ratchet_addresses, ratchet_compare) == NULL)
             Py_FatalError("no memory to count with");
-        ratchet_open += open - was_open;
-        return was_open;
+        ratchet_messages += open - was;
+        return was;
     }
     static int ratchet_msg_init(zmq_msg_t *msg) {
         ratchet_lost += ratchet_message(msg, 0);
@@ -74,10 +78,13 @@ cdef extern from *:
         ratchet_buffers -= view->obj != NULL;
         PyBuffer_Release(view);
     }
+    static void ratchet_collect(void);  /* of `_loan.pxi` */
     static PyObject *ratchet_counts(void) {
-        return Py_BuildValue("{s:n,s:n,s:n,s:n}",
-            "sockets", ratchet_sockets, "messages", ratchet_open + ratchet_lost,
-            "waiters", ratchet_waiters, "buffers", ratchet_buffers);
+        ratchet_collect();  /* what libzmq has given back is not held any more */
+        return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}",
+            "sockets", ratchet_sockets, "messages", ratchet_messages + ratchet_lost,
+            "waiters", ratchet_waiters, "buffers", ratchet_buffers,
+            "references", ratchet_references);
     }
     #define ratchet_left_in(msg) ((void) ratchet_message(msg, 0))
     #define zmq_msg_init ratchet_msg_init
@@ -91,9 +98,13 @@ cdef extern from *:
     #define PyObject_GetBuffer ratchet_get_buffer
     #define PyBuffer_Release ratchet_release_buffer
     #define ratchet_count_waiters(more) (ratchet_waiters += (more))
+    #define ratchet_hold(thing) (ratchet_references++, Py_NewRef(thing))
+    #define ratchet_drop(thing) (ratchet_references--, Py_DECREF(thing))
     #else
     static PyObject *ratchet_counts(void) { Py_RETURN_NONE; }
     #define ratchet_count_waiters(more) ((void) 0)
+    #define ratchet_hold(thing) Py_NewRef(thing)
+    #define ratchet_drop(thing) Py_DECREF(thing)
     #define ratchet_left_in(msg) ((void) 0)
     #endif
     #ifdef __SANITIZE_ADDRESS__

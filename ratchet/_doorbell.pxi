@@ -265,6 +265,10 @@ cdef bint tell(Waiter waiter) noexcept:
         return True
     except RuntimeGone:
         return False
+    except MemoryError as error:  # it stays in line, for the next time that somebody looks
+        waiter.woken = False
+        report(error, waiter)
+        return True
     except BaseException as error:
         report(error, waiter)
         return False

@@ -91,7 +91,11 @@ cdef class KernelWaiter(Waiter):
     cpdef wake(self):
         if self.gone():
             raise RuntimeGone
-        self.thread.kernel.resume(self.thread)
+        try:
+            self.thread.kernel.resume(self.thread)
+        except MemoryError:
+            self.thread.kernel.missed = True
+            ratchet_signal(self.thread.kernel.write_fd)
 
     cpdef bint gone(self):
         return self.thread.kernel.write_fd < 0  # it was closed
@@ -127,6 +131,7 @@ cdef class KernelCore:
     cdef public bint edge
     cdef int turns
     cdef double looked                  # when it has, while threads were ready
+    cdef bint missed                    # no memory to resume one: all are, in the next turn
     cdef bint expecting                 # an answer to what a thread has sent
     cdef Answers answers
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
@@ -143,8 +148,8 @@ cdef class KernelCore:
     cpdef resume(self, ThreadCore thread):
         """Let ``thread`` run on the next turn. From any OS thread."""
         if not thread.queued and not thread.done:
-            thread.queued = True
             self.ready.append(thread)
+            thread.queued = True
             if self.asleep:
                 ratchet_signal(self.write_fd)
 
@@ -248,6 +253,10 @@ cdef class KernelCore:
         cdef double began = 0, look
         cdef bint looks = False
         cdef Doorbell bell
+        if self.missed:
+            self.missed = False
+            for thread in self.threads:
+                self.resume(thread)
         while not self.run_turn():
             self.bury()
         if not self.threads:

@@ -53,7 +53,7 @@ cdef extern from *:
         loan = RATCHET_TAKE(&ratchet_returned);
         for (; loan != NULL; loan = next) {
             next = loan->next;
-            Py_DECREF(loan->owner);
+            ratchet_drop(loan->owner);
             free(loan);
         }
     }
@@ -62,7 +62,7 @@ cdef extern from *:
             zmq_msg_t *msg, void *data, size_t size, PyObject *owner, ratchet_account *account) {
         ratchet_loan *loan = malloc(sizeof(ratchet_loan));
         if (loan == NULL) return -1;
-        loan->owner = Py_NewRef(owner);
+        loan->owner = ratchet_hold(owner);
         loan->account = account;
         if (account != NULL) {
             RATCHET_ADD(&account->lent, 1);

@@ -159,20 +159,29 @@ cdef zmq_msg_t hand
 zmq_msg_init(&hand)
 
 
+cdef extern from *:
+    """
+    #define ratchet_own(thing) (thing)
+    """
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) noexcept
+    bytes own "ratchet_own"(PyObject *new)  # raises the error that came with a NULL
+
+
 cdef inline bytes small_one(void *handle, int *size):
     """The next message if it has one part and is not large; else None: see `Traffic.other_one`."""
     cdef char *start
+    cdef PyObject *data
     size[0] = zmq_msg_recv(&hand, handle, ZMQ_DONTWAIT)
     if size[0] < 0 or size[0] >= <int> LARGE or zmq_msg_more(&hand):
         return None
     start = <char *> zmq_msg_data(&hand)
-    data = PyBytes_FromStringAndSize(start, size[0])
+    data = new_bytes(start, size[0])
     if <size_t> (start - <char *> &hand) >= sizeof(hand):
         zmq_msg_close(&hand)
         zmq_msg_init(&hand)
     else:
         ratchet_left_in(&hand)
-    return data
+    return own(data)
 
 
 cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:

@@ -100,9 +100,10 @@ cdef class OSThread(Caller):
 
     cdef int prepare(self) except -1:
         if self.wakeup is None:
-            self.wakeup = new_wakeup()
-            self.wake_fd = self.wakeup.fileno()
-            self.write_fd = self.wakeup.write_fileno()
+            wakeup = new_wakeup()
+            self.wake_fd = wakeup.fileno()
+            self.write_fd = wakeup.write_fileno()
+            self.wakeup = wakeup  # now it is prepared
             if self.main:
                 self.tick_fd = ratchet_ticker(SIGNAL_SLICE_MS)
         return 0

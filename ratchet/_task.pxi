@@ -206,8 +206,8 @@ cdef class Call:
         if not line.shut or me is not None and line.owner is me:
             try:
                 result = zsock.attempt(self.op, self.arg, TASK)
-            except errors.ArgumentError:  # the part is still there, for this task
-                self.settle(line, TASK)
+            except BaseException:  # the part is still there, for this task
+                self.settle(line)
                 raise
         if result is NOT_NOW and self.limit == 0:
             if self.op == SEND_MANY and (<Batch> self.arg).pausing:
@@ -216,7 +216,7 @@ cdef class Call:
             if not line.shut:
                 result = zsock.now_or_never(self.op, self.arg, TASK)
         if result is not NOT_NOW:
-            self.settle(line, TASK)
+            self.settle(line)
             zsock.after()
             return result
         # From here on it waits in line. Only a receive has looked by trying.
@@ -236,10 +236,14 @@ cdef class Call:
         # What is above may have let others run, which may have woken this one already.
         return self.again(tried and zsock.touched == touched)
 
-    cdef int settle(self, Line line, Caller me) except -1:
+    cdef int settle(self, Line line) except -1:
         """In the middle of a message now? Then the next call must be known as this one's."""
-        if line.owner is me:
-            self.zsock.seize(line, self.find(Caller() if me is TASK else me))
+        if line.owner is TASK:
+            try:
+                self.zsock.seize(line, self.find(Caller()))
+            except BaseException:  # no memory: nobody could go on with it
+                self.zsock.abandon(line)
+                raise
         return 0
 
     cdef Caller find(self, Caller new):
@@ -256,7 +260,6 @@ cdef class Call:
             raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
         result = zsock.try_in_line(me, self.op, self.arg, tried, &knock)
         if result is not NOT_NOW:
-            self.settle(line, me.caller)
             self.waiter = None
             zsock.exit(me)
             me.looper.done(me)

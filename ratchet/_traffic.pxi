@@ -96,23 +96,20 @@ cdef class Traffic(Core):
         self.asked = True
         return 1
 
-    cdef int put_last(self, data) except -1:
-        """One part, as the last one of what is held back."""
+    cdef int put_last(self, list parts) except -1:
+        """Parts, as the last ones of what is held back."""
         if self.held is None:
-            return self.put_part(data)
-        parts = self.held + [data]
+            return self.put_all(parts)
         try:
-            if not self.put_all(parts):
+            if not self.put_all(self.held + parts):
                 return 0
+        except MemoryError:
+            raise  # nothing is sent, and what is held stays so
         except BaseException:
-            self.drop_held()  # refused, not postponed: the message is the caller's again
+            self.abandon(self.tx)  # refused, not postponed: the message is the caller's again
             raise
-        self.drop_held()
+        self.abandon(self.tx)
         return 1
-
-    cdef void drop_held(self) noexcept:
-        self.held = None
-        self.seize(self.tx, None)
 
     cdef int put_many(self, Batch batch) except -1:
         """What is left of a batch: 1 if all of it is taken now."""
@@ -183,6 +180,7 @@ cdef class Traffic(Core):
                 if more and not self.take(msg):
                     raise errors.Error(errno.EPROTO, "libzmq returned half a message")
         except BaseException:
+            zmq_msg_close(msg)
             while more and self.take(msg):  # no memory: lose this message whole, not its head only
                 more = zmq_msg_more(msg)
                 zmq_msg_close(msg)
@@ -212,8 +210,11 @@ cdef class Traffic(Core):
 
     cdef int hand_out(self, Caller me) except -1:
         """The next of what was taken ahead becomes the message in hand."""
+        message = self.ahead[0]
+        parts = message if type(message) is list else [message]
+        del self.ahead[0]
         self.seize(self.rx, me)
-        self.parts = self.ahead.pop(0)
+        self.parts = parts
         if not self.ahead:
             self.ahead = None
             self.divert()
@@ -262,31 +263,41 @@ cdef class Traffic(Core):
             raise
         return 0
 
-    cdef object pop(self):
-        part = self.parts.pop()
-        if not self.parts:
-            self.parts = None
-            self.seize(self.rx, None)
-        return part
+    # What is handed out is made first: if there is no memory for it, it is there to be had again.
+    # To copy a large part lets other threads run, which may close.
+
+    cdef int handed(self, list parts, Py_ssize_t left) except -1:
+        """The caller has all but so many of them."""
+        if self.parts is parts:
+            del parts[left:]
+            if not parts:
+                self.parts = None
+                self.seize(self.rx, None)
+        return 0
 
     cdef object next_part(self):
-        cdef bint more = len(self.parts) > 1  # asked now: after the last part others may run
-        return as_bytes(self.pop()), more
+        cdef list parts = self.parts
+        cdef Py_ssize_t left = len(parts) - 1
+        found = as_bytes(parts[left]), left > 0
+        self.handed(parts, left)
+        return found
 
     cdef object get_frame(self, Caller me):
-        cdef zmq_msg_t msg
         cdef Frame frame
-        cdef bint more
+        cdef list parts
+        cdef Py_ssize_t left
         if not self.parts:
-            if not self.take(&msg):
+            frame = Frame()
+            if not self.take(&frame.msg):
                 return NOT_NOW
-            if not zmq_msg_more(&msg):
-                frame = Frame()
-                zmq_msg_move(&frame.msg, &msg)
+            if not zmq_msg_more(&frame.msg):
                 return frame
-            self.keep(&msg, me, True)
-        more = len(self.parts) > 1
-        return as_frame(self.pop(), more)
+            self.keep(&frame.msg, me, True)
+        parts = self.parts
+        left = len(parts) - 1
+        frame = as_frame(parts[left], left > 0)
+        self.handed(parts, left)
+        return frame
 
     cdef object get_frames(self):
         """As `get_parts`."""
@@ -294,17 +305,21 @@ cdef class Traffic(Core):
         cdef list parts
         cdef Py_ssize_t i
         if self.parts:
-            parts = self.rest()
-        elif self.take(&msg):
-            parts = self.take_rest(&msg, True)
-        else:
+            parts = self.parts
+            found = self.rest(True)
+            self.handed(parts, 0)
+            return found
+        if not self.take(&msg):
             return NOT_NOW
-        for i in range(len(parts)):
-            parts[i] = as_frame(parts[i], i < len(parts) - 1)
+        parts = self.take_rest(&msg, True)
+        for i in range(len(parts) - 1):
+            (<Frame> parts[i]).more = True
         return parts
 
     cdef object get_into(self, Target target, Caller me):
         cdef zmq_msg_t msg
+        cdef list parts
+        cdef object found
         cdef Py_ssize_t size
         if not self.parts:
             if not self.take(&msg):
@@ -315,38 +330,46 @@ cdef class Traffic(Core):
                 zmq_msg_close(&msg)
                 return size
             self.keep(&msg, me, True)
-        part = self.parts[len(self.parts) - 1]
-        size = len(part)
+        parts = self.parts
+        part = parts[len(parts) - 1]
+        found = size = len(part)
         if size > target.view.len:
             raise errors.argument_error(
                 f"{self.describe()}: recv_into() was given a buffer of {target.view.len} bytes, "
                 f"and the next part has {size}; it is still there, to be received by this caller"
             )
-        self.pop()
         if type(part) is Frame:
             copy_memory(target.view.buf, zmq_msg_data(&(<Frame> part).msg), size)
         else:
             copy_memory(target.view.buf, PyBytes_AS_STRING(part), size)
-        return size
+        self.handed(parts, len(parts) - 1)
+        return found
 
-    cdef list rest(self):
-        """What is left of the message in hand."""
-        parts, self.parts = self.parts, None
-        parts.reverse()
-        self.seize(self.rx, None)
-        return parts
+    cdef list rest(self, bint frames):
+        """What is left of the message in hand, in order; it is not handed out yet."""
+        cdef list found = self.parts[::-1]
+        cdef Py_ssize_t i
+        for i in range(len(found)):
+            found[i] = as_frame(found[i], i < len(found) - 1) if frames else as_bytes(found[i])
+        return found
 
     cdef object get_parts(self):
         """What is left of the message in hand, or a whole new one."""
         cdef zmq_msg_t msg
         if self.parts:
-            return [as_bytes(part) for part in self.rest()]
+            parts = self.parts
+            found = self.rest(False)
+            self.handed(parts, 0)
+            return found
         return self.take_rest(&msg) if self.take(&msg) else NOT_NOW
 
     cdef object get_joined(self):
         cdef int size
         if self.parts:
-            return b"".join(self.get_parts())
+            parts = self.parts
+            found = b"".join(self.rest(False))
+            self.handed(parts, 0)
+            return found
         data = small_one(self.handle, &size)
         return self.other_one(RECV_ALL, size, None) if data is None else data
 
@@ -356,31 +379,38 @@ cdef class Traffic(Core):
         cdef int size
         cdef Py_ssize_t count = 0
         if self.parts:
-            found.append(self.get_joined())
+            found.append(None)  # there is room for it before it is handed out
+            found[0] = self.get_joined()
             count = 1
         # A large part is copied without the GIL: someone may be in mid-message after it.
-        while count < most and self.rx.owner is None and self.ahead is None:
-            data = small_one(self.handle, &size)
-            if data is None:
-                try:
-                    data = self.other_one(RECV_ALL, size, None)
-                except errors.Error:
-                    if found:
-                        break  # a REP or REQ can take only one; the next call tells
-                    raise
-                if data is NOT_NOW:
-                    break
-            found.append(data)
-            count += 1
-            if count % BATCH == 0:
-                # Signal handlers must not run here: what they raise would lose `found`.
-                self.after()
-                if self.born != generation:
-                    break
-                if began == 0:
-                    began = monotonic()
-                elif monotonic() - began > LONGEST_BATCH:
-                    break
+        try:
+            while count < most and self.rx.owner is None and self.ahead is None:
+                data = small_one(self.handle, &size)
+                if data is None:
+                    try:
+                        data = self.other_one(RECV_ALL, size, None)
+                    except errors.Error:
+                        if found:
+                            break  # a REP or REQ can take only one; the next call tells
+                        raise
+                    if data is NOT_NOW:
+                        break
+                found.append(data)
+                count += 1
+                if count % BATCH == 0:
+                    # Signal handlers must not run here: what they raise would lose `found`.
+                    self.after()
+                    if self.born != generation:
+                        break
+                    if began == 0:
+                        began = monotonic()
+                    elif monotonic() - began > LONGEST_BATCH:
+                        break
+        except MemoryError:  # for one message; the others are received next, joined
+            if found:
+                self.ahead = found
+                self.divert()
+            raise
         return found if found else NOT_NOW
 
     # Pausing
@@ -388,17 +418,20 @@ cdef class Traffic(Core):
     cdef inline Line line_of(self, Op op):
         return self.tx if op <= SEND_MANY else self.rx
 
+    cdef void abandon(self, Line line) noexcept:
+        """Drop the half of a message that is there."""
+        if line is self.tx:
+            self.held = None
+        else:
+            self.parts = None
+        self.seize(line, None)
+
     cdef object attempt(self, Op op, object arg, Caller me):
         """Do it now, or NOT_NOW. The caller (None: ask who it is) is entitled to."""
         cdef list parts
         cdef Line line = self.line_of(op)
         if line.owner is not None and not line.owner.alive:
-            # Half a message whose thread has ended: nobody can finish it.
-            if line is self.tx:
-                self.held = None
-            else:
-                self.parts = None
-            self.seize(line, None)
+            self.abandon(line)  # its thread has ended: nobody can finish it
         if line.detour:
             if line is self.tx and self.ahead is not None:
                 raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
@@ -409,23 +442,20 @@ cdef class Traffic(Core):
             elif self.parts is None:
                 self.hand_out(me)
         if op == SEND:
-            return tracker_of(arg) if self.put_last(arg) else NOT_NOW
+            if self.put_part(arg) if self.held is None else self.put_last([arg]):
+                return tracker_of(arg)
+            return NOT_NOW
         if op == HOLD:
             if self.held is None:
+                parts = [arg]  # before the line is anybody's: there may be no memory for it
                 self.seize(self.tx, caller_here() if me is None else me)
-                self.held = [arg]
+                self.held = parts
             else:
                 self.held.append(arg)
             return tracker_of(arg)
         if op == SEND_MULTIPART:
             parts = arg
-            if self.held is None:
-                return tracker_of(parts[0]) if self.put_all(parts) else NOT_NOW
-            self.held, before = self.held + parts[:len(parts) - 1], self.held
-            if self.put_last(parts[len(parts) - 1]):
-                return tracker_of(parts[0])
-            self.held = before
-            return NOT_NOW
+            return tracker_of(parts[0]) if self.put_last(parts) else NOT_NOW
         if op == SEND_MANY:
             if self.held is not None:
                 raise errors.StateError(

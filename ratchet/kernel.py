@@ -285,8 +285,8 @@ class Kernel(KernelCore):
     def _arm(self, deadline: Deadline, until: float) -> None:
         deadline.wanted = until
         if until < deadline.armed:
-            deadline.armed = until
             heapq.heappush(self.heap, (until, next(self._order), deadline))
+            deadline.armed = until
             if len(self.heap) > self._crowded:
                 self._sweep()
 
@@ -329,10 +329,10 @@ class Kernel(KernelCore):
 
     def watch(self, bell: Doorbell) -> None:
         """Have the bell of a socket answered from now on."""
-        bell.watcher = self
         watchers = bell.watchers
         if watchers is None:
             watchers = bell.watchers = set()
+        bell.watcher = self
         if self in watchers or not isinstance(bell, (Core, Tracker)):
             return
         # Another OS thread may close the socket at any moment from here on. What it leaves is held
@@ -347,11 +347,11 @@ class Kernel(KernelCore):
             if isinstance(bell, Core) and bell.closed:
                 self.bells.pop(fd, None)
                 self._poll.forget(fd)
-        except OSError as error:  # not watched, and so to be tried again by who pauses next
+        except BaseException as error:  # not watched, and so to be tried again by who pauses next
             watchers.discard(self)
             bell.watcher = None
             self.bells.pop(fd, None)
-            if isinstance(error, errors.Error):
+            if isinstance(error, errors.Error) or not isinstance(error, OSError):
                 raise
             if isinstance(bell, Core) and bell.closed:
                 return  # who pauses is woken; during an exit nothing is held

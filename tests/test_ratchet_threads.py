@@ -2090,3 +2090,23 @@ def test_timeouts_of_years(pipe, seconds):
         over.set()
         assert waiter.value() is True
         loop.join()
+
+
+def test_a_wake_without_memory_is_made_up_for(pipe):
+    """Nothing rings a second time: the message is there, and its receiver waits without a limit."""
+    fail = pytest.importorskip("_testcapi")
+    pull, push = pipe
+    pull.set_timeout(None)
+
+    def main():
+        one = thread.attach(pull.recv)
+        until(lambda: pull.waiting == 1)
+        push.send(b"wake up")
+        fail.set_nomemory(0, 0)
+        try:
+            pull.is_readable()  # rings for it
+        finally:
+            fail.remove_mem_hooks()
+        assert one.result(LONG) == (b"wake up", False)
+
+    run_all(main)

@@ -4,7 +4,7 @@
 #
 # Works in a copy, build/sanitize/asan or /memcheck, with an environment of its own (VENV, made by
 # the same Makefile), so the normal build stays as it is. Both are built with RATCHET_DEBUG=1, so
-# each test must also leave no socket, message, waiter or buffer open (ratchet/_debug.pxi).
+# each test must also leave no socket, message, waiter, buffer or reference (ratchet/_debug.pxi).
 set -eu
 
 tool=$1

@@ -139,6 +139,9 @@ async def large_without_memory(rt: Any, _scale: Scale) -> None:
     limit_to(resource.RLIMIT_AS, enough)
 
 
+MORE = 2  # pyzmq's SNDMORE; ratchet asks only whether it is true
+
+
 @scenario()
 async def python_without_memory(rt: Any, scale: Scale) -> None:
     """Where Python's memory runs out in a call: MemoryError, no torn message, and on it goes."""
@@ -147,30 +150,90 @@ async def python_without_memory(rt: Any, scale: Scale) -> None:
     except ImportError:
         raise Skip("this Python has no _testcapi") from None
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
-    parts = [b"a" * 100, b"b" * 100, b"c" * 100]
+    parts = [b"a" * 100, b"b" * 10_000, b"c" * 200_000]
+    whole = b"".join(parts)
     failed = 0
 
-    async def within(start: int, call: Any) -> Any:
+    async def direct(method: Any, *args: Any, **options: Any) -> Any:
+        found = method(*args, **options)
+        return await found if rt.kind == "asyncio" else found
+
+    async def within(start: int, stop: int, call: Any) -> tuple[bool, Any]:
+        """Make one call that is ready, and nothing else, while memory fails: did it raise?"""
         nonlocal failed
-        fail.set_nomemory(start, 0)
+        nothing = object()
+        got = [nothing]
+        waits = False
+
+        async def keep() -> None:
+            got[0] = await call()
+
+        step = keep()
+        await rt.sleep(0)  # so that it is not this call's turn to let others run
+        fail.set_nomemory(start, stop)
         try:
-            return await call
-        except MemoryError:
-            failed += 1
+            while step.send(None) is None:  # asyncio's: it would go on in the next turn
+                pass
+            waits = True
+        except (StopIteration, MemoryError):
+            pass
         finally:
             fail.remove_mem_hooks()
+        assert not waits, "wrong: it waits, although it is ready"
+        refused = got[0] is nothing
+        failed += refused
+        return refused, got[0]
 
-    for start in range(scale.of(30, 100)):
-        await within(start, rt.send_parts(source, parts, 0))
-        await rt.send_parts(source, [b"1"], 5)
-        while (got := await rt.recv_parts(sink, 5)) != [b"1"]:
-            assert got == parts, "torn"
-        await rt.send_parts(source, parts, 5)
-        await rt.send_parts(source, [b"2"], 5)
-        got = await within(start, rt.recv_parts(sink, 0))
-        while got != [b"2"]:
-            assert got in (None, parts), "torn"
-            got = await rt.recv_parts(sink, 5)
+    async def until(last: bytes) -> bytes:
+        """What is received up to that message, part by part."""
+        data = b""
+        while not data.endswith(last):
+            data += await rt.recv(sink, 5)
+        return data
+
+    sends = [
+        partial(rt.send_parts, source, parts, 0),
+        partial(direct, source.send_multipart, parts, copy=False),
+        partial(direct, source.send, parts[0], MORE),
+    ]
+    receives = [partial(rt.recv_parts, sink, 0), partial(rt.recv, sink, 0)]
+    if rt.library == "ratchet":
+        receives += [
+            partial(direct, sink.recv_all),
+            partial(direct, sink.recv_many, 2),
+            partial(direct, sink.recv_frame),
+            partial(direct, sink.recv_frames),
+            partial(direct, sink.recv_into, bytearray(parts[0])),
+        ]
+    else:
+        receives.append(partial(direct, sink.recv_multipart, copy=False))
+
+    async def attempt(start: int, stop: int) -> None:
+        for send in sends:
+            refused, _ = await within(start, stop, send)
+            if send is sends[-1] and not refused:
+                await rt.send_parts(source, parts[1:], 5)
+            # Of another caller: the line must be free.
+            await rt.join(rt.spawn(rt.send_parts(source, [b"1"], 5)))
+            right = (whole + b"1", b"1") if refused else (whole + b"1",)
+            assert await until(b"1") in right, "torn"
+        for receive in receives:
+            for message in (parts, [b"1"], [b"2"]):
+                await rt.send_parts(source, message, 5)
+            refused, got = await within(start, stop, receive)
+            if isinstance(got, int):
+                got = parts[0][:got]
+            elif refused:
+                got = b""
+            elif isinstance(got, list):
+                got = b"".join(map(bytes, got))
+            got = bytes(got) + await until(b"2")
+            right = (whole + b"12", b"12") if refused else (whole + b"12",)
+            assert got in right, "torn"
+
+    for start in range(scale.of(30, 120)):
+        for stop in (0, start + 1):  # none from then on, or only this time
+            await attempt(start, stop)
     assert failed > 3, f"wrong: only {failed} calls failed"
 
 
