@@ -486,7 +486,7 @@ cdef class Traffic(Core):
         if count == 2:
             return 0
         if self.held is not None:
-            self.drop_held()
+            self.abandon(self.tx)
         raise errors.argument_error(
             f"{self.describe()}: cannot send a message of {count} "
             f"part{'' if count == 1 else 's'}: it is two, the peer's routing id and the bytes"
