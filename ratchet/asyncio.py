@@ -15,51 +15,54 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import heapq
-import itertools
+import functools
 import math
 import socket
 import threading
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
+from ._deadlines import Deadline, Deadlines
 from ._zmq import (
-    AsyncSocket,
-    Caller,
-    PausingSocket,
+    AwaitableSocket,
+    AwaitedRuntime,
+    BlockingSocket,
     RuntimeGone,
-    TaskWaiter,
+    add_event_loop,
+    add_watcher,
+    block,
+    calls_that_pause,
+    check,
+    remove_watcher,
     set_task_burst,
-    use_asyncio,
+    waiting_calls,
 )
 from .options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import Context
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Unpack
 
-    from ._zmq import Core, Tracker, _PausingCalls
+    from ._zmq import SocketBase, TaskWaiter, Tracker, _BlockingCalls
     from .options import OptionArguments
 else:
-    _PausingCalls = object
+    _BlockingCalls = object
 
 __all__ = ["Shared", "ZMQSocket", "new", "set_burst"]
 
 
-class Looper:
-    """What ratchet has in one event loop."""
+class AsyncioRuntime(AwaitedRuntime):
+    """How the tasks of one event loop pause: by futures, with one reader for each socket."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self.ident = threading.get_ident()
-        self._bells: dict[int, weakref.ref[Core]] = {}
-        self._heap: list[tuple[float, int, TaskWaiter]] = []  # deadlines, done ones among them
-        self._order = itertools.count()
-        self._live = 0  # entries of calls that still wait
+        self._bells: dict[int, weakref.ref[SocketBase]] = {}
+        self._deadlines = Deadlines()
+        self._live = 0  # deadlines of calls that still wait
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -68,68 +71,85 @@ class Looper:
         loop = self._loop()
         return None if loop is None or loop.is_closed() else loop
 
+    def ended(self) -> bool:
+        return self.loop is None
+
     # Readers
 
-    def watch(self, zsock: Core) -> None:
-        """Have the socket's bell answered from now on. In the loop's own OS thread."""
-        watchers = zsock.watchers
-        if watchers is None:
-            watchers = zsock.watchers = set()
-        # From here on the descriptor stays until the loop's next turn, whoever closes the socket.
-        watchers.add(self)
+    def watch(self, zsock: SocketBase) -> None:
+        """Ring the socket's bell when its descriptor does. In the loop's own OS thread."""
+        # From here on the descriptor stays until the loop's next turn, even if the socket is closed.
+        add_watcher(zsock, self)
         fd = zsock.get_fd()
         known = self._bells.get(fd)
-        if known is None or known() is not zsock:
-            loop = asyncio.get_running_loop()
-            if known is not None:
-                loop.remove_reader(fd)  # the number was another socket's
-            bell = weakref.ref(zsock)
-            try:
-                loop.add_reader(fd, _answer, bell)
-            except NotImplementedError:
-                raise errors.Error(
-                    errno.ENOSYS,
-                    f"{type(loop).__name__} cannot watch descriptors; on Windows use "
-                    "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
-                ) from None
-            self._bells[fd] = bell
-        zsock.watcher = self
-
-    def forget(self, fd: int, remains: object = None) -> None:
-        """Watch no more. From any OS thread; ``remains`` is held until it is done."""
+        if known is not None and known() is zsock:
+            return
+        loop = asyncio.get_running_loop()
+        if known is not None:
+            loop.remove_reader(fd)  # the number was another socket's
+        bell = weakref.ref(zsock)
         try:
-            self._do(self._remove, fd, remains)
+            loop.add_reader(fd, _ring, bell)
+        except NotImplementedError:
+            raise errors.Error(
+                errno.ENOSYS,
+                f"{type(loop).__name__} cannot watch descriptors; on Windows use "
+                "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
+            ) from None
+        self._bells[fd] = bell
+
+    def forget(self, fd: int, closing: object = None) -> None:
+        """Watch no more. From any OS thread; ``closing`` is held until that is done."""
+        try:
+            self._call(self._remove, fd, closing)
         except RuntimeGone:
             self._bells.pop(fd, None)  # and the loop has no reader any more
 
-    def _remove(self, fd: int, _remains: object = None) -> None:
+    def _remove(self, fd: int, _closing: object = None) -> None:
         bell, loop = self._bells.pop(fd, None), self.loop
         if bell is not None and loop is not None:
             loop.remove_reader(fd)
 
-    def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
-        """A call has given up: without another one, the reader goes as well."""
-        self.done(waiter)
-        if not zsock.waiting and not zsock.closed and zsock.watchers and self in zsock.watchers:
-            zsock.watchers.discard(self)
-            zsock.watcher = None
+    # Tasks
+
+    def suspend(self, waiter: TaskWaiter) -> Iterator[Any]:
+        """Return the iterator of a future that `wake` sets, or the waiter's deadline."""
+        waiter.future = future = asyncio.get_running_loop().create_future()
+        if waiter.until != math.inf:
+            self._arm(waiter)
+        return future.__await__()
+
+    def wake(self, waiter: TaskWaiter) -> None:
+        """Set the waiter's future. From any OS thread."""
+        self._call(_set, waiter.future)
+
+    def never(self) -> Iterator[Any]:
+        """Return the iterator of a future that nobody sets."""
+        return asyncio.get_running_loop().create_future().__await__()
+
+    def at_end(self, end: Callable[[object], object]) -> None:
+        """Call ``end`` when the running task is done."""
+        if (task := asyncio.current_task()) is not None:
+            task.add_done_callback(end)
+
+    def finished(self, waiter: TaskWaiter) -> None:
+        """Drop what a call that has its result needs no more."""
+        waiter.future = None  # it refers to the loop
+        if waiter.timer is not None:
+            self._deadlines.drop(waiter.timer)
+            waiter.timer = None
+            self._live -= 1
+            if not self._live and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def gave_up(self, zsock: SocketBase, waiter: TaskWaiter) -> None:
+        """Drop what a call needs no more; without another one, the reader goes as well."""
+        self.finished(waiter)
+        if not waiting_calls(zsock) and not zsock.closed and remove_watcher(zsock, self):
             self.forget(zsock.get_fd())
 
-    # Futures
-
-    def future(self, waiter: TaskWaiter) -> asyncio.Future[None]:
-        """A future that `TaskWaiter.wake` sets, or its deadline."""
-        future = asyncio.get_running_loop().create_future()
-        future._asyncio_future_blocking = True
-        if waiter.deadline != math.inf and not waiter.entries:
-            self.knock(waiter, waiter.deadline)
-        return future
-
-    def wake(self, future: asyncio.Future[None]) -> None:
-        """Set a future. From any OS thread."""
-        self._do(_set, future)
-
-    def _do(self, callback: Callable[..., object], *args: object) -> None:
+    def _call(self, callback: Callable[..., object], *args: object) -> None:
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
         if (loop := self.loop) is None:
             raise RuntimeGone
@@ -141,116 +161,66 @@ class Looper:
         except RuntimeError:
             raise RuntimeGone from None  # closed in between
 
-    # Deadlines
+    # Deadlines. All of a loop share one timer, which goes off at the first of them.
 
-    def knock(self, waiter: TaskWaiter, until: float) -> None:
-        """Wake ``waiter`` at ``until``, which may be before its deadline."""
-        heapq.heappush(self._heap, (until, next(self._order), waiter))
-        waiter.entries += 1
-        self._live += 1
-        if self._heap[0][2] is waiter:
+    def _arm(self, waiter: TaskWaiter) -> None:
+        if waiter.timer is None:
+            waiter.timer = Deadline(waiter.time_up)
+            self._live += 1
+        if self._deadlines.arm(waiter.timer, waiter.until):
             self._set_timer()
-
-    def done(self, waiter: TaskWaiter) -> None:
-        """It needs no deadline any more; the heap is cleared of such when they are most of it."""
-        waiter.future = None  # it refers to the loop
-        self._live -= waiter.entries
-        waiter.entries = 0
-        if len(self._heap) > 64 + 2 * self._live:
-            self._heap = [entry for entry in self._heap if entry[2].entries]
-            heapq.heapify(self._heap)
-        if not self._live and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._heap.clear()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         # asyncio's clock and ours are both monotonic, but need not be the same.
-        delay = self._heap[0][0] - monotonic()
+        delay = self._deadlines.first() - monotonic()
         if (loop := self.loop) is not None:
-            self._timer = loop.call_later(max(0.0, delay), self._ring)
+            self._timer = loop.call_later(max(0.0, delay), self._time_up)
 
-    def _ring(self) -> None:
+    def _time_up(self) -> None:
         self._timer = None
-        now = monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            waiter = heapq.heappop(self._heap)[2]
-            if waiter.entries:
-                waiter.entries -= 1
-                self._live -= 1
-                waiter.woken = True
-                waiter.wake()
-        if self._heap:
+        self._deadlines.ring()
+        if self._live and self._deadlines.heap:
             self._set_timer()
 
 
-def _answer(bell: weakref.ref[Core]) -> None:
+def _ring(bell: weakref.ref[SocketBase]) -> None:
     zsock = bell()
     if zsock is not None and not zsock.closed:
-        zsock.answer()
+        check(zsock)
 
 
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
+def _set(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
         future.set_result(None)
 
 
-_loopers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Looper] = weakref.WeakKeyDictionary()
-# Who is in the middle of a message, by the id of the context in which the call was made.
-_callers: dict[int, tuple[Caller, weakref.ref[Context]]] = {}
+_runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioRuntime] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def _looper() -> Looper:
+def _runtime() -> AsyncioRuntime:
+    """Return the runtime of the event loop that runs here."""
     loop = asyncio.get_running_loop()
-    looper = _loopers.get(loop)
-    if looper is None:
-        looper = _loopers[loop] = Looper(loop)
-    looper.ident = threading.get_ident()
-    return looper
+    runtime = _runtimes.get(loop)
+    if runtime is None:
+        runtime = _runtimes[loop] = AsyncioRuntime(loop)
+    runtime.ident = threading.get_ident()
+    return runtime
 
 
-def _caller(context: Context, new: Caller | None, here: bool) -> Caller | None:
-    """The Caller whose calls are made in ``context``; ``new`` becomes it if there is none.
-
-    ``here``: it is the running task's own context, so its end is the task's.
-    """
-    key = id(context)
-    known = _callers.get(key)
-    if known is not None:
-        return known[0]
-    if new is None:
-        return None
-
-    def end(_: object) -> None:
-        if (known := _callers.get(key)) is not None and known[0] is new:
-            del _callers[key]
-            new.end()
-
-    _callers[key] = new, weakref.ref(context, end)
-    if here and (task := asyncio.current_task()) is not None:
-        task.add_done_callback(end)
-    return new
-
-
-def _never() -> asyncio.Future[None]:
-    """What the running task waits for when it is not to go on."""
-    future = asyncio.get_running_loop().create_future()
-    future._asyncio_future_blocking = True
-    return future
-
-
-use_asyncio(_looper, _caller, _never, asyncio._get_running_loop)
+add_event_loop(asyncio._get_running_loop)
 
 
 async def wait_for_tracker(tracker: Tracker) -> None:
-    """What ``await tracker`` does."""
+    """Do what ``await tracker`` does."""
     if tracker.done:
         return
     loop = asyncio.get_running_loop()
     future = loop.create_future()
-    fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
+    fd = socket.dup(tracker.fileno())  # one for each wait: a loop has one reader for a descriptor
     loop.add_reader(fd, _set, future)
     try:
         await future
@@ -260,9 +230,12 @@ async def wait_for_tracker(tracker: Tracker) -> None:
 
 
 def set_burst(calls: int) -> None:
-    """How many ready calls the tasks of a loop make in a row before one lets the loop run a turn.
+    """Set how many ready calls the tasks of a loop make in a row before the loop runs a turn.
 
     The default of 128 keeps a heartbeat of 10 ms beside a busy socket; less is fairer and slower.
+
+    Raises:
+        ValueError: not from 1 to 1,000,000.
     """
     if type(calls) is not int:
         raise TypeError(f"a burst is a number of calls, not {type(calls).__name__}")
@@ -271,24 +244,32 @@ def set_burst(calls: int) -> None:
     set_task_burst(calls)
 
 
-class Shared(_PausingCalls):
-    """The calls of a `ZMQSocket` of this module for OS threads and ratchet threads: they pause."""
+class Shared(_BlockingCalls):
+    """The calls of a `ZMQSocket` of this module for OS threads and ratchet threads: they block."""
 
-    __slots__ = (
-        "recv", "recv_all", "recv_frame", "recv_frames", "recv_into", "recv_many",
-        "recv_multipart", "send", "send_many", "send_multipart", "zsock",
-    )  # fmt: skip
+    __slots__ = ("zsock",)
 
     def __init__(self, zsock: ZMQSocket) -> None:
         self.zsock = zsock
-        for name in self.__slots__[:-1]:
-            setattr(self, name, getattr(PausingSocket, name).__get__(zsock))
 
     def __repr__(self) -> str:
         return f"<ratchet.asyncio.Shared of {self.zsock!r}>"
 
 
-class ZMQSocket(AsyncSocket, Options):
+def _blocking(name: str) -> Callable[..., object]:
+    """Make the blocking form of a call."""
+
+    def call(self: Shared, *args: object, **kwargs: object) -> object:
+        return block(getattr(self.zsock, name)(*args, **kwargs))
+
+    return functools.wraps(getattr(BlockingSocket, name))(call)
+
+
+for _name in calls_that_pause():
+    setattr(Shared, _name, _blocking(_name))
+
+
+class ZMQSocket(AwaitableSocket, Options):
     """A ZeroMQ socket whose calls pause the asyncio task that awaits them, and no other.
 
     Made by `new`. Any number of tasks may use it, of several loops, and through `sync` any OS
@@ -296,6 +277,8 @@ class ZMQSocket(AsyncSocket, Options):
     """
 
     __slots__ = ()
+
+    _runtime_here = staticmethod(_runtime)
 
     def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None:
         super().__init__(type, **options)

@@ -26,8 +26,6 @@ import contextlib
 import contextvars
 import errno
 import functools
-import heapq
-import itertools
 import math
 import os
 import signal
@@ -39,15 +37,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from . import errors
+from ._deadlines import Deadline, Deadlines
 from ._platform import READS, WRITES, PairWakeup, new_poll
 from ._zmq import (
-    Core,
-    KernelCore,
-    ThreadCore,
+    KernelBase,
+    SocketBase,
+    ThreadBase,
     Tracker,
+    add_watcher,
     current_kernel,
     current_thread,
-    set_kernel,
+    remove_watcher,
+    set_runtime,
     to_deadline,
     to_timeout,
 )
@@ -75,7 +76,7 @@ KILLS = 10
 WORKERS = 32
 
 
-class Thread(ThreadCore):
+class Thread(ThreadBase):
     """A ratchet thread, made by `ratchet.thread.attach`.
 
     Attributes:
@@ -119,17 +120,7 @@ class Thread(ThreadCore):
         return f"<ratchet.thread.Thread {self.name} at {id(self):#x}, {state}>"
 
 
-class Deadline:
-    """One entry of a thread in the heap: what is wanted, and when the entry will be looked at."""
-
-    __slots__ = ("act", "armed", "wanted")
-
-    def __init__(self, act: Callable[[], object] | None) -> None:
-        self.act = act
-        self.wanted = self.armed = math.inf
-
-
-class Kernel(KernelCore):
+class Kernel(KernelBase):
     """What `Ratchet` hands out to users. Threads refer to this one, so that the other can go."""
 
     def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
@@ -138,9 +129,9 @@ class Kernel(KernelCore):
         self.owner: int | None = None  # the OS thread that loops, by its ident
         self.home: int | None = None  # the OS thread in which threads have run
         self.maker = threading.get_ident()
-        self._order = itertools.count()
-        self._crowded = 100  # at this size the heap of deadlines is swept
-        self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
+        self._deadlines = Deadlines()
+        self.heap = self._deadlines.heap
+        self._outer: KernelBase | None = None  # a kernel in whose thread this one is closed
         self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
         self._held: list[object] | None = None  # what is closed while a descriptor is registered
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
@@ -250,18 +241,18 @@ class Kernel(KernelCore):
 
     # Deadlines
 
-    def set_deadline(self, thread: ThreadCore, until: float) -> None:
+    def set_deadline(self, thread: ThreadBase, until: float) -> None:
         """Resume ``thread`` at ``until``, unless it has another wish by then."""
         if thread.timer is None:
             thread.timer = Deadline(lambda: self.resume(thread))
-        self._arm(thread.timer, until)
+        self._deadlines.arm(thread.timer, until)
 
     def set_alarm(
         self, thread: Thread, seconds: float | None, callback: Callable[[], object] | None
     ) -> None:
         """Raise `Alarm` in ``thread`` after ``seconds``; None: no more."""
         if thread.alarm is not None:
-            self._drop(thread.alarm)
+            self._deadlines.drop(thread.alarm)
             thread.alarm = None
         if seconds is None:
             return
@@ -280,90 +271,45 @@ class Kernel(KernelCore):
                     self._failed(error, thread)
 
         thread.alarm = Deadline(ring)
-        self._arm(thread.alarm, monotonic() + seconds)
-
-    def _arm(self, deadline: Deadline, until: float) -> None:
-        deadline.wanted = until
-        if until < deadline.armed:
-            heapq.heappush(self.heap, (until, next(self._order), deadline))
-            deadline.armed = until
-            if len(self.heap) > self._crowded:
-                self._sweep()
-
-    @staticmethod
-    def _drop(deadline: Deadline) -> None:
-        """It is wanted no more, and holds on to nothing."""
-        deadline.wanted = math.inf
-        deadline.act = None
-
-    def _sweep(self) -> None:
-        """Drop the entries that stand for nothing, once they may be most of the heap."""
-        live = []
-        for entry in self.heap:
-            deadline = entry[2]
-            if entry[0] == deadline.armed:
-                if deadline.wanted != math.inf:
-                    live.append(entry)
-                else:
-                    deadline.armed = math.inf
-        heapq.heapify(live)
-        self.heap[:] = live
-        self._crowded = 2 * len(live) + 100
+        self._deadlines.arm(thread.alarm, monotonic() + seconds)
 
     def ring_deadlines(self) -> None:
-        """Act for whose time has come."""
-        now = monotonic()
-        while self.heap and self.heap[0][0] <= now:
-            at, _, deadline = heapq.heappop(self.heap)
-            if at != deadline.armed:
-                continue  # an earlier entry has taken its place
-            deadline.armed = math.inf
-            wanted, deadline.wanted = deadline.wanted, math.inf
-            if wanted <= now:
-                if deadline.act is not None:
-                    deadline.act()
-            elif wanted != math.inf:
-                self._arm(deadline, wanted)
+        """Act on every deadline that has passed."""
+        self._deadlines.ring()
 
     # Descriptors
 
     def watch(self, bell: Doorbell) -> None:
         """Have the bell of a socket answered from now on."""
-        watchers = bell.watchers
-        if watchers is None:
-            watchers = bell.watchers = set()
-        bell.watcher = self
-        if self in watchers or not isinstance(bell, (Core, Tracker)):
+        if not add_watcher(bell, self) or not isinstance(bell, (SocketBase, Tracker)):
             return
         # Another OS thread may close the socket at any moment from here on. What it leaves is held
         # meanwhile, so that the descriptor is nobody else's yet.
         self._held = []
         fd = -1
         try:
-            watchers.add(self)
             fd = bell.fileno()
             self.bells[fd] = weakref.ref(bell)
             self._poll.watch_edge(fd)
-            if isinstance(bell, Core) and bell.closed:
+            if isinstance(bell, SocketBase) and bell.closed:
                 self.bells.pop(fd, None)
                 self._poll.forget(fd)
         except BaseException as error:  # not watched, and so to be tried again by who pauses next
-            watchers.discard(self)
-            bell.watcher = None
+            remove_watcher(bell, self)
             self.bells.pop(fd, None)
             if isinstance(error, errors.Error) or not isinstance(error, OSError):
                 raise
-            if isinstance(bell, Core) and bell.closed:
+            if isinstance(bell, SocketBase) and bell.closed:
                 return  # who pauses is woken; during an exit nothing is held
             raise _cannot(f"watch {bell!r}", error) from None
         finally:
             self._held = None
 
-    def forget(self, fd: int, remains: object = None) -> None:
+    def forget(self, fd: int, closing: object = None) -> None:
         """The socket of that bell is about to be closed. From any OS thread."""
         held = self._held
         if held is not None:
-            held.append(remains)
+            held.append(closing)
         if self.bells.pop(fd, None) is not None:
             self._poll.forget(fd)
 
@@ -471,7 +417,7 @@ class Kernel(KernelCore):
             )
         self.owner = self.home = here
         self.take_hub()
-        set_kernel(self)
+        set_runtime(self)
         self._before = set(threading.enumerate())
         self._wakeup_before = -1
         if threading.current_thread() is threading.main_thread():
@@ -484,7 +430,7 @@ class Kernel(KernelCore):
 
     def end(self) -> None:
         """Give this OS thread back."""
-        set_kernel(self._outer)
+        set_runtime(self._outer)
         self._outer = None
         self.owner = None
         if threading.current_thread() is threading.main_thread():
@@ -521,8 +467,8 @@ class Kernel(KernelCore):
 
     def idle(self) -> float | None:
         """Every thread waits for another one: how long to sleep; None: not at all."""
-        if any(deadline.wanted != math.inf for *_, deadline in self.heap):
-            return max(0.0, self.heap[0][0] - monotonic())
+        if self._deadlines.any():
+            return max(0.0, self._deadlines.first() - monotonic())
         if self.ending:
             return None
         if not self._others():
@@ -540,19 +486,19 @@ class Kernel(KernelCore):
 
     def bury(self) -> None:
         """Account for threads that have ended."""
-        while self.ended:
-            thread: Thread = self.ended[0]  # type: ignore[assignment]
+        while self.finished:
+            thread: Thread = self.finished[0]  # type: ignore[assignment]
             if thread in self.threads:
                 self.threads.discard(thread)
                 self.foreground -= not thread.background
             for deadline in (thread.timer, thread.alarm):
                 if deadline is not None:
-                    self._drop(deadline)
+                    self._deadlines.drop(deadline)
             thread.timer = thread.alarm = None
             joiners, thread.joiners = thread.joiners, None
             for ended in list(joiners or ()):  # another OS thread may leave them meanwhile
                 ended()
-            self.ended.popleft()
+            self.finished.popleft()
             if thread.error is not None:
                 self._failed(thread.error, thread)
 
@@ -591,7 +537,7 @@ class Kernel(KernelCore):
                 until = monotonic() + KILL_AGAIN
                 while self.threads and (self.ready or monotonic() < until):
                     beat = Deadline(self.wake_up)
-                    self._arm(beat, until)
+                    self._deadlines.arm(beat, until)
                     try:
                         self.turn(True)
                     except BaseException as error:  # noqa: BLE001 (raised when all have ended)
@@ -626,10 +572,8 @@ class Kernel(KernelCore):
         self._handlers.clear()
         for reference in list(self.bells.values()):
             bell = reference()
-            if bell is not None and bell.watchers:
-                bell.watchers.discard(self)
-                if bell.watcher is self:
-                    bell.watcher = None
+            if bell is not None:
+                remove_watcher(bell, self)
         self.bells.clear()
         self._poll.close()
         self._wakeup.close()
@@ -649,7 +593,7 @@ class Kernel(KernelCore):
         for thread in self.threads:
             self.resume(thread)  # who waits for a socket is told that it is the parent's
         if self.owner == threading.get_ident():
-            set_kernel(self)
+            set_runtime(self)
             if threading.current_thread() is threading.main_thread():
                 signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
         else:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
 from ._platform import ready
-from ._zmq import Core, KernelWaiter, Tracker, current_thread, to_deadline
+from ._zmq import (
+    KernelWaiter,
+    SocketBase,
+    Tracker,
+    breathe_here,
+    could_go_on,
+    current_thread,
+    join,
+    leave,
+    to_deadline,
+)
 from .kernel import Kernel, Thread
 
 if TYPE_CHECKING:
@@ -193,10 +203,10 @@ def block_on(
         ClosedError: a socket is closed, or was closed meanwhile.
     """
     me, kernel = _me("block_on")
-    kernel.breathe()
+    breathe_here()
     until = to_deadline(timeout)
     for things in (reads, writes):
-        if isinstance(things, Core):  # to iterate over it would receive
+        if isinstance(things, SocketBase):  # to iterate over it would receive
             raise TypeError(f"block_on() takes lists, as in block_on([zsock]), not {things!r}")
     wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
     if not wanted and until == math.inf:
@@ -208,16 +218,16 @@ def block_on(
         before = waits.get(fd, (False, False))
         waits[fd] = before[0] or not write, before[1] or write
     why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
-    waiters: list[tuple[Core | Tracker, KernelWaiter]] = []
+    waiters: list[tuple[SocketBase | Tracker, KernelWaiter]] = []
     try:
         for bell, write in bells:
             bell.fileno()  # raises when it is closed
             kernel.watch(bell)
             waiters.append((bell, KernelWaiter(me)))
-            bell.join(bell.tx if write else bell.rx, waiters[-1][1])
+            join(bell, write, waiters[-1][1])
         while True:
             for bell, waiter in waiters:
-                if bell.ready_for(waiter):
+                if could_go_on(bell, waiter):
                     return bell
             for fd, write, thing in others:
                 if ready(fd, write):
@@ -227,12 +237,12 @@ def block_on(
             kernel.wait_fds(me, why, waits, until)
     finally:
         for bell, waiter in waiters:
-            bell.leave(waiter)
+            leave(bell, waiter)
 
 
 def _rings(thing: object, write: bool) -> bool:
     """Is it a socket, or the like: with a line to wait in?"""
-    return isinstance(thing, Core) or (isinstance(thing, Tracker) and not write)
+    return isinstance(thing, SocketBase) or (isinstance(thing, Tracker) and not write)
 
 
 def _fd(thing: Any) -> int:

@@ -6,26 +6,9 @@ import errno
 from typing import NamedTuple
 
 from .errors import UriError
+from .socket_types import OLD_NAMES, TYPES
 
-__all__ = ["OLD_NAMES", "TYPES", "ZMQRecord", "prepare_uri"]
-
-# Socket type -> libzmq's number (zmq.h). Draft types are not stable API and have no place here.
-TYPES: dict[str, int] = {
-    "PAIR": 0,
-    "PUB": 1,
-    "SUB": 2,
-    "REQ": 3,
-    "REP": 4,
-    "DEALER": 5,
-    "ROUTER": 6,
-    "PULL": 7,
-    "PUSH": 8,
-    "XPUB": 9,
-    "XSUB": 10,
-    "STREAM": 11,
-}
-# What DEALER and ROUTER were called before libzmq 2.1 (zmq.h still knows them).
-OLD_NAMES: dict[str, str] = {"XREQ": "DEALER", "XREP": "ROUTER"}
+__all__ = ["ZMQRecord", "prepare_uri"]
 
 
 class ZMQRecord(NamedTuple):

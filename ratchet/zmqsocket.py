@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._zmq import Frame, PausingSocket, Tracker
+from ._zmq import Frame, BlockingSocket, Tracker
 from .options import Options
 from .uri import ZMQRecord, prepare_uri
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Frame", "Tracker", "ZMQRecord", "ZMQSocket", "new", "prepare_uri"]
 
 
-class ZMQSocket(PausingSocket, Options):
+class ZMQSocket(BlockingSocket, Options):
     """A ZeroMQ socket whose calls pause the thread that makes them, and no other.
 
     Made by `new`. Any number of threads may use it at the same time. Its options are properties:

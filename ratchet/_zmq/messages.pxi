@@ -1,11 +1,11 @@
-# Messages between Python's memory and a zmq_msg_t: copies, buffers, and what a call is given.
+# Layer 3. Messages between Python's memory and a zmq_msg_t: frames, copies and buffers.
 
 cdef class Frame:
     """One part of a message in libzmq's memory: nothing is copied until it is asked for.
 
     It has the buffer protocol, read-only: ``memoryview(frame)``, ``numpy.frombuffer(frame, …)``.
     """
-    # No object fields: making one must collect nothing (see the top of `_zmq.pyx`).
+    # No object fields: making one must not start a garbage collection (see `receive.pxi`).
     cdef zmq_msg_t msg
     cdef readonly bint more  # another part of the same message follows
 
@@ -26,7 +26,7 @@ cdef class Frame:
 
     @property
     def bytes(self):
-        """A copy (bytes)."""
+        """A copy of its data (bytes)."""
         return copy_of(&self.msg)
 
     def __bytes__(self):
@@ -39,7 +39,7 @@ cdef class Frame:
 
     @property
     def user_id(self):
-        """Who the peer is, as a ZAP handler said (str), or None."""
+        """The peer's user id as a ZAP handler gave it (str), or None."""
         return self.property(b"User-Id")
 
     @property
@@ -56,21 +56,8 @@ cdef class Frame:
         return f"<ratchet.zmqsocket.Frame of {len(self)} bytes{more}>"
 
 
-cdef class Batch:
-    """What a send_many is to send, and how far it is."""
-    cdef list messages
-    cdef Py_ssize_t count, taken
-    cdef Py_ssize_t slice  # messages after which it pauses of itself; 0: never
-    cdef bint pausing  # it has: the socket could take more
-
-    def __init__(self, messages, Py_ssize_t slice):
-        self.messages = to_messages(messages, "messages")
-        self.count = len(self.messages)
-        self.slice = slice
-
-
 cdef inline void copy_memory(void *to, const void *source, size_t size) noexcept:
-    """memcpy; without the GIL if it takes long."""
+    """Copy; without the GIL if that takes long."""
     if size < LARGE:
         memcpy(to, source, size)
     else:
@@ -79,7 +66,7 @@ cdef inline void copy_memory(void *to, const void *source, size_t size) noexcept
 
 
 cdef bytes copy_of(zmq_msg_t *msg):
-    """The message's bytes."""
+    """Return the message's bytes."""
     cdef size_t size = zmq_msg_size(msg)
     data = PyBytes_FromStringAndSize(NULL, size)
     copy_memory(PyBytes_AS_STRING(data), zmq_msg_data(msg), size)
@@ -87,7 +74,7 @@ cdef bytes copy_of(zmq_msg_t *msg):
 
 
 cdef bytes copy_out(zmq_msg_t *msg):
-    """The message's bytes; closes it."""
+    """Return the message's bytes, and close it."""
     try:
         return copy_of(msg)
     finally:
@@ -95,12 +82,12 @@ cdef bytes copy_out(zmq_msg_t *msg):
 
 
 cdef bytes as_bytes(part):
-    """A part that was kept."""
+    """Return a part that was kept, as bytes."""
     return copy_of(&(<Frame> part).msg) if type(part) is Frame else <bytes> part
 
 
 cdef Frame as_frame(part, bint more):
-    """A part that was kept, as a Frame."""
+    """Return a part that was kept, as a Frame."""
     cdef Frame frame
     if type(part) is Frame:
         frame = <Frame> part
@@ -128,64 +115,8 @@ cdef class Target:
         PyBuffer_Release(&self.view)
 
 
-cdef extern from *:
-    """
-    /* (data, False). For speed: the pair returned last is used again when nobody else has it, as
-       zip() does it; making one costs half as much as a receive. Large data is not kept alive. */
-    RATCHET_INLINE PyObject *ratchet_pair(PyObject *data) {
-        static PyObject *spare = NULL;
-        if (PyBytes_GET_SIZE(data) >= 4096) return PyTuple_Pack(2, data, Py_False);
-        if (spare != NULL && Py_REFCNT(spare) == 1) {
-            PyObject *old = PyTuple_GET_ITEM(spare, 0);
-            Py_INCREF(data);
-            PyTuple_SET_ITEM(spare, 0, data);
-            Py_DECREF(old);
-        } else {
-            PyObject *fresh = PyTuple_Pack(2, data, Py_False);
-            if (fresh == NULL) return NULL;
-            Py_XSETREF(spare, fresh);
-        }
-        Py_INCREF(spare);
-        return spare;
-    }
-    """
-    tuple single "ratchet_pair"(bytes data)
-
-
-# What is received first. libzmq frees what was in it before (zmq_msg_recv(3)), so it need not be
-# closed, which costs as much as copying out what is small; but only what a zmq_msg_t holds in
-# itself may stay in it, not memory that a sender waits for.
-cdef zmq_msg_t hand
-zmq_msg_init(&hand)
-
-
-cdef extern from *:
-    """
-    #define ratchet_own(thing) (thing)
-    """
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) noexcept
-    bytes own "ratchet_own"(PyObject *new)  # raises the error that came with a NULL
-
-
-cdef inline bytes small_one(void *handle, int *size):
-    """The next message if it has one part and is not large; else None: see `Traffic.other_one`."""
-    cdef char *start
-    cdef PyObject *data
-    size[0] = zmq_msg_recv(&hand, handle, ZMQ_DONTWAIT)
-    if size[0] < 0 or size[0] >= <int> LARGE or zmq_msg_more(&hand):
-        return None
-    start = <char *> zmq_msg_data(&hand)
-    data = new_bytes(start, size[0])
-    if <size_t> (start - <char *> &hand) >= sizeof(hand):
-        zmq_msg_close(&hand)
-        zmq_msg_init(&hand)
-    else:
-        ratchet_left_in(&hand)
-    return own(data)
-
-
 cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
-    """A new message with these bytes."""
+    """Fill a new message with these bytes."""
     if zmq_msg_init_size(msg, size) < 0:
         raise MemoryError(f"no memory for a message of {size} bytes")
     copy_memory(zmq_msg_data(msg), data, size)
@@ -193,7 +124,7 @@ cdef int copy_in(zmq_msg_t *msg, const char *data, size_t size) except -1:
 
 
 cdef int refuse_objects(data) except -1:
-    """numpy gives out an array of Python objects as the bytes of its pointers."""
+    """Refuse an array of Python objects, which numpy gives out as the bytes of its pointers."""
     if isinstance(data, memoryview):
         data = data.obj
     dtype = getattr(data, "dtype", None)
@@ -203,7 +134,7 @@ cdef int refuse_objects(data) except -1:
 
 
 cdef int get_view(data, Py_buffer *view) except -1:
-    """The buffer of ``data``, held until it is released: its owner cannot resize it meanwhile."""
+    """Get the buffer of ``data``, which its owner cannot resize until it is released."""
     if isinstance(data, str):
         raise TypeError("a message is bytes, not str: encode it, as in text.encode()")
     if type(data) is not bytes and type(data) is not bytearray:
@@ -218,7 +149,7 @@ cdef int get_view(data, Py_buffer *view) except -1:
 
 
 cdef bytes snapshot(data):
-    """The bytes as they are now; bytes themselves are never copied."""
+    """Return the bytes as they are now; bytes themselves are not copied."""
     cdef Py_buffer view
     if type(data) is bytes:
         return data
@@ -227,30 +158,3 @@ cdef bytes snapshot(data):
         return PyBytes_FromStringAndSize(<char *> view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
-
-
-cdef list to_messages(items, str what, Tracker tracker=None):
-    """A list of bytes of our own, so that nobody can change it while the call is paused.
-
-    With a tracker, of loans.
-    """
-    cdef list found
-    cdef Py_ssize_t i
-    if isinstance(items, (bytes, bytearray, memoryview, str)):
-        raise TypeError(f"{what} must be an iterable of bytes-like objects, not {kind_of(items)}")
-    found = list(items)
-    for i in range(len(found)):
-        if tracker is not None:
-            found[i] = Loan(found[i], tracker)
-        elif type(found[i]) is not bytes:
-            found[i] = snapshot(found[i])
-    return found
-
-
-cdef Py_ssize_t to_most(most) except -1:
-    """How many messages recv_many may take."""
-    if not hasattr(most, "__index__"):
-        raise TypeError(f"recv_many takes a number of messages, not {kind_of(most)}")
-    if not 1 <= most < 1 << 62:
-        raise errors.argument_error(f"recv_many takes from one message up, not {most}")
-    return most

@@ -1,14 +1,13 @@
-# Memory of Python's that libzmq sends from without a copy, and who gets it back.
+# Layer 4. Python's memory that libzmq sends from without a copy, and how it is given back.
 #
-# libzmq is done with a loan on one of its own threads, without the GIL. There the loan is pushed to
-# a list that needs no lock; the next large send, pause or close of any socket, or question to a
-# `Tracker`, takes the list whole and drops the references. It tells who wants to know that nothing
-# is lent any more.
+# libzmq finishes with a loan on one of its own threads, without the GIL. There the loan is pushed to a
+# list that needs no lock; the next large send, pause or close of any socket, or question to a
+# `Tracker`, takes the whole list and drops the references.
 
 cdef extern from *:
     """
-    /* Of a Tracker and its loans, whoever goes last: if it has a bell, that rings when nothing is
-       lent. The bell's descriptors are set before `bell` is, and closed by who goes last. */
+    /* Shared by a Tracker and its loans, and freed by the last of them to go. If it has a bell, that
+       rings when nothing is lent. The bell's descriptors are set before `bell` is. */
     typedef struct { int lent, users, bell; Py_ssize_t read_fd, write_fd; } ratchet_account;
     typedef struct ratchet_loan {
         struct ratchet_loan *next;
@@ -41,7 +40,7 @@ cdef extern from *:
         (void) data;
         do loan->next = ratchet_returned;
         while (!RATCHET_CAS(&ratchet_returned, loan->next, loan));
-        /* Only now, so that who finds nothing lent finds everything in the list. */
+        /* Only now: when nothing is lent any more, everything is in the list. */
         if (account != NULL) {
             ratchet_settle(account);
             ratchet_leave_account(account);
@@ -57,7 +56,7 @@ cdef extern from *:
             free(loan);
         }
     }
-    /* A message of memory that ``owner`` keeps as it is; -1: no memory. */
+    /* Make a message of memory that ``owner`` keeps unchanged; -1: no memory. */
     static int ratchet_lend(
             zmq_msg_t *msg, void *data, size_t size, PyObject *owner, ratchet_account *account) {
         ratchet_loan *loan = malloc(sizeof(ratchet_loan));
@@ -86,18 +85,12 @@ cdef extern from *:
     int lent_now "RATCHET_ADD"(int *lent, int nothing)
     int set_bell "RATCHET_ADD"(int *bell, int one)
 
-# From this size (bytes) on, bytes are lent. It is what the encoder of libzmq 4.3 collects before it
-# writes (out_batch_size): a longer message is written from where it is. A loan of 4 KiB is cheaper
-# than its copy already, 0.14 us against 0.20 (docs/decisions/017-loans.md).
-cdef enum:
-    LEND = 8192
-
 
 cdef class Tracker(Doorbell):
-    """Tells when libzmq needs a buffer no longer that was sent with ``copy=False``.
+    """Tells when libzmq no longer needs a buffer sent with ``copy=False``.
 
-    It is done when every part has left: was written to the connection, or received over inproc, or
-    dropped. Until then the buffers must not change, and those that could be resized cannot be.
+    It is done when every part has left: written to the connection, received over inproc, or dropped.
+    Until then the buffers must not change, and those that could be resized cannot be.
     """
     cdef ratchet_account *account
     cdef unsigned int born
@@ -114,7 +107,7 @@ cdef class Tracker(Doorbell):
 
     @property
     def done(self) -> bool:
-        """Has everything left?"""
+        """True when everything has left."""
         if lent_now(&self.account.lent, 0):
             if self.born != generation:
                 raise errors.ForkedError(
@@ -132,7 +125,7 @@ cdef class Tracker(Doorbell):
         return self.account.read_fd if self.account.bell else -1
 
     def wait(self, timeout=None):
-        """Pause until it is done: this OS thread or ratchet thread. In asyncio ``await tracker``.
+        """Pause the calling thread until everything has left. In asyncio, ``await tracker``.
 
         Args:
             timeout: seconds; None: for ever.
@@ -147,7 +140,7 @@ cdef class Tracker(Doorbell):
             return
         self.fileno()
         me = waiter_here()
-        self.enter(self.rx, me)
+        self.join(self.rx, me)
         try:
             while not self.done:
                 if monotonic() >= deadline:
@@ -160,15 +153,13 @@ cdef class Tracker(Doorbell):
         finally:
             self.leave(me)
 
-    def ready_for(self, Waiter waiter not None):
-        """As of a socket."""
+    cdef bint could_go_on(self, Waiter waiter) except -1:
         waiter.woken = False
         return self.done
 
-    def leave(self, Waiter waiter not None):
-        """Give up or be done; without another one, nobody watches."""
-        self.exit(waiter)
-        if not self.waiting:
+    cdef void leave(self, Waiter waiter) noexcept:
+        Doorbell.leave(self, waiter)
+        if not self.waiting:  # the last waiter has gone, so nobody needs the descriptor
             self.unwatch(None)
 
     def __await__(self):
@@ -177,17 +168,17 @@ cdef class Tracker(Doorbell):
         return wait_for_tracker(self).__await__()
 
     def fileno(self):
-        """A descriptor that is readable when it is done, for an event loop."""
+        """Return a descriptor that is readable when everything has left, for an event loop."""
         cdef ratchet_account *account = self.account
         cdef Py_ssize_t read_fd, write_fd
-        if not account.bell:  # made when somebody waits first
-            read_fd, write_fd = new_wakeup().detach()  # lets other threads run, which
-            if account.bell:  # may have made one meanwhile
+        if not account.bell:  # it is made at the first wait
+            read_fd, write_fd = new_wakeup().detach()  # lets other threads run
+            if account.bell:  # one of them has made it meanwhile
                 ratchet_close_bell(read_fd, write_fd)
             else:
                 account.read_fd, account.write_fd = read_fd, write_fd
                 set_bell(&account.bell, 1)
-                if self.look():  # before it could be told
+                if self.look():  # before the bell could tell
                     ratchet_signal(account.write_fd)
         return account.read_fd
 
@@ -201,9 +192,9 @@ cdef class Tracker(Doorbell):
         return f"<ratchet.zmqsocket.Tracker, {state}>"
 
 
-@cython.no_gc_clear  # it has to know what to give back, and to whom, until it is dropped
+@cython.no_gc_clear  # it must know its buffer and its tracker until it is deallocated
 cdef class Loan:
-    """A buffer that is sent without a copy: held, and so not resized, until libzmq is done."""
+    """A buffer that is sent without a copy: held until libzmq is done, and so not resized."""
     cdef Py_buffer view
     cdef Tracker tracker
     cdef bint pending  # libzmq has not taken it yet
@@ -216,12 +207,12 @@ cdef class Loan:
 
     def __dealloc__(self):
         if self.tracker is not None:
-            taken(self)
+            clear_pending(self)
             PyBuffer_Release(&self.view)
 
 
-cdef void taken(part) noexcept:
-    """libzmq has it, or nobody will: a loan waits for no sending any more."""
+cdef void clear_pending(part) noexcept:
+    """Note that libzmq has taken the part, or that its send was abandoned."""
     cdef Loan loan
     if type(part) is Loan:
         loan = <Loan> part
@@ -231,7 +222,7 @@ cdef void taken(part) noexcept:
 
 
 cdef inline bint is_lent(part):
-    """Is it sent from where it is? All else that is sent in parts is bytes, and copied."""
+    """Return True for a part that is sent from where it is; others are bytes, and copied."""
     return type(part) is not bytes or <size_t> PyBytes_GET_SIZE(part) >= LEND
 
 
@@ -240,7 +231,7 @@ cdef inline object tracker_of(part):
 
 
 cdef int lend(zmq_msg_t *msg, part) except -1:
-    """A message over the memory of ``part``, which is bytes or a Loan."""
+    """Make a message of the memory of ``part``, which is bytes or a Loan."""
     cdef Loan loan
     cdef int rc
     if type(part) is Loan:
@@ -251,3 +242,21 @@ cdef int lend(zmq_msg_t *msg, part) except -1:
     if rc < 0:
         raise MemoryError("no memory for a message")
     return 0
+
+
+cdef list to_messages(items, str what, Tracker tracker=None):
+    """Copy ``items`` to a list of bytes that nobody can change while the call is paused.
+
+    With a tracker, to a list of loans.
+    """
+    cdef list found
+    cdef Py_ssize_t i
+    if isinstance(items, (bytes, bytearray, memoryview, str)):
+        raise TypeError(f"{what} must be an iterable of bytes-like objects, not {kind_of(items)}")
+    found = list(items)
+    for i in range(len(found)):
+        if tracker is not None:
+            found[i] = Loan(found[i], tracker)
+        elif type(found[i]) is not bytes:
+            found[i] = snapshot(found[i])
+    return found

@@ -1,0 +1,223 @@
+# Layer 9. The socket whose calls block the thread that makes them, and its fast paths.
+
+cdef extern from *:
+    """
+    typedef PyObject *(*ratchet_call)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    /* Returns the C function of a method that takes keywords; NULL if Cython made it otherwise. */
+    static ratchet_call ratchet_function_of(PyObject *method) {
+        PyMethodDef *def;
+        if (!Py_IS_TYPE(method, &PyMethodDescr_Type)) return NULL;
+        def = ((PyMethodDescrObject *) method)->d_method;
+        if (def->ml_flags != (METH_FASTCALL | METH_KEYWORDS)) return NULL;
+        return (ratchet_call) (void (*)(void)) def->ml_meth;
+    }
+    /* Gives `type` a method of its own in place of one that it has or inherits; -1: an error. */
+    static int ratchet_set_method(
+            PyObject *type, PyObject *method, ratchet_call function, PyMethodDef *def) {
+        PyMethodDef *old = ((PyMethodDescrObject *) method)->d_method;
+        PyObject *made;
+        int rc;
+        *def = (PyMethodDef) {old->ml_name, (PyCFunction) (void (*)(void)) function,
+                              METH_FASTCALL | METH_KEYWORDS, old->ml_doc};
+        made = PyDescr_NewMethod((PyTypeObject *) type, def);
+        if (made == NULL) return -1;
+        rc = PyDict_SetItemString(((PyTypeObject *) type)->tp_dict, def->ml_name, made);
+        Py_DECREF(made);
+        PyType_Modified((PyTypeObject *) type);
+        return rc;
+    }
+    static void ratchet_raise(PyObject *type, PyObject *args) {
+        /* An OSError is complete without its __init__. */
+        PyObject *error = ((PyTypeObject *) type)->tp_new((PyTypeObject *) type, args, NULL);
+        if (error == NULL) return;
+        PyErr_SetObject(type, error);
+        Py_DECREF(error);
+    }
+    """
+    ctypedef struct PyMethodDef:
+        pass
+    ctypedef PyObject *(*Function "ratchet_call")(
+        object zsock, PyObject **args, Py_ssize_t count, PyObject *names) except? NULL
+    Function ratchet_function_of(object method)
+    int ratchet_set_method(
+        object type, object method, Function function, PyMethodDef *definition) except -1
+    void ratchet_raise(object type, object args)
+    PyObject *new_reference "Py_NewRef"(object thing)
+    PyObject *item_of "PyTuple_GET_ITEM"(PyObject *names, Py_ssize_t index)
+    Py_ssize_t length_of "PyTuple_GET_SIZE"(PyObject *names)
+    bint is_bytes "PyBytes_CheckExact"(PyObject *data)
+    char *start_of "PyBytes_AS_STRING"(PyObject *data)
+    Py_ssize_t size_of "PyBytes_GET_SIZE"(PyObject *data)
+
+
+cdef class BlockingSocket(Calls):
+    """A socket whose calls pause the thread that makes them, of whatever kind."""
+
+    cdef object perform(self, const Operation *op, object arg, double limit):
+        return perform_now(self, op, arg, limit)
+
+    cdef object send_copy(self, data, double limit):
+        """Send one part; another buffer than bytes goes into a message without a copy in between."""
+        cdef Py_buffer view
+        cdef int sent
+        if type(data) is bytes or self.tx.contended:
+            return self.perform(&SEND, snapshot(data), limit)
+        breathe()
+        get_view(data, &view)
+        try:
+            self.require("send")
+            sent = put(self, <char *> view.buf, view.len)
+            if not sent:
+                data = PyBytes_FromStringAndSize(<char *> view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        if not sent:
+            return proceed(self, &SEND, data, limit)
+        self.after()
+
+    def __iter__(self):
+        """``for data in zsock``: `recv_all` until the socket is closed, or its timeout raises."""
+        return self
+
+    def __next__(self):
+        try:
+            return receive_all(self)
+        except errors.ClosedError:
+            return stop()
+
+
+cdef object stop():
+    raise StopIteration
+
+
+cdef inline object receive_all(BlockingSocket zsock):
+    """Receive a whole message within the socket's own timeout."""
+    cdef int size
+    breathe()
+    if zsock.born == generation and not zsock.rx.contended:
+        data = small_one(zsock.handle, &size)
+        if data is None:
+            return receive_other(zsock, size, True, zsock._recv_timeout)
+        zsock.after()
+        return data
+    return zsock.perform(&RECV_ALL, None, zsock._recv_timeout)
+
+
+cdef object receive_other(BlockingSocket zsock, int size, bint joined, double limit):
+    """Go on where there was no `small_one`."""
+    result = other_one(zsock, size, joined, None)
+    if result is NOT_NOW:
+        return proceed(zsock, &RECV_ALL if joined else &RECV, None, limit)
+    zsock.after()
+    return result
+
+
+# A call without keywords (of a send: with bytes), or with timeout=0, is made before its arguments are
+# parsed, which would cost a quarter of it. These functions return a new reference, or NULL after an error;
+# an error that is set here has no line of ours in its traceback, which costs more than all the rest of
+# a call that finds nothing.
+
+cdef str TIMEOUT_NAME = intern("timeout")
+cdef object ZERO = 0
+cdef object TIMEOUT = errors.Timeout
+cdef Function usual_send, usual_recv, usual_recv_all
+
+# For calls whose error is passed on as it is: Cython would add a line to the traceback.
+ctypedef PyObject *(*Now)(BlockingSocket zsock, bint joined) noexcept
+ctypedef PyObject *(*Quick)(
+    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, bint joined,
+    Function usual
+) noexcept
+
+
+cdef inline bint is_now(PyObject *names, PyObject **args):
+    """Return True if ``timeout=0`` is the only keyword."""
+    return (
+        length_of(names) == 1
+        and item_of(names, 0) == <PyObject *> TIMEOUT_NAME and args[0] == <PyObject *> ZERO
+    )
+
+
+cdef inline bint is_quick(SocketBase zsock):
+    """Return True if the socket is this process's and this OS thread has no runtime."""
+    return zsock.born == quick_generation or (
+        zsock.born == generation and ratchet_runtime_here == NULL
+    )
+
+
+cdef PyObject *quick_send(
+    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    if (
+        count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LEND
+        and is_quick(zsock) and not zsock.tx.contended
+        and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
+    ):
+        zsock.asked = True
+        zsock.after()
+        return new_reference(None)
+    return usual_send(zsock, args, count, names)
+
+
+cdef inline PyObject *quick_receive(
+    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, bint joined,
+    Function usual
+) except? NULL:
+    cdef int size
+    if count == 0 and is_quick(zsock) and not zsock.rx.contended:
+        if names == NULL:
+            data = small_one(zsock.handle, &size)
+            if data is None:
+                return new_reference(receive_other(zsock, size, joined, zsock._recv_timeout))
+            zsock.after()
+            return new_reference(data if joined else single(data))
+        if is_now(names, args):
+            return (<Now> receive_now)(zsock, joined)
+    return usual(zsock, args, count, names)
+
+
+cdef PyObject *quick_recv(
+    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    return (<Quick> quick_receive)(zsock, args, count, names, False, usual_recv)
+
+
+cdef PyObject *quick_recv_all(
+    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    return (<Quick> quick_receive)(zsock, args, count, names, True, usual_recv_all)
+
+
+cdef PyObject *receive_now(BlockingSocket zsock, bint joined) except? NULL:
+    """Receive with a timeout of 0."""
+    # When a receive found nothing and no call since may have silenced the bell, the bell tells all.
+    if zsock.empty_since != zsock.touched or ratchet_readable(zsock.fd):
+        result = try_recv_all(zsock, None, None) if joined else try_recv(zsock, None, None)
+        zsock.after()
+        if result is not NOT_NOW:
+            return new_reference(result)
+        zsock.empty_since = zsock.touched
+    if zsock.empty_error_args is None:
+        zsock.empty_error_args = timed_out(zsock, zsock.rx, 0).args
+    ratchet_raise(TIMEOUT, zsock.empty_error_args)
+    return NULL
+
+
+quick_calls = ()  # the names of the methods that have a quick form; a test asks for all three
+cdef PyMethodDef[3] quick_definitions
+
+
+cdef Function quicken(int which, str name, Function quick) except? NULL:
+    """Have calls of a method go to ``quick`` first; return where they went before."""
+    global quick_calls
+    method = getattr(BlockingSocket, name)
+    cdef Function usual = ratchet_function_of(method)
+    if usual != NULL:
+        ratchet_set_method(BlockingSocket, method, quick, &quick_definitions[which])
+        quick_calls += (name,)
+    return usual
+
+
+usual_send = quicken(0, "send", <Function> quick_send)
+usual_recv = quicken(1, "recv", <Function> quick_recv)
+usual_recv_all = quicken(2, "recv_all", <Function> quick_recv_all)

@@ -1,0 +1,106 @@
+# Layer 4. The process's context: made with the first socket, sized by `configure`.
+
+cdef void *context = NULL
+cdef int io_threads = 1
+cdef int max_sockets = 0  # 0: as many as libzmq can
+open_sockets = weakref.WeakSet()     # of this process, for the exit
+closing_handles = weakref.WeakSet()  # of sockets that are closed but for their descriptor
+# What the line on stderr at the exit can name: sockets closed with messages that may not have left yet.
+closed_lately = collections.deque(maxlen=8)
+# A descriptor that is given back at the end, when libzmq may need one to end (ctx.cpp, 4.3.4).
+cdef int reserve = -1
+
+
+cdef int head_room(int count, what) except -1:
+    """Raise unless the process can open ``count`` more descriptors; libzmq would abort."""
+    found = []
+    try:
+        for _ in range(count):
+            found.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise from_errno(error.errno, f"cannot {what}") from None
+    finally:
+        for fd in found:
+            os.close(fd)
+    return 0
+
+
+cdef int thread_room(int count, what) except -1:
+    """Raise unless the process can start ``count`` threads; libzmq would abort."""
+    # Twice as many: one that has just ended may still be counted for a moment.
+    cdef int error = ratchet_try_threads(2 * count)
+    if error:
+        raise errors.Error(
+            error,
+            f"cannot {what}: no thread can be started ({os.strerror(error)}); end others, or raise "
+            "the limit of this user's processes (ulimit -u), of memory, or of the container",
+        )
+    return 0
+
+
+cdef void *the_context() except NULL:
+    """The process's context, made when the first socket is."""
+    global context, reserve
+    if exiting:
+        end_quietly()
+        raise errors.ClosedError(errors.ETERM, "cannot make a socket: the interpreter is exiting")
+    if context != NULL:
+        return context
+    head_room(HEAD_ROOM + 2 * io_threads, "start libzmq")
+    thread_room(1 + io_threads, "start libzmq")  # its reaper, and who moves the traffic
+    if context != NULL:  # another thread was faster, while this one opened descriptors
+        return context
+    fresh = zmq_ctx_new()
+    if fresh == NULL:
+        raise from_errno(zmq_errno(), "cannot start libzmq")
+    zmq_ctx_set(fresh, ZMQ_MAX_SOCKETS, zmq_ctx_get(fresh, ZMQ_SOCKET_LIMIT))
+    zmq_ctx_set(fresh, ZMQ_IO_THREADS, io_threads)
+    context = fresh
+    reserve = os.open(os.devnull, os.O_RDONLY)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        # Children of multiprocessing end with os._exit, without atexit and before their threads.
+        sys.modules["multiprocessing.util"].Finalize(None, _exit_child, exitpriority=0)
+    return context
+
+
+def configure(*, io_threads=None, max_sockets=None, spin=None):
+    """Set up the process's context, before the first socket is made.
+
+    Args:
+        io_threads (int): libzmq's threads for sockets' traffic (zmq_ctx_set(3); default 1). One
+            moves about a gigabyte a second.
+        max_sockets (int): how many sockets may be open at once (default: libzmq's limit, 65,535).
+        spin (float): who receives after a send may look this many seconds before it sleeps, as
+            long as answers come so soon (default 0.0001; 0: never).
+
+    Raises:
+        StateError: a socket was made already.
+    """
+    settings(io_threads, max_sockets, spin)
+
+
+cdef int settings(threads, sockets, seconds) except -1:
+    global io_threads, max_sockets, spin
+    if context != NULL:
+        raise errors.StateError(
+            errno.EBUSY, "configure() must be called before the first socket is made"
+        )
+    for name, value, least in (("io_threads", threads, 0), ("max_sockets", sockets, 1)):
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} must be an int, not {kind_of(value)}")
+        if not least <= value <= 65535:
+            raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
+    if seconds is not None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}")
+        if not 0 <= seconds <= 1:
+            raise errors.argument_error(f"spin must be from 0 to 1 s, not {seconds}")
+        spin = seconds
+    if threads is not None:
+        io_threads = threads
+    if sockets is not None:
+        max_sockets = sockets
+    return 0

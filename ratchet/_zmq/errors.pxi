@@ -1,0 +1,81 @@
+# Layer 0. From libzmq's errno to an exception, and from a timeout argument to seconds.
+
+# What Windows' C library has one number for and Python's errno module another: Winsock's.
+cdef dict PYTHONS_ERRNO = {
+    EADDRINUSE: errno.EADDRINUSE,
+    EADDRNOTAVAIL: errno.EADDRNOTAVAIL,
+    EAFNOSUPPORT: errno.EAFNOSUPPORT,
+    ECONNABORTED: errno.ECONNABORTED,
+    ECONNREFUSED: errno.ECONNREFUSED,
+    ECONNRESET: errno.ECONNRESET,
+    EHOSTUNREACH: errno.EHOSTUNREACH,
+    EINPROGRESS: errno.EINPROGRESS,
+    EMSGSIZE: errno.EMSGSIZE,
+    ENETDOWN: errno.ENETDOWN,
+    ENETRESET: errno.ENETRESET,
+    ENETUNREACH: errno.ENETUNREACH,
+    ENOBUFS: errno.ENOBUFS,
+    ENOTCONN: errno.ENOTCONN,
+    ENOTSOCK: errno.ENOTSOCK,
+    EPROTONOSUPPORT: errno.EPROTONOSUPPORT,
+    ETIMEDOUT: errno.ETIMEDOUT,
+}
+
+
+cdef from_errno(int number, what):
+    """Make the exception for an errno: the only way from one to the other."""
+    if number == ENOMEM:
+        return MemoryError(what)
+    reason = zmq_strerror(number).decode("utf-8", "replace")
+    return errors.from_errno(PYTHONS_ERRNO.get(number, number), what, reason)
+
+
+cdef void report(error, where) noexcept:
+    """Hand an error that no caller can get to sys.unraisablehook."""
+    PyErr_SetObject(type(error), error)
+    PyErr_WriteUnraisable(where)
+
+
+cdef kind_of(value):
+    return type(value).__name__
+
+
+cdef double monotonic():
+    return python_monotonic()
+
+
+cdef double to_seconds(timeout) except? -2:
+    """Convert a timeout argument to seconds; -1 stands for no limit."""
+    cdef double limit
+    if timeout is None:
+        return -1
+    try:
+        limit = timeout
+    except TypeError:
+        raise TypeError(
+            f"timeout must be a number of seconds or None, not {kind_of(timeout)}"
+        ) from None
+    except OverflowError:
+        raise errors.argument_error(f"timeout {timeout} is out of range") from None
+    if isnan(limit):
+        raise errors.argument_error("timeout is nan; give seconds, or None to wait for ever")
+    return -1 if limit < 0 or limit == INFINITY else limit
+
+
+cdef inline double deadline_of(double limit):
+    """Return the monotonic time at which ``limit`` seconds (of `to_seconds`) are over."""
+    return INFINITY if limit < 0 else monotonic() + limit
+
+
+def to_timeout(timeout):
+    """Convert a timeout argument to seconds, -1 for no limit; raise if it is none."""
+    return to_seconds(timeout)
+
+
+def to_deadline(timeout):
+    """Convert a timeout argument to the monotonic time when it ends; raise if it is none."""
+    return deadline_of(to_seconds(timeout))
+
+
+cdef bint current_thread_is_main():
+    return threading.get_ident() == threading.main_thread().ident

@@ -1,0 +1,390 @@
+# Layer 5. One libzmq socket: its life, its options by number, and what it is ready for.
+#
+# All fields of a socket are declared here; how it moves messages is in `send.pxi` and `receive.pxi`, its
+# endpoints are in `endpoints.pxi`, its calls in `calls.pxi`.
+
+cdef class ClosingHandle:
+    """A closed socket's handle until every event loop has forgotten its descriptor.
+
+    Only then may the number be given back: the next to get it would be taken for this socket. A loop of
+    another OS thread forgets in its next turn, and holds this object until then.
+    """
+    cdef void *handle
+    cdef unsigned int born
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.born = generation
+        closing_handles.add(self)
+
+    cdef void close(self) noexcept:
+        if self.born == generation:
+            zmq_close(self.handle)
+        self.handle = NULL
+
+    def __dealloc__(self):
+        self.close()
+
+
+cdef describe_socket(type, endpoints):
+    """Name a socket by its type and up to three endpoints."""
+    text = f"{type} socket"
+    if endpoints:
+        shown = []  # Cython 3.3.1 frees an item twice if a comprehension has no memory for it
+        for how, endpoint, _ in endpoints[:3]:
+            shown.append(f"{how} {endpoint}")
+        if len(endpoints) > 3:
+            shown.append(f"{len(endpoints) - 3} more")
+        text += " " + ", ".join(shown)
+    return text
+
+
+cdef class SocketBase(Doorbell):
+    """A libzmq socket: its life, raw options and readiness.
+
+    It knows neither how callers pause nor the names of options.
+    """
+    cdef void *handle
+    cdef unsigned int born           # the process generation; 0 when there is no handle
+    cdef unsigned int touched        # changes with each call that may have silenced the bell
+    cdef unsigned int empty_since    # what `touched` was when a receive found nothing
+    cdef tuple empty_error_args      # of the Timeout then; made when it is first needed
+    cdef object kind                 # its row in `socket_types.py`
+    cdef bint used                   # it has been bound or connected
+    cdef bint low_sndhwm             # it drops replies unless it looks first (LOW_SNDHWM)
+    cdef Py_ssize_t fd
+    cdef readonly str type
+    cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
+    cdef public dict _remembered     # write-only options and what they were set to
+    cdef list held                   # parts sent with more=True; their caller owns tx
+    cdef list parts                  # parts taken and not handed out, last first; their caller owns rx
+    cdef list prefetched             # whole messages taken before a call, parts as above or joined
+    cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
+    cdef frozenset used_identities   # each connect_routing_id so far
+    cdef object __weakref__
+
+    def __init__(self, type="PAIR", **options):
+        cdef int fd = -1
+        cdef size_t size = sizeof(fd)
+        cdef int64_t handle = 0
+        cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
+        if self.handle != NULL or self.type is not None:
+            raise errors.StateError(errno.EALREADY, f"{self!r} exists already; make a new one")
+        name = OLD_NAMES.get(type, str.__str__(type)) if isinstance(type, str) else None
+        if name not in TYPES:
+            raise errors.argument_error(
+                f"unknown socket type {type!r}; it is one of {', '.join([*TYPES, *OLD_NAMES])}, "
+                "in upper case"
+            )
+        self._recv_timeout = self._send_timeout = -1
+        self.touched = 1
+        self.used_identities = NO_IDENTITIES
+        self.endpoints = []
+        self.kind = TYPES[name]
+        the_context()
+        if 0 < max_sockets <= len(open_sockets):
+            raise from_errno(EMFILE, f"cannot make a {name} socket")
+        if context != NULL:  # an exit may have begun meanwhile
+            self.handle = zmq_socket(context, self.kind.number)
+        if self.handle == NULL:
+            end_quietly()
+            raise from_errno(zmq_errno(), f"cannot make a {name} socket")
+        self.born = generation
+        self.type = name
+        self.update_bypass()
+        zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
+        if self.kind.routes:
+            zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
+        if zmq_getsockopt(self.handle, ZMQ_FD, &fd, &size) == 0:
+            self.fd = fd
+        else:  # Windows has a SOCKET, which is a pointer's size
+            size = sizeof(handle)
+            if zmq_getsockopt(self.handle, ZMQ_FD, &handle, &size) < 0:
+                raise from_errno(zmq_errno(), f"{self!r} has no descriptor")
+            self.fd = <Py_ssize_t> handle
+        open_sockets.add(self)
+        if exiting:
+            self.close(0)
+            end_quietly()
+        if options:
+            try:
+                self.set_options(options)
+            except BaseException:
+                self.close()
+                raise
+
+    def __del__(self):
+        if self.born == generation:
+            if not exiting:
+                try:
+                    warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
+                except Warning as warning:  # they are errors here
+                    report(warning, self)
+            self.close()
+
+    def __dealloc__(self):
+        if self.born == generation:
+            zmq_close(self.handle)
+
+    # Life
+
+    @property
+    def closed(self) -> bool:
+        """True once the socket has been closed, by any thread."""
+        return self.handle == NULL
+
+    def close(self, linger=None):
+        """Close the socket: every call that is paused in it raises `ClosedError`. Idempotent.
+
+        Args:
+            linger: seconds to go on delivering what was sent, in the background; negative: for
+                ever. None: as the ``linger`` option says (10 s unless it was set).
+        """
+        cdef void *handle
+        cdef int ms
+        cdef double limit
+        if linger is not None:
+            limit = to_seconds(linger)
+            ms = -1 if limit < 0 or limit > 2_000_000 else <int> (limit * 1000 + 0.999)
+            if self.born == generation:
+                zmq_setsockopt(self.handle, ZMQ_LINGER, &ms, sizeof(ms))
+        if self.handle == NULL:
+            return
+        handle, self.handle = self.handle, NULL
+        if self.born != generation:
+            self.born = 0  # the parent's: not ours to touch
+            return
+        self.born = 0
+        self.held = self.parts = self.prefetched = None
+        ratchet_collect()
+        closing = ClosingHandle()
+        closing.handle = handle
+        try:
+            self.wake_all()
+            self.unwatch(closing)
+        finally:
+            if exiting and not letting_go:
+                closing.close()
+        open_sockets.discard(self)
+        closed_lately.append((self.type, self.endpoints))
+
+    def __enter__(self):
+        self.require("enter")
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __repr__(self):
+        state = "closed" if self.handle == NULL else "open"
+        if self.handle != NULL and self.born != generation:
+            state = "of the parent process"
+        kind = type(self)
+        return f"<{kind.__module__}.{kind.__qualname__} {self.describe()}, {state}>"
+
+    def __reduce__(self):
+        raise TypeError(f"{self!r} cannot be copied or pickled; make a new one where it is needed")
+
+    cdef describe(self):
+        """Return its type and endpoints, for messages."""
+        return describe_socket(self.type, self.endpoints)
+
+    cdef int require(self, what) except -1:
+        """Raise unless the socket is open and of this process."""
+        if self.born == generation:
+            return 0
+        if self.type is None:
+            raise errors.ClosedError(errno.ENOTSOCK, f"cannot {what}: the socket was never made")
+        if self.handle == NULL:
+            end_quietly()
+            raise errors.ClosedError(
+                errno.ENOTSOCK, f"cannot {what}: the {self.describe()} is closed"
+            )
+        raise errors.ForkedError(
+            errno.EBADF,
+            f"cannot {what}: the {self.describe()} was made before a fork and belongs to the "
+            "parent process; make a new one in the child",
+        )
+
+    cdef fail(self, int number, what):
+        """Make the exception for a failed call, which may have silenced the bell as any other."""
+        self.after()
+        if number == ENOTSOCK or number == ETERM:
+            end_quietly()
+            self.require(what)
+        if number == ENOTSUP:
+            self.require(what)
+            return errors.Error(
+                errno.ENOTSUP,
+                f"cannot {what}: a {self.type} socket only "
+                + ("sends" if self.kind.sends else "receives"),
+            )
+        return from_errno(number, f"{self.describe()}: cannot {what}")
+
+    @property
+    def last_endpoint(self) -> str:
+        """The endpoint bound or connected last, as libzmq resolved it (ZMQ_LAST_ENDPOINT)."""
+        try:
+            data = self._get_bytes(ZMQ_LAST_ENDPOINT, USUAL_ENDPOINT)
+        except errors.ArgumentError:  # longer than that
+            data = self._get_bytes(ZMQ_LAST_ENDPOINT, 1 << 20)
+        return os.fsdecode(data.rstrip(b"\0"))
+
+    # Options by number; `options.py` gives them names, units and types.
+
+    def _get_int(self, int number):
+        cdef int value = 0
+        self.get_raw(number, &value, sizeof(value))
+        return value
+
+    def _get_int64(self, int number):
+        cdef int64_t value = 0
+        self.get_raw(number, &value, sizeof(value))
+        return value
+
+    def _get_uint64(self, int number):
+        cdef uint64_t value = 0
+        self.get_raw(number, &value, sizeof(value))
+        return value
+
+    def _get_bytes(self, int number, size_t size):
+        buffer = bytearray(size)
+        return bytes(buffer[:self.get_raw(number, <char *> buffer, size)])
+
+    def _set_int(self, int number, int value):
+        self.require("set an option")
+        if self.used and number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
+            # libzmq 4.3 tells the other end of the pipe, which may have been freed: a crash. And
+            # whoever waits for room in a full pipe would never hear of it again.
+            raise errors.StateError(
+                errno.EBUSY,
+                f"{self.describe()}: set high-water marks before bind and connect, best as "
+                "arguments of new()",
+            )
+        self.set_raw(number, &value, sizeof(value))
+        if number == ZMQ_SNDHWM and self.kind.replies:
+            self.low_sndhwm = 0 < value < LOW_SNDHWM
+            self.update_bypass()
+
+    def _set_int64(self, int number, int64_t value):
+        self.set_raw(number, &value, sizeof(value))
+
+    def _set_uint64(self, int number, uint64_t value):
+        self.set_raw(number, &value, sizeof(value))
+
+    def _set_bytes(self, int number, bytes value not None):
+        # Some options take "none" only as a NULL, not as a pointer to no bytes.
+        self.set_raw(number, <const char *> value if value else NULL, len(value))
+
+    cdef Py_ssize_t get_raw(self, int number, void *value, size_t size) except -1:
+        self.require("read an option")
+        while zmq_getsockopt(self.handle, number, value, &size) < 0:
+            if zmq_errno() != EINTR:
+                raise self.fail(zmq_errno(), f"read option {number}")
+        self.after()
+        return size
+
+    cdef int set_raw(self, int number, const void *value, size_t size) except -1:
+        self.require("set an option")
+        while zmq_setsockopt(self.handle, number, value, size) < 0:
+            if zmq_errno() != EINTR:
+                raise self.fail(zmq_errno(), f"set option {number}")
+        self.after()
+        return 0
+
+    def set_timeout(self, seconds):
+        """Limit every method that pauses to so many seconds; None (the default) or negative: for ever."""
+        self._recv_timeout = self._send_timeout = to_seconds(seconds)
+
+    def get_timeout(self):
+        """Return the timeout in seconds, or None."""
+        return None if self._recv_timeout < 0 else self._recv_timeout
+
+    # State
+
+    cdef void update_bypass(self) noexcept:
+        """Recompute which directions must bypass the fast path; `before_send` does the extra work."""
+        self.rx.bypass_fast_path = self.prefetched is not None
+        self.tx.bypass_fast_path = (
+            self.low_sndhwm
+            or self.kind.parts > 0
+            or (self.rx.bypass_fast_path and self.kind.replies)
+        )
+        self.rx.update()
+        self.tx.update()
+
+    cdef void abandon(self, Line line) noexcept:
+        """Drop the half of a message that is there."""
+        if line is self.tx:
+            self.held = None
+        else:
+            self.parts = None
+        self.set_owner(line, None)
+
+    cdef Py_ssize_t descriptor(self) noexcept:
+        return self.fd
+
+    def get_fd(self):
+        """Return ZMQ_FD, which tells an event loop to ask `is_readable` (zmq_getsockopt(3))."""
+        self.require("get the descriptor")
+        return self.fd
+
+    def fileno(self):
+        """The same as `get_fd`."""
+        self.require("get the descriptor")
+        return self.fd
+
+    def is_readable(self):
+        """Return True if a receive would have something at once."""
+        self.require("look")
+        return (self.check() & RX) != 0
+
+    def is_writable(self):
+        """Return True if a send would be taken at once."""
+        self.require("look")
+        return (self.check() & TX) != 0
+
+    def is_rcvmore(self):
+        """Return True if parts of the message that is being received are still to come."""
+        self.require("look")
+        return bool(self.parts)
+
+    cdef bint could_go_on(self, Waiter waiter) except -1:
+        cdef Line line = waiter.line
+        cdef int events
+        self.require("wait")
+        waiter.woken = False
+        if line is None or line.entitled() is not waiter:
+            return False
+        events = self.look()
+        self.ring(events, waiter)
+        return (events & line.event) != 0
+
+    cdef int check(self):
+        """Look, and wake the waiters that can go on now; return what it is ready for."""
+        cdef int events = self.look()
+        if self.waiting:
+            self.ring(events, None)
+        return events
+
+    cdef int look(self) noexcept:
+        cdef int events = 0
+        cdef size_t size = sizeof(events)
+        self.touched += 1
+        if self.born != generation:
+            return RX | TX  # every waiter shall find out
+        while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
+            if zmq_errno() != EINTR or self.born != generation:
+                return RX | TX
+        if self.parts is not None:
+            events |= RX  # for their owner, who may have queued for them already
+        if self.prefetched is not None:
+            events = RX if self.kind.replies else events | RX  # libzmq has received it already
+        return events
+
+    cdef inline int after(self) noexcept:
+        """Do what is owed after each call on the socket (`doorbell.pxi`)."""
+        self.touched += 1
+        if self.waiting:
+            self.ring(self.look(), None)
+        return 0

@@ -1,0 +1,92 @@
+# Layer 0. Every number that was found by measuring: its unit, its reason, how to measure it again.
+#
+# All were measured on two cores with Python 3.11 and libzmq 4.3.4; `make bench` and
+# `make instructions` show what a change does.
+
+cdef enum:
+    # Bytes from which a copy runs without the GIL. A copy of this size takes about 10 us, which is
+    # what releasing the GIL and taking it back may cost while another thread wants it.
+    LARGE = 131072
+    # Bytes from which `bytes` are lent to libzmq instead of copied. This is what the encoder of
+    # libzmq 4.3 collects before it writes (out_batch_size); a longer message is written from where
+    # it is. A loan of 4 KiB is already cheaper than its copy: 0.14 us against 0.20
+    # (docs/decisions/017-loans.md).
+    LEND = 8192
+
+cdef extern from *:
+    """
+    /* Bytes from which recv() makes a new pair, so that the recycled one keeps no large data alive. */
+    #define RATCHET_LARGEST_RECYCLED 4096
+    """
+
+# Messages that a batch moves before it lets other OS threads have the GIL.
+cdef int BATCH = 256
+# Seconds after which recv_many returns what it has, so that Ctrl-C is heard within 0.1 s.
+cdef double LONGEST_BATCH = 0.05
+# Messages of a batch that an asyncio task moves before it lets its loop run; a fraction of a
+# millisecond if they are small.
+cdef Py_ssize_t TASK_BATCH = 2000
+# In such a batch, a large message counts as this part of TASK_BATCH.
+cdef int LARGE_SHARE = 64
+
+# Ready calls in a row after which a ratchet thread lets the others run
+# (docs/decisions/013-bursts.md).
+cdef int BURST = 128
+
+# Seconds after which a waiter tries again where libzmq does not say when to: it calls some sockets
+# writable although a send says "not now" (a ROUTER with router_mandatory whose peer is full, an
+# XPUB with xpub_nodrop), so reading ZMQ_EVENTS proves nothing (docs/decisions/010-reknock.md).
+cdef double REKNOCK = 0.05
+
+# Milliseconds between two looks of a sleeping main thread for signals. It runs the signal
+# handlers, but a signal may land on another thread, or just before the sleep; Ctrl-C is then heard
+# within 0.1 s. A timer that always ticks is cheaper than a timeout for each poll
+# (docs/decisions/005-poll-not-zmq-poll.md).
+cdef int SIGNAL_SLICE_MS = 80
+
+# Seconds for which a receive that follows a send may spin before it sleeps: a reply is often near,
+# and sleeping until it comes costs more than the reply, since two threads are put to sleep and woken
+# on cores that have gone to sleep as well (docs/decisions/016-spin.md). Set by `configure`.
+cdef double spin = 0.0001
+# Spinning must be faster than sleeping by a tenth to be chosen; one time in so many the other way is
+# taken, so that both means stay current.
+cdef double WORTH_SPINNING = 0.9
+cdef int TRY_THE_OTHER = 32
+# The weight of a new reply time in the running mean: one part in so many.
+cdef int MEAN_OF = 8
+
+# Seconds without the GIL from which getting it back counts as slow: then another thread never gives
+# it up, and Python takes it from that thread 5 ms later (docs/decisions/019-hand-over.md).
+cdef double SLOW_GIL = 0.0005
+# After so many spins that found something, the GIL is released once to see if it is still slow.
+cdef int CHECK_GIL_EVERY = 512
+# A spin that finds nothing doubles the number of pauses without one, up to 2 to this power.
+cdef int LONGEST_BACKOFF = 5
+
+# Seconds between two naps of a long loop that holds the GIL: Python's own switch interval.
+cdef double SWITCH_INTERVAL = 0.005
+
+# Turns of a kernel's loop between two questions to the operating system while threads are ready: a
+# system call costs as much as several messages.
+cdef int POLL_EVERY = 8
+# Seconds between two such questions where asking releases the GIL and takes it back at once (all
+# but epoll): a thread that waits for the GIL must wait 5 ms undisturbed until Python hands it over.
+cdef double LOOK_EVERY = 0.01
+# Seconds of the longest sleep of a kernel: epoll_wait(2) counts milliseconds in an int.
+cdef double LONGEST_SLEEP = 1_000_000
+
+# Descriptors that libzmq opens when a context starts, and two more for each I/O thread. Without
+# them it aborts (ctx.cpp, 4.3.4).
+cdef int HEAD_ROOM = 12
+# Descriptors that resolving a name may need; without them libzmq aborts (ip_resolver.cpp, 4.3.4).
+cdef int RESOLVER_ROOM = 3
+# Seconds of `linger` unless a program says otherwise.
+cdef double DEFAULT_LINGER = 10.0
+# Milliseconds that a linger may have: libzmq counts them in an int.
+cdef int LONGEST_LINGER_MS = 2_000_000_000
+# Bytes of a `last_endpoint` that is read at the first try.
+cdef int USUAL_ENDPOINT = 1024
+# A REP with a high-water mark below this may drop replies, since it has not read that there is room:
+# at most half the mark that its peer has not told yet, and 100 messages between two times that libzmq
+# reads what peers tell.
+cdef int LOW_SNDHWM = 256

@@ -1,0 +1,47 @@
+"""What each ZeroMQ socket type can do: one row a type. No other code compares types by name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["OLD_NAMES", "TYPES", "SocketType"]
+
+
+class SocketType(NamedTuple):
+    """One row."""
+
+    name: str
+    number: int  # libzmq's (zmq.h)
+    sends: bool = True
+    receives: bool = True
+    # "Not writable" means "no room"; of the other types it may mean that sending is an error.
+    full_is_unwritable: bool = False
+    # Reading ZMQ_EVENTS takes the first part of a message from its connection.
+    look_takes_part: bool = False
+    balances: bool = False  # sends in turn to its peers (libzmq's lb.cpp)
+    requests: bool = False  # sends, then receives, in turn
+    replies: bool = False  # receives, then sends, in turn
+    routes: bool = False  # the first part of a message says which peer it is for
+    parts: int = 0  # how many parts each message has; 0: any number
+    subscribes: str = ""  # how: by an "option", or by a "message"
+
+
+_ROWS = (
+    SocketType("PAIR", 0, full_is_unwritable=True),
+    SocketType("PUB", 1, receives=False),
+    SocketType("SUB", 2, sends=False, look_takes_part=True, subscribes="option"),
+    SocketType("REQ", 3, requests=True),
+    SocketType("REP", 4, replies=True, look_takes_part=True),
+    SocketType("DEALER", 5, full_is_unwritable=True, balances=True),
+    SocketType("ROUTER", 6, look_takes_part=True, routes=True),
+    SocketType("PULL", 7, sends=False),
+    SocketType("PUSH", 8, receives=False, full_is_unwritable=True, balances=True),
+    SocketType("XPUB", 9),
+    SocketType("XSUB", 10, look_takes_part=True, subscribes="message"),
+    SocketType("STREAM", 11, parts=2),
+)
+
+# Draft types of libzmq are no stable API and have no row.
+TYPES: dict[str, SocketType] = {row.name: row for row in _ROWS}
+# What DEALER and ROUTER were called before libzmq 2.1 (zmq.h still knows them).
+OLD_NAMES: dict[str, str] = {"XREQ": "DEALER", "XREP": "ROUTER"}
