@@ -25,10 +25,11 @@ SPARE = 100
 class Deadline:
     """A time at which something is to be done: what, when, and where its current entry lies."""
 
-    __slots__ = ("act", "armed", "wanted")
+    __slots__ = ("act", "again", "armed", "wanted")
 
-    def __init__(self, act: Callable[[], object] | None) -> None:
+    def __init__(self, act: Callable[[], object] | None, again: bool = False) -> None:
         self.act = act
+        self.again = again  # act once more if a signal handler raised in it
         self.wanted = self.armed = math.inf
 
 
@@ -75,10 +76,18 @@ class Deadlines:
             deadline.armed = math.inf
             wanted, deadline.wanted = deadline.wanted, math.inf
             if wanted <= now:
-                if deadline.act is not None:
-                    deadline.act()
+                self._act(deadline, wanted)
             elif wanted != math.inf:
                 self.arm(deadline, wanted)
+
+    def _act(self, deadline: Deadline, wanted: float) -> None:
+        try:
+            if deadline.act is not None:
+                deadline.act()
+        except BaseException:
+            if deadline.again:
+                self.arm(deadline, wanted)
+            raise
 
     def _sweep(self) -> None:
         live = []

@@ -32,7 +32,7 @@ from cpython.buffer cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -43,6 +43,8 @@ import atexit
 import collections
 import errno
 import os
+import re
+import signal
 import socket
 import stat
 import sys
@@ -51,10 +53,11 @@ import warnings
 import weakref
 from sys import getswitchinterval
 from time import monotonic as python_monotonic
+from time import sleep
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from . import errors
+from . import _platform, errors
 from ._platform import Wakeup
 from .socket_types import OLD_NAMES, TYPES
 
@@ -70,9 +73,12 @@ include "_zmq/platform.pxi"
 include "_zmq/debug.pxi"
 include "_zmq/tuning.pxi"
 include "_zmq/errors.pxi"
+include "_zmq/postponed.pxi"
 # 1: the rule of who tries and who is woken.
 include "_zmq/lifetime.pxi"
+include "_zmq/lines.pxi"
 include "_zmq/doorbell.pxi"
+include "_zmq/bells.pxi"
 # 2: what runs callers.
 include "_zmq/runtime.pxi"
 include "_zmq/spinning.pxi"
@@ -82,20 +88,34 @@ include "_zmq/kernel.pxi"
 # 4: messages, and the process's context.
 include "_zmq/messages.pxi"
 include "_zmq/loans.pxi"
+include "_zmq/io_threads.pxi"
+include "_zmq/lingering.pxi"
 include "_zmq/context.pxi"
+include "_zmq/capabilities.pxi"
 include "_zmq/endpoint_rules.pxi"
+include "_zmq/ipc_rules.pxi"
 # 5: the socket.
 include "_zmq/socket.pxi"
+include "_zmq/raw_options.pxi"
+include "_zmq/message_rules.pxi"
 # 6: its operations.
+include "_zmq/pairs.pxi"
 include "_zmq/operations.pxi"
 include "_zmq/send.pxi"
 include "_zmq/receive.pxi"
+include "_zmq/latest.pxi"
+include "_zmq/half_messages.pxi"
 # 7: what every call goes through.
+include "_zmq/binding.pxi"
 include "_zmq/endpoints.pxi"
+include "_zmq/message_forms.pxi"
 include "_zmq/engine.pxi"
 # 8: the calls, in two ways.
 include "_zmq/calls.pxi"
 include "_zmq/blocking.pxi"
+include "_zmq/coroutine.pxi"
+include "_zmq/tasks.pxi"
 include "_zmq/awaitable.pxi"
 # 9: fork and exit.
-include "_zmq/process.pxi"
+include "_zmq/fork.pxi"
+include "_zmq/exit.pxi"

@@ -14,9 +14,11 @@ first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import math
+import os
 import socket
 import threading
 import weakref
@@ -35,9 +37,12 @@ from ._zmq import (
     block,
     calls_that_pause,
     check,
+    exit_waits,
+    process_generation,
     remove_watcher,
     set_task_burst,
     waiting_calls,
+    watchers_of,
 )
 from .options import Options
 
@@ -58,9 +63,14 @@ class AsyncioRuntime(AwaitedRuntime):
     """How the tasks of one event loop pause: by futures, with one reader for each socket."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
+        # The loop watches duplicates of sockets' descriptors: it has one reader for a number, and
+        # that of the socket itself is the program's to watch.
+        self._copies: set[int] = set()
+        self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
         self.ident = threading.get_ident()
-        self._bells: dict[int, weakref.ref[SocketBase]] = {}
+        # Its own is_running() may run a signal handler, whose exception nobody could take.
+        self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
+        self._bells: dict[int, tuple[int, weakref.ref[SocketBase]]] = {}  # with the duplicate
         self._deadlines = Deadlines()
         self._live = 0  # deadlines of calls that still wait
         self._timer: asyncio.TimerHandle | None = None
@@ -71,44 +81,82 @@ class AsyncioRuntime(AwaitedRuntime):
         loop = self._loop()
         return None if loop is None or loop.is_closed() else loop
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.loop is None
+
+    def is_stopped(self) -> bool:
+        loop: Any = self._loop()
+        if loop is None:
+            return True
+        return loop._thread_id is None if self._plain else not loop.is_running()
 
     # Readers
 
     def watch(self, zsock: SocketBase) -> None:
         """Ring the socket's bell when its descriptor does. In the loop's own OS thread."""
-        # From here on the descriptor stays until the loop's next turn, even if the socket is closed.
         add_watcher(zsock, self)
         fd = zsock.get_fd()
         known = self._bells.get(fd)
-        if known is not None and known() is zsock:
+        if known is not None and known[1]() is zsock:
             return
-        loop = asyncio.get_running_loop()
-        if known is not None:
-            loop.remove_reader(fd)  # the number was another socket's
-        bell = weakref.ref(zsock)
+        self.forget(fd)  # the number was another socket's
+        for other in watchers_of(zsock):
+            if isinstance(other, AsyncioRuntime) and other.loop is None:  # closed, with its reader
+                remove_watcher(zsock, other)
+                other.forget(fd)
+        self._bells[fd] = self._register(zsock)
+        if zsock.closed:  # meanwhile, by another OS thread, which found nothing to forget
+            self.forget(fd)
+
+    def _register(self, zsock: SocketBase) -> tuple[int, weakref.ref[SocketBase]]:
+        loop, bell = asyncio.get_running_loop(), weakref.ref(zsock)
+        copy = zsock._duplicate()
         try:
-            loop.add_reader(fd, _ring, bell)
-        except NotImplementedError:
+            self._copies.add(copy)
+            loop.add_reader(copy, _ring, bell)
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                loop.remove_reader(copy)
+            self._close(copy)
+            if not isinstance(error, NotImplementedError):
+                raise
             raise errors.Error(
                 errno.ENOSYS,
                 f"{type(loop).__name__} cannot watch descriptors; on Windows use "
                 "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
             ) from None
-        self._bells[fd] = bell
+        return copy, bell
 
     def forget(self, fd: int, closing: object = None) -> None:
-        """Watch no more. From any OS thread; ``closing`` is held until that is done."""
-        try:
-            self._call(self._remove, fd, closing)
-        except RuntimeGone:
-            self._bells.pop(fd, None)  # and the loop has no reader any more
+        """Watch no more. From any OS thread; at the exit ``closing`` is held until that is done.
 
-    def _remove(self, fd: int, _closing: object = None) -> None:
-        bell, loop = self._bells.pop(fd, None), self.loop
-        if bell is not None and loop is not None:
-            loop.remove_reader(fd)
+        Otherwise it is not held: a stopped loop would keep the socket open, and the loop's own
+        descriptor is a duplicate.
+        """
+        known = self._bells.get(fd)
+        if known is None:
+            return
+        try:
+            self._call(self._remove, known[0], closing if exit_waits() else None)
+        except RuntimeGone:
+            self._close(known[0])  # and the loop has no reader any more
+        if self._bells.get(fd) is known:  # last: if a signal handler raises before, it is done again
+            del self._bells[fd]
+
+    def _remove(self, copy: int, _closing: object) -> None:
+        if (loop := self.loop) is not None:
+            loop.remove_reader(copy)
+        self._close(copy)
+
+    def _close(self, copy: int) -> None:
+        if copy in self._copies:  # otherwise it is the parent's of this forked process
+            self._copies.discard(copy)
+            socket.close(copy)
+
+    def forked(self) -> None:
+        """In a child process, leave what the parent has open alone."""
+        self._copies.clear()
+        self._bells.clear()
 
     # Tasks
 
@@ -121,7 +169,7 @@ class AsyncioRuntime(AwaitedRuntime):
 
     def wake(self, waiter: TaskWaiter) -> None:
         """Set the waiter's future. From any OS thread."""
-        self._call(_set, waiter.future)
+        self._call(_set, waiter, waiter.future)
 
     def never(self) -> Iterator[Any]:
         """Return the iterator of a future that nobody sets."""
@@ -153,8 +201,9 @@ class AsyncioRuntime(AwaitedRuntime):
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
         if (loop := self.loop) is None:
             raise RuntimeGone
-        if threading.get_ident() == self.ident:
-            callback(*args)
+        here = asyncio._get_running_loop()
+        if here is loop or (not loop.is_running() and threading.get_ident() == self.ident):
+            callback(*args)  # it may be going on in another OS thread than before
             return
         try:
             loop.call_soon_threadsafe(callback, *args)
@@ -165,7 +214,7 @@ class AsyncioRuntime(AwaitedRuntime):
 
     def _arm(self, waiter: TaskWaiter) -> None:
         if waiter.timer is None:
-            waiter.timer = Deadline(waiter.time_up)
+            waiter.timer = Deadline(waiter.time_up, again=True)
             self._live += 1
         if self._deadlines.arm(waiter.timer, waiter.until):
             self._set_timer()
@@ -180,9 +229,17 @@ class AsyncioRuntime(AwaitedRuntime):
 
     def _time_up(self) -> None:
         self._timer = None
-        self._deadlines.ring()
-        if self._live and self._deadlines.heap:
-            self._set_timer()
+        try:
+            self._deadlines.ring()
+        finally:
+            if self._live and self._deadlines.heap:
+                self._set_timer()
+
+
+def _close_all(copies: set[int], _: object) -> None:
+    """Close the duplicates of a loop that has been collected."""
+    while copies:
+        socket.close(copies.pop())
 
 
 def _ring(bell: weakref.ref[SocketBase]) -> None:
@@ -191,14 +248,41 @@ def _ring(bell: weakref.ref[SocketBase]) -> None:
         check(zsock)
 
 
-def _set(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
+def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
+    """Set a future, once: its task goes on in the next turn.
+
+    A signal handler that raises in here may leave a future that is done and whose task was not told.
+    """
+    if future is None:
+        return
+    try:
+        if not future.done():
+            waiter.callbacks = future._callbacks
+            future.set_result(None)
+            waiter.callbacks = None
+    finally:
+        if waiter.callbacks is not None:
+            future.get_loop().call_soon(_tell, waiter, future)
+
+
+def _tell(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Do what should have been done a turn ago, if it was not."""
+    callbacks, waiter.callbacks = waiter.callbacks, None
+    if waiter.future is future:  # its task has not gone on
+        for callback, context in callbacks or ():
+            future.get_loop().call_soon(callback, future, context=context)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
         future.set_result(None)
 
 
 _runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioRuntime] = (
     weakref.WeakKeyDictionary()
 )
+# In a forked child, the parent's loops. What is registered there would be so in the parent too.
+_inherited: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
 def _runtime() -> AsyncioRuntime:
@@ -206,10 +290,26 @@ def _runtime() -> AsyncioRuntime:
     loop = asyncio.get_running_loop()
     runtime = _runtimes.get(loop)
     if runtime is None:
+        if loop in _inherited:
+            raise errors.ForkedError(
+                errno.EBADF,
+                f"cannot wait in {loop!r}: it was made before a fork, and shares what it watches "
+                "with the parent process; run another in the child, as asyncio.run does",
+            )
         runtime = _runtimes[loop] = AsyncioRuntime(loop)
     runtime.ident = threading.get_ident()
     return runtime
 
+
+def _after_fork() -> None:
+    for runtime in list(_runtimes.values()):
+        runtime.forked()
+    _inherited.update(_runtimes)
+    _runtimes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 add_event_loop(asyncio._get_running_loop)
 
@@ -220,13 +320,15 @@ async def wait_for_tracker(tracker: Tracker) -> None:
         return
     loop = asyncio.get_running_loop()
     future = loop.create_future()
-    fd = socket.dup(tracker.fileno())  # one for each wait: a loop has one reader for a descriptor
-    loop.add_reader(fd, _set, future)
+    born = process_generation()
+    fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
+    loop.add_reader(fd, _finish, future)
     try:
         await future
     finally:
-        loop.remove_reader(fd)
-        socket.close(fd)
+        if born == process_generation():  # else both are the parent's
+            loop.remove_reader(fd)
+            socket.close(fd)
 
 
 def set_burst(calls: int) -> None:

@@ -177,6 +177,11 @@ _CLASSES: dict[int, type[Error]] = {
 }
 
 
+def refusal(number: int, message: str) -> Error:
+    """Make the exception for ``number`` with this message, which contains its own remedy."""
+    return _CLASSES.get(number, Error)(number, message)
+
+
 def from_errno(number: int, what: str, reason: str) -> Error:
     """The exception for ``number``: ``what`` was tried, ``reason`` is the system's text."""
     remedy = _REMEDIES.get(number)

@@ -22,7 +22,7 @@ class SocketType(NamedTuple):
     requests: bool = False  # sends, then receives, in turn
     replies: bool = False  # receives, then sends, in turn
     routes: bool = False  # the first part of a message says which peer it is for
-    parts: int = 0  # how many parts each message has; 0: any number
+    raw: bool = False  # speaks plain TCP: each message is a peer and bytes for it
     subscribes: str = ""  # how: by an "option", or by a "message"
 
 
@@ -38,7 +38,7 @@ _ROWS = (
     SocketType("PUSH", 8, receives=False, full_is_unwritable=True, balances=True),
     SocketType("XPUB", 9),
     SocketType("XSUB", 10, look_takes_part=True, subscribes="message"),
-    SocketType("STREAM", 11, parts=2),
+    SocketType("STREAM", 11, raw=True),
 )
 
 # Draft types of libzmq are no stable API and have no row.

@@ -20,6 +20,8 @@ from ._zmq import (
     current_thread,
     join,
     leave,
+    must_look,
+    real_number,
     to_deadline,
 )
 from .kernel import Kernel, Thread
@@ -48,6 +50,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+# Seconds between two looks of a waiter that stands behind one of another runtime, which may stop
+# without a word; as in the calls of a socket (REKNOCK).
+LOOK = 0.05
+
 
 class HasFileno(Protocol):
     """Anything with a descriptor."""
@@ -69,14 +75,12 @@ def _me(what: str) -> tuple[Thread, Kernel]:
 
 def _seconds(value: Any, what: str) -> float:
     try:
-        seconds = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
+        seconds: float = real_number(value)
+    except TypeError:
         raise TypeError(f"{what}: seconds are a number, not {type(value).__name__}") from None
-    except OverflowError:
-        seconds = math.nan
-    if isinstance(value, str):
-        raise TypeError(f"{what}: seconds are a number, not str")
-    if math.isnan(seconds) or seconds < 0:
+    except ValueError:
+        seconds = -math.inf
+    if seconds < 0:
         raise errors.argument_error(f"{what}: seconds are a number from 0 on, not {value!r}")
     return seconds
 
@@ -219,6 +223,7 @@ def block_on(
         waits[fd] = before[0] or not write, before[1] or write
     why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
     waiters: list[tuple[SocketBase | Tracker, KernelWaiter]] = []
+    rung: set[int] = set()
     try:
         for bell, write in bells:
             bell.fileno()  # raises when it is closed
@@ -230,11 +235,14 @@ def block_on(
                 if could_go_on(bell, waiter):
                     return bell
             for fd, write, thing in others:
-                if ready(fd, write):
+                if ready(fd, write) or fd in rung:
                     return thing
             if monotonic() >= until:
                 return None
-            kernel.wait_fds(me, why, waits, until)
+            soon = any(must_look(waiter) for _, waiter in waiters)
+            rung = kernel.wait_fds(
+                me, why, waits, min(until, monotonic() + LOOK) if soon else until
+            )
     finally:
         for bell, waiter in waiters:
             leave(bell, waiter)

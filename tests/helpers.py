@@ -3,6 +3,8 @@
 import threading
 import time
 
+from ratchet import _zmq
+
 LONG = 10.0  # seconds that nothing here takes unless it hangs
 
 
@@ -40,3 +42,11 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.0005)
+
+
+def paused_calls(zsock):
+    return _zmq.waiting_calls(getattr(zsock, "zsock", zsock))
+
+
+def lines_of(zsock):
+    return _zmq.lines_of(getattr(zsock, "zsock", zsock))

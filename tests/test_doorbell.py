@@ -7,13 +7,22 @@ import weakref
 
 import pytest
 
-from ratchet._zmq import Caller, Doorbell, Waiter
+from ratchet._zmq import (
+    Caller,
+    OpenDoorbell,
+    Waiter,
+    check,
+    join,
+    leave,
+    lines_of,
+    waiting_calls,
+)
 
 RX, TX = 1, 2
 LINES = {"rx": RX, "tx": TX}
 
 
-class Bell(Doorbell):
+class Bell(OpenDoorbell):
     """A socket whose readiness the test sets. ``rung``: its descriptor is readable."""
 
     def __init__(self):
@@ -107,7 +116,7 @@ class Run:
             name: Sleeper(name, self.callers[name[0]], self.log, name in broken)
             for name in ("a", "b", "c", "o")
         }
-        self.lines = {RX: self.bell.rx, TX: self.bell.tx}
+        self.lines = dict(zip((RX, TX), lines_of(self.bell), strict=True))
 
     def do(self, operation):
         verb, *arguments = operation.split()
@@ -121,7 +130,7 @@ class Run:
 
     def look(self):
         """Someone's call answers the bell."""
-        self.bell.answer()
+        check(self.bell)
         self.model.ring()
 
     def join(self, name, line):
@@ -129,7 +138,7 @@ class Run:
         if self.model.line_of(name) is None and name[0] not in self.model.ended:
             self.sleepers[name].woken = False
             self.model.woken.discard(name)
-            self.bell.join(self.lines[LINES[line]], self.sleepers[name])
+            join(self.bell, LINES[line] == TX, self.sleepers[name])
             self.model.join(LINES[line], name)
             self.attempt(name)
 
@@ -145,7 +154,7 @@ class Run:
         line, sleeper = self.model.line_of(name), self.sleepers[name]
         head = self.lines[line].first is sleeper
         if head and self.model.entitled(line, name):
-            self.bell.answer(sleeper)
+            check(self.bell, sleeper)
             self.model.ring(but=name)
             if self.bell.ready & line:
                 self.bell.ready &= ~line
@@ -156,21 +165,21 @@ class Run:
 
     def leave(self, name):
         """A call is done, or gives up: timed out, cancelled, killed."""
-        self.bell.leave(self.sleepers[name])
+        leave(self.bell, self.sleepers[name])
         self.model.leave(name)
 
     def own(self, line, caller):
         """A caller begins a message of several parts."""
         number = LINES[line]
         if self.model.owner[number] is None and caller not in self.model.ended:
-            self.bell.own(self.lines[number], self.callers[caller])
+            self.bell.own(number == TX, self.callers[caller])
             self.model.own(number, caller)
 
     def free(self, line):
         """It sends or takes the last part."""
         number = LINES[line]
         if self.model.owner[number] not in {None, *self.model.ended}:
-            self.bell.own(self.lines[number], None)
+            self.bell.own(number == TX, None)
             self.model.own(number, None)
 
     def end(self, caller):
@@ -182,11 +191,11 @@ class Run:
     def check(self):
         bell, model = self.bell, self.model
         assert self.log == model.log
-        assert bell.waiting == sum(map(len, model.queue.values()))
+        assert waiting_calls(bell) == sum(map(len, model.queue.values()))
         for number, line in self.lines.items():
             queue, owner = model.queue[number], model.owner[number]
             assert line.count == len(queue)
-            assert line.shut == (bool(queue) or owner is not None)
+            assert line.contended == (bool(queue) or owner is not None)
             assert line.owner is (None if owner is None else self.callers[owner])
             assert (line.first and line.first.name) == (queue[0] if queue else None)
             assert (line.last and line.last.name) == (queue[-1] if queue else None)
@@ -204,7 +213,7 @@ class Run:
                 assert line.first.name == self.model.queue[number][0]
                 self.leave(line.first.name)
         assert self.log == self.model.log
-        assert self.bell.waiting == 0
+        assert waiting_calls(self.bell) == 0
 
 
 def every_order(operations, broken=()):
@@ -266,71 +275,71 @@ def test_first_come_first_served_and_only_the_head_is_woken_and_once():
     bell = Bell()
     waiters, log = sleepers(50)
     for waiter in waiters:
-        bell.join(bell.rx, waiter)
+        join(bell, False, waiter)
     bell.ready = RX
     for i, waiter in enumerate(waiters):
-        bell.answer()
-        bell.answer()
+        check(bell)
+        check(bell)
         assert log == list(range(i + 1))
-        bell.leave(waiter)
-    assert bell.waiting == bell.rx.count == 0
-    assert not bell.rx.shut
+        leave(bell, waiter)
+    assert waiting_calls(bell) == lines_of(bell)[0].count == 0
+    assert not lines_of(bell)[0].contended
 
 
 def test_leaving_twice_or_without_having_joined_is_nothing():
     bell = Bell()
     (one, two), log = sleepers(2)
-    bell.leave(one)
-    bell.join(bell.rx, one)
-    bell.join(bell.rx, two)
-    bell.leave(one)
-    bell.leave(one)
-    assert (bell.waiting, bell.rx.count, bell.rx.first, log) == (1, 1, two, [])
-    bell.leave(two)
+    leave(bell, one)
+    join(bell, False, one)
+    join(bell, False, two)
+    leave(bell, one)
+    leave(bell, one)
+    assert (waiting_calls(bell), lines_of(bell)[0].count, lines_of(bell)[0].first, log) == (1, 1, two, [])
+    leave(bell, two)
 
 
 def test_looks_are_made_only_for_those_who_wait():
     bell = Bell()
     (one, two), _ = sleepers(2)
     owner = Caller()
-    bell.own(bell.rx, owner)
-    bell.own(bell.rx, None)
-    bell.own(bell.tx, owner)
-    bell.join(bell.rx, one)
+    bell.own(False, owner)
+    bell.own(False, None)
+    bell.own(True, owner)
+    join(bell, False, one)
     assert bell.looks == 0
-    bell.leave(one)
-    bell.own(bell.tx, None)
+    leave(bell, one)
+    bell.own(True, None)
     owner.end()
     assert bell.looks == 0
-    bell.join(bell.rx, one)
-    bell.join(bell.rx, two)
-    bell.leave(one)
+    join(bell, False, one)
+    join(bell, False, two)
+    leave(bell, one)
     assert bell.looks == 1
-    bell.answer()
+    check(bell)
     assert bell.looks == 2
-    bell.leave(two)
+    leave(bell, two)
 
 
 def test_the_owner_goes_first_and_the_others_in_their_order_after_it():
     bell = Bell()
     (one, two, mine), log = sleepers(3)
-    bell.own(bell.rx, mine.caller)
-    bell.join(bell.rx, one)
-    bell.join(bell.rx, two)
+    bell.own(False, mine.caller)
+    join(bell, False, one)
+    join(bell, False, two)
     bell.ready = RX
-    bell.answer()
+    check(bell)
     assert log == []
-    bell.join(bell.rx, mine)
-    assert bell.rx.first is mine
-    bell.answer()
+    join(bell, False, mine)
+    assert lines_of(bell)[0].first is mine
+    check(bell)
     assert log == [2]
-    bell.leave(mine)
+    leave(bell, mine)
     assert log == [2]
-    bell.own(bell.rx, None)
+    bell.own(False, None)
     assert log == [2, 0]
-    bell.leave(one)
+    leave(bell, one)
     assert log == [2, 0, 1]
-    bell.leave(two)
+    leave(bell, two)
 
 
 def test_the_end_of_an_owner_frees_every_line_it_shut():
@@ -338,10 +347,10 @@ def test_the_end_of_an_owner_frees_every_line_it_shut():
     bells = [Bell() for _ in range(3)]
     waiters, log = sleepers(3)
     for bell, waiter in zip(bells, waiters, strict=True):
-        bell.own(bell.tx, owner)
-        bell.join(bell.tx, waiter)
+        bell.own(True, owner)
+        join(bell, True, waiter)
         bell.ready = TX
-        bell.answer()
+        check(bell)
     assert log == []
     assert owner.alive
     owner.end()
@@ -349,7 +358,7 @@ def test_the_end_of_an_owner_frees_every_line_it_shut():
     assert not owner.alive
     assert sorted(log) == [0, 1, 2]
     for bell, waiter in zip(bells, waiters, strict=True):
-        bell.leave(waiter)
+        leave(bell, waiter)
 
 
 def test_wake_all_wakes_everybody_once_and_an_error_does_not_stop_it(monkeypatch):
@@ -358,13 +367,13 @@ def test_wake_all_wakes_everybody_once_and_an_error_does_not_stop_it(monkeypatch
     bell = Bell()
     waiters, log = sleepers(4, broken=(1,))
     for i, waiter in enumerate(waiters):
-        bell.join(bell.tx if i % 2 else bell.rx, waiter)
-    bell.wake_all()
+        bell.join(lines_of(bell)[1] if i % 2 else lines_of(bell)[0], waiter)
+    bell.close()
     assert sorted(log) == [0, 1, 2, 3]
     assert all(waiter.woken for waiter in waiters)
     assert reported == [RuntimeError]
     for waiter in waiters:
-        bell.leave(waiter)
+        leave(bell, waiter)
 
 
 def test_an_error_in_the_look_wakes_nobody_and_is_reported(monkeypatch):
@@ -373,20 +382,20 @@ def test_an_error_in_the_look_wakes_nobody_and_is_reported(monkeypatch):
     bell = Bell()
     (one,), log = sleepers(1)
     bell.events = None
-    bell.join(bell.rx, one)
-    bell.answer()
+    join(bell, False, one)
+    check(bell)
     assert (log, reported) == ([], [TypeError])
-    bell.leave(one)
+    leave(bell, one)
 
 
 def test_a_bell_is_not_kept_by_a_caller_for_whom_somebody_once_waited():
     bell = Bell()
     (one,), _ = sleepers(1)
     owner = Caller()  # the main thread, say, which never ends
-    bell.own(bell.tx, owner)
-    bell.join(bell.tx, one)
-    bell.leave(one)  # its time was up
-    bell.own(bell.tx, None)
+    bell.own(True, owner)
+    join(bell, True, one)
+    leave(bell, one)  # its time was up
+    bell.own(True, None)
     gone = weakref.ref(bell)
     del bell
     gc.collect()
@@ -401,7 +410,7 @@ def test_an_error_in_wake_goes_to_the_unraisable_hook_alone(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", lambda *what: wrong.append(what[0]))
     bell = Bell()
     (one,), _ = sleepers(1, broken=(0,))
-    bell.join(bell.rx, one)
+    join(bell, False, one)
     bell.ready = RX
-    bell.answer()
+    check(bell)
     assert (reported, wrong) == ([RuntimeError], [])

@@ -3,142 +3,16 @@
 # `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and takes
 # its message in the very step that returns it: a task that is cancelled before or while it waits has
 # taken nothing. It is written by hand, since a coroutine of Python or Cython costs more than the receive
-# itself; the slot `am_send` spares a ready call the StopIteration.
+# itself; the slot `am_send` spares a ready call the StopIteration. `await` uses it in Python 3.11; from
+# 3.12 on it asks `tp_iternext`, which can return a value only with an exception. That exception is made
+# before the step is: a message that was taken must not be lost to a MemoryError.
 #
 # In the middle of a message, the caller is known by the contextvars.Context in which its call was made:
 # each task has its own, and wait_for() and create_task() run the call in another task than the one that
 # goes on with the message.
-#
-# What knows the event loop (readers, timers, futures) is the runtime in `asyncio.py` or another module.
-
-cdef extern from *:
-    """
-    RATCHET_LOCAL int ratchet_task_budget = 0;
-    #if PY_VERSION_HEX >= 0x03100000
-    #warning "ratchet_context() reads a field of PyThreadState: check that it is still there"
-    #endif
-    static PyObject *ratchet_context(void) {
-        PyObject *context = PyThreadState_Get()->context;
-        if (context == NULL) {  /* a new OS thread: copying makes it one */
-            context = PyContext_CopyCurrent();
-            Py_XDECREF(context);
-            if (context == NULL) return NULL;
-            context = PyThreadState_Get()->context;
-        }
-        Py_INCREF(context);
-        return context;
-    }
-    /* Gives a type the slot am_send; -1 if Cython made the type without slots for coroutines. */
-    static int ratchet_set_send(PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **)) {
-        PyAsyncMethods *slots = ((PyTypeObject *) type)->tp_as_async;
-        if (slots == NULL) return -1;
-        slots->am_send = (sendfunc) send;
-        PyType_Modified((PyTypeObject *) type);
-        return 0;
-    }
-    """
-    int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
-    object ratchet_context()
-    int ratchet_set_send(object type, int (*send)(object, object, PyObject **) except -1)
-
-cdef extern from "Python.h":
-    int iterator_send "PyIter_Send"(object iterator, object value, PyObject **result) except -1
-    object stolen "ratchet_own"(PyObject *new)
-
-# Ready calls in a row, of all tasks of a loop together, before one lets the loop run its turn.
-cdef int task_burst = BURST
 
 cdef enum Stage:
     NEW, YIELDED, WAITING, OVER
-
-cdef Caller UNNAMED_TASK = Caller()  # stands for the running task as long as its name is not needed
-callers = {}  # the callers in the middle of a message, by the id of the context of their calls
-
-
-cdef class AwaitedRuntime(Runtime):
-    """A runtime whose callers await: one event loop. `asyncio.py` and `trio.py` have subclasses."""
-    cdef public object ident  # of the OS thread that runs it
-
-    def suspend(self, TaskWaiter waiter):
-        """Return an iterator that the task runs until ``waiter`` is woken or ``waiter.until`` is over."""
-        raise NotImplementedError
-
-    def wake(self, TaskWaiter waiter):
-        """Let a suspended task go on. From any OS thread; raises `RuntimeGone` if it never can."""
-        raise NotImplementedError
-
-    def finished(self, TaskWaiter waiter):
-        """A call has its result: it needs no deadline any more."""
-        raise NotImplementedError
-
-    def gave_up(self, Doorbell bell, TaskWaiter waiter):
-        """A call has ended without a result: if no other waits, its bell need not be watched."""
-        raise NotImplementedError
-
-    def never(self):
-        """Return an iterator that suspends the running task for good."""
-        raise NotImplementedError
-
-    def at_end(self, end):
-        """Have ``end(object)`` called when the running task has ended, if that can be known."""
-
-
-cdef class TaskWaiter(Waiter):
-    """A paused task."""
-    cdef readonly AwaitedRuntime runtime
-    cdef public object future  # what the runtime wakes it by, while it is suspended
-    cdef double deadline       # monotonic seconds
-    cdef readonly double until # the deadline, or an earlier time to try again
-    cdef public object timer   # its `Deadline`, if it has one
-
-    def __init__(self, Caller caller, AwaitedRuntime runtime):
-        self.caller = caller
-        self.runtime = runtime
-        self.deadline = self.until = INFINITY
-
-    @property
-    def in_line(self):
-        """True while it stands in a line."""
-        return self.line is not None
-
-    cpdef wake(self):
-        if self.future is not None and not (
-            exiting and self.runtime.ident != threading.get_ident()
-        ):  # see `Call.step`
-            self.runtime.wake(self)
-
-    cpdef bint runtime_ended(self):
-        return self.runtime.ended()
-
-    def time_up(self):
-        """Wake it because its time is up."""
-        self.woken = True
-        self.wake()
-
-
-def caller_of(context, Caller new, AwaitedRuntime runtime, bint own):
-    """Return the caller whose calls are made in ``context``; ``new`` becomes it if there is none.
-
-    Args:
-        own: it is the running task's own context, so the caller ends with the task.
-    """
-    key = id(context)
-    known = callers.get(key)
-    if known is not None:
-        return known[0]
-    if new is None:
-        return None
-
-    def end(_):
-        known = callers.get(key)
-        if known is not None and known[0] is new:
-            del callers[key]
-            new.end()
-
-    callers[key] = new, weakref.ref(context, end)
-    if own and runtime is not None:
-        runtime.at_end(end)
-    return new
 
 
 @cython.freelist(64)
@@ -166,17 +40,11 @@ cdef class Call:
         return self
 
     def __next__(self):
-        value = self.step(None)
-        if self.stage == OVER:
-            raise StopIteration(value)
-        return value
+        return ratchet_step(self, None, False)
 
     def send(self, value):
         """Resume it with a value, as for any coroutine."""
-        found = self.step(value)
-        if self.stage == OVER:
-            raise StopIteration(found)
-        return found
+        return ratchet_step(self, value, False)
 
     def throw(self, kind, value=None, traceback=None):
         """Raise an exception in it, as for any coroutine: what cancelling a task does."""
@@ -194,7 +62,10 @@ cdef class Call:
         if waiter is not None:
             self.waiter = None
             self.zsock.leave(waiter)
-            waiter.runtime.gave_up(self.zsock, waiter)
+            if waiter.born == generation:
+                waiter.loop.gave_up(self.zsock, waiter)
+            else:  # its reader is the parent's, in an epoll that is the parent's too
+                waiter.loop.finished(waiter)
 
     def __dealloc__(self):
         if self.waiter is not None:
@@ -217,6 +88,17 @@ cdef class Call:
     def cr_await(self):
         """What it waits for, for debuggers."""
         return None if self.waiter is None else self.waiter.future
+
+    @property
+    def taken(self):
+        """Of a `send_many`: how many messages have been sent by now, however the call ends.
+
+        The exception says it too, but not every way to end a task lets that through: in Python 3.11
+        `asyncio.timeout` does not refer to it, `wait_for` drops it, and a TaskGroup always does.
+        """
+        if self.op != &SEND_MANY:
+            raise AttributeError(f"{self!r} has no 'taken': only a send_many has")
+        return (<Batch> self.arg).sent
 
     cdef int note_sent(self, error) except -1:
         """Tell in ``taken`` of an exception how many messages a send_many has sent."""
@@ -300,10 +182,12 @@ cdef class Call:
         zsock.require("send" if line is zsock.tx else "receive")
         if line.contended:
             me = self.find(None, None)
+            if type(me) is TaskCaller:
+                self.come_back(line, <TaskCaller> me)
         result = NOT_NOW
-        if not line.contended or me is not None and line.owner is me:
+        if not line.contended or line.only_bypasses() or me is not None and line.owner is me:
             try:
-                result = attempt(zsock, self.op, self.arg, UNNAMED_TASK)
+                result = attempt(zsock, self.op, self.arg, UNNAMED_TASK if me is None else me)
             except BaseException:  # the part is still there, for this task
                 self.settle(line)
                 raise
@@ -328,8 +212,8 @@ cdef class Call:
         cdef AwaitedRuntime runtime = zsock.runtime_here()
         if me is None or me is UNNAMED_TASK:
             # Calls that belong together must be known as such before the first has its turn.
-            me = self.find(Caller() if self.op.partial else None, runtime)
-        self.waiter = TaskWaiter(Caller() if me is None else me, runtime)
+            me = self.find(TaskCaller(runtime) if self.op.partial else None, runtime)
+        self.waiter = TaskWaiter(TaskCaller(runtime) if me is None else me, runtime)
         self.waiter.deadline = deadline_of(self.limit)
         zsock.join(line, self.waiter)
         self.stage = WAITING
@@ -340,12 +224,23 @@ cdef class Call:
 
     cdef int settle(self, Line line) except -1:
         """Give the task its name if it is in the middle of a message now: its next call is known by it."""
+        cdef AwaitedRuntime runtime
         if line.owner is UNNAMED_TASK:
             try:
-                self.zsock.set_owner(line, self.find(Caller(), self.zsock.runtime_here()))
+                runtime = self.zsock.runtime_here()
+                self.zsock.set_owner(line, self.find(TaskCaller(runtime), runtime))
             except BaseException:  # no memory: nobody could go on with it
                 self.zsock.abandon(line)
                 raise
+        return 0
+
+    cdef int come_back(self, Line line, TaskCaller me) except -1:
+        """Note that ``me`` runs in this loop now, and may go on with a message that was set aside."""
+        cdef AwaitedRuntime runtime = self.zsock.runtime_here()
+        if me.runtime is not runtime:
+            me.runtime = runtime
+        if line.aside is not None and line.owner is None:
+            take_back(self.zsock, line, me)
         return 0
 
     cdef Caller find(self, Caller new, AwaitedRuntime runtime):
@@ -364,11 +259,11 @@ cdef class Call:
         if result is not NOT_NOW:
             self.waiter = None
             zsock.leave(me)
-            me.runtime.finished(me)
+            me.loop.finished(me)
         elif me.deadline != INFINITY and monotonic() >= me.deadline:
             raise timed_out(zsock, line, self.limit)
         else:
-            me.until = min(me.deadline, monotonic() + REKNOCK) if knock else me.deadline
+            me.until = soon_if(knock, me.deadline)
         return result
 
     cdef object pause(self):
@@ -377,7 +272,7 @@ cdef class Call:
         if me is None or me.woken or self.op == &SEND_MANY and (<Batch> self.arg).pausing:
             return self.pass_turn()
         reset_task_budget()
-        self.suspended = me.runtime.suspend(me)
+        self.suspended = me.loop.suspend(me)
         if me.woken:  # meanwhile, by another OS thread, which found nothing to wake
             self.suspended = me.future = None
             return self.pass_turn()
@@ -430,7 +325,11 @@ cdef int call_send(object call, object value, PyObject **result) except -1:
     return 0 if (<Call> call).stage == OVER else 1
 
 
-if ratchet_set_send(Call, call_send) < 0:
+cdef void call_end(object call) noexcept:
+    (<Call> call).close()
+
+
+if ratchet_set_slots(Call, call_send, call_end) < 0:
     raise ImportError("ratchet's coroutines cannot be made with this Python and Cython")
 
 

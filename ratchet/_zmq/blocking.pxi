@@ -139,10 +139,8 @@ cdef inline bint is_now(PyObject *names, PyObject **args):
 
 
 cdef inline bint is_quick(SocketBase zsock):
-    """Return True if the socket is this process's and this OS thread has no runtime."""
-    return zsock.born == quick_generation or (
-        zsock.born == generation and ratchet_runtime_here == NULL
-    )
+    """Return True if the call may be made at once: this process's socket, and nobody to let run."""
+    return zsock.born == quick_generation or may_be_quick(zsock.born)
 
 
 cdef PyObject *quick_send(
@@ -153,7 +151,7 @@ cdef PyObject *quick_send(
         and is_quick(zsock) and not zsock.tx.contended
         and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
     ):
-        zsock.asked = True
+        zsock.asked = ASKED | SENT
         zsock.after()
         return new_reference(None)
     return usual_send(zsock, args, count, names)

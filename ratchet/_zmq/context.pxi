@@ -1,12 +1,11 @@
 # Layer 4. The process's context: made with the first socket, sized by `configure`.
 
 cdef void *context = NULL
-cdef int io_threads = 1
 cdef int max_sockets = 0  # 0: as many as libzmq can
 open_sockets = weakref.WeakSet()     # of this process, for the exit
 closing_handles = weakref.WeakSet()  # of sockets that are closed but for their descriptor
-# What the line on stderr at the exit can name: sockets closed with messages that may not have left yet.
-closed_lately = collections.deque(maxlen=8)
+# What a child of multiprocessing has to call before it ends (`exit.pxi` sets it).
+cdef object at_child_exit = None
 # A descriptor that is given back at the end, when libzmq may need one to end (ctx.cpp, 4.3.4).
 cdef int reserve = -1
 
@@ -39,28 +38,31 @@ cdef int thread_room(int count, what) except -1:
 
 
 cdef void *the_context() except NULL:
-    """The process's context, made when the first socket is."""
-    global context, reserve
+    """Return the process's context, which is made for the first socket."""
+    global context, reserve, linger_ledger
     if exiting:
         end_quietly()
         raise errors.ClosedError(errors.ETERM, "cannot make a socket: the interpreter is exiting")
     if context != NULL:
         return context
-    head_room(HEAD_ROOM + 2 * io_threads, "start libzmq")
-    thread_room(1 + io_threads, "start libzmq")  # its reaper, and who moves the traffic
+    head_room(HEAD_ROOM + 2 * all_threads(), "start libzmq")
+    thread_room(1 + all_threads(), "start libzmq")  # its reaper, and its I/O threads
     if context != NULL:  # another thread was faster, while this one opened descriptors
         return context
     fresh = zmq_ctx_new()
     if fresh == NULL:
         raise from_errno(zmq_errno(), "cannot start libzmq")
     zmq_ctx_set(fresh, ZMQ_MAX_SOCKETS, zmq_ctx_get(fresh, ZMQ_SOCKET_LIMIT))
-    zmq_ctx_set(fresh, ZMQ_IO_THREADS, io_threads)
+    zmq_ctx_set(fresh, ZMQ_IO_THREADS, all_threads())
     context = fresh
+    linger_ledger = ratchet_ledger()
     reserve = os.open(os.devnull, os.O_RDONLY)
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        # Children of multiprocessing end with os._exit, without atexit and before their threads.
-        sys.modules["multiprocessing.util"].Finalize(None, _exit_child, exitpriority=0)
+        # Its children may end with os._exit, without atexit and before their threads. Of its own
+        # exit handlers this is the last, whatever others are registered.
+        sys.modules["multiprocessing.util"].Finalize(
+            None, at_child_exit, exitpriority=-sys.maxsize)
     return context
 
 
@@ -69,10 +71,11 @@ def configure(*, io_threads=None, max_sockets=None, spin=None):
 
     Args:
         io_threads (int): libzmq's threads for sockets' traffic (zmq_ctx_set(3); default 1). One
-            moves about a gigabyte a second.
+            moves about a gigabyte a second. Connections to hosts by name have four times as many
+            to themselves, since looking a name up stalls a thread.
         max_sockets (int): how many sockets may be open at once (default: libzmq's limit, 65,535).
-        spin (float): who receives after a send may look this many seconds before it sleeps, as
-            long as answers come so soon (default 0.0001; 0: never).
+        spin (float): how many seconds a receive that follows a send may look for the answer
+            before it sleeps, as long as answers come so soon (default 0.0001; 0: never).
 
     Raises:
         StateError: a socket was made already.
@@ -81,7 +84,9 @@ def configure(*, io_threads=None, max_sockets=None, spin=None):
 
 
 cdef int settings(threads, sockets, seconds) except -1:
+    """Check and store what `configure` got."""
     global io_threads, max_sockets, spin
+    cdef double look
     if context != NULL:
         raise errors.StateError(
             errno.EBUSY, "configure() must be called before the first socket is made"
@@ -94,11 +99,15 @@ cdef int settings(threads, sockets, seconds) except -1:
         if not least <= value <= 65535:
             raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
     if seconds is not None:
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}")
-        if not 0 <= seconds <= 1:
+        try:
+            look = to_number(seconds)
+        except TypeError:
+            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}") from None
+        except ValueError:
+            look = -1
+        if not 0 <= look <= 1:
             raise errors.argument_error(f"spin must be from 0 to 1 s, not {seconds}")
-        spin = seconds
+        spin = look
     if threads is not None:
         io_threads = threads
     if sockets is not None:

@@ -1,13 +1,16 @@
-# What a build with RATCHET_DEBUG=1 counts, so that every test can be asked to leave nothing open.
+# Layer 0. What a build with RATCHET_DEBUG=1 counts, so that tests can prove they leave nothing.
 #
 # The calls that open and close are wrapped by macros of the same names, so that none can be missed
-# and no other code knows of it. In a normal build all of this is nothing. The GIL is held in each.
+# and no other code knows of it. In a normal build the macros are empty. All of them run with the
+# GIL held.
 #
-# A message is open while there is something in it: from zmq_msg_init_size or a zmq_msg_recv that
-# found one until it is closed or sent. They are known by address, because closing an empty one is
-# allowed; one that is overwritten while it is open is `lost`, and counts as open for ever.
+# A message is open while there is something in it: from zmq_msg_init_size, or from a zmq_msg_recv
+# that found one, until it is closed or sent. Messages are known by address, because closing an
+# empty one is allowed; one that is overwritten while it is open is `lost`, and counts as open for
+# ever.
 #
-# A reference is one that no Python object holds and Cython does not count: libzmq's, of a loan.
+# The references that are counted are those that no Python object holds and Cython does not count:
+# libzmq's, of a loan.
 
 cdef extern from *:
     """
@@ -78,7 +81,7 @@ cdef extern from *:
         ratchet_buffers -= view->obj != NULL;
         PyBuffer_Release(view);
     }
-    static void ratchet_collect(void);  /* of `_loan.pxi` */
+    static void ratchet_collect(void);  /* of `loans.pxi` */
     static PyObject *ratchet_counts(void) {
         ratchet_collect();  /* what libzmq has given back is not held any more */
         return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}",
@@ -117,11 +120,11 @@ cdef extern from *:
     void ratchet_count_waiters(int more) noexcept
     void ratchet_left_in(zmq_msg_t *msg) noexcept  # what is in it need not be closed
     # greenlet copies the stack away and back. The address sanitizer's marks between variables do
-    # not move along, and to copy them is an error: this takes away all that are there now.
+    # not move along, and copying them is an error: this removes all that are there now.
     void ratchet_before_switch() noexcept
     object ratchet_counts()
 
 
 def counts():
-    """What is open now, by kind; None unless built with RATCHET_DEBUG=1."""
+    """Return what is open now, by kind; None unless built with RATCHET_DEBUG=1."""
     return ratchet_counts()

@@ -1,4 +1,4 @@
-# Layer 1. The edge rule of ZMQ_FD: where callers wait, when to look, and which waiter to wake.
+# Layer 1. The edge rule of ZMQ_FD: when to look, and which waiter to wake.
 #
 # ZMQ_FD is a doorbell. It rings once for everything that has happened since the socket was last
 # looked at, it does not say what happened, and any call on the socket may silence it
@@ -14,7 +14,7 @@
 # cancelled, killed or out of time at that moment has nothing to lose. `waiting` makes this cheap:
 # while it is 0, the whole rule costs one comparison; a look costs three times a send.
 #
-# Each direction has a Line, first come first served: only its head is ever woken, and only the head
+# Each direction has a Line, first come first served: only its leader is ever woken, and only the leader
 # may try. A newcomer that finds the line `contended` queues up. A caller in the middle of a multi-part
 # message owns the line until the message is complete; its calls go to the front and all others wait.
 #
@@ -22,125 +22,23 @@
 # but `wake` and `look` may be Python code. join, leave and ring take constant time.
 
 cdef enum:
-    RX = 1  # ZMQ_POLLIN
-    TX = 2  # ZMQ_POLLOUT
+    ASKED = 1  # something was sent since a receive last paused
+    SENT = 2   # something was ever sent: at the exit it may still have to leave
 
 
-cdef class Caller:
-    """One thread of any kind (OS thread, ratchet thread, task), as the owner of a message.
-
-    Its runtime calls `end` when the thread is over, so that a message that it left half done does
-    not block the socket for everybody else.
-    """
-    cdef readonly bint ended
-    cdef set blocked_bells  # the bells where others wait for this caller to finish its message
-    cdef int calls_in_line  # how many calls of its own stand in lines
-
-    def end(self):
-        """Mark this caller as ended: drop its unfinished messages and wake the next waiter."""
-        self.finish()
-
-    cdef void finish(self) noexcept:
-        cdef Doorbell bell
-        self.ended = True
-        if self.blocked_bells is not None:
-            bells, self.blocked_bells = self.blocked_bells, None
-            for bell in bells:
-                bell.ring(bell.look(), None)
-
-
-cdef class Waiter:
-    """One call that waits. A runtime overrides `wake`, and `pause` if its calls block."""
-    cdef readonly Caller caller
-    cdef public bint woken  # there is reason to try again; cleared by the one that tries
-    cdef bint nested        # its caller waits already, and cannot go on before this call does
-    cdef Line line
-    cdef Waiter before, behind
-
-    def __init__(self, Caller caller not None):
-        self.caller = caller
-
-    cpdef wake(self):
-        """Make the paused call go on soon. From any OS thread; called once per ring."""
-        raise NotImplementedError
-
-    cpdef pause(self, Doorbell bell, double until):
-        """Sleep until woken, until the bell is readable, or until ``until`` (monotonic seconds)."""
-        raise NotImplementedError
-
-    cpdef bint runtime_ended(self):
-        """Return True if the kernel or loop that runs this waiter has ended: it is then skipped."""
-        return False
-
-    cpdef promote(self):
-        """Tell a sleeping waiter that it has become the head, and so has to watch the bell."""
-
-
-cdef class Line:
-    """The waiters for one direction of a socket, in order, and the owner of an unfinished message."""
-    cdef readonly int event
-    cdef readonly int count
-    cdef readonly bint contended  # see `update`: all that a fast path has to read
-    cdef bint bypass_fast_path    # the socket has more to do for a call than the fast path does
-    cdef readonly Caller owner
-    cdef readonly Waiter first, last
-
-    def __init__(self, int event):
-        self.event = event
-
-    cdef Waiter entitled(self):
-        """Return the waiter that may try next, or None if nobody may.
-
-        That is the owner of an unfinished message if it stands in line, else the first in line.
-        """
-        cdef Waiter waiter = self.first
-        if self.owner is None or self.owner.ended:
-            return waiter
-        if self.owner.calls_in_line == 0:
-            return None
-        while waiter is not None and waiter.caller is not self.owner:
-            waiter = waiter.behind
-        return waiter
-
-    cdef void update(self) noexcept:
-        self.contended = self.count > 0 or self.owner is not None or self.bypass_fast_path
-
-    cdef void unlink(self, Waiter waiter) noexcept:
-        if waiter.before is None:
-            self.first = waiter.behind
-        else:
-            waiter.before.behind = waiter.behind
-        if waiter.behind is None:
-            self.last = waiter.before
-        else:
-            waiter.behind.before = waiter.before
-        waiter.before = waiter.behind = None
-        waiter.line = None
-        waiter.caller.calls_in_line -= 1
-        self.count -= 1
-        ratchet_count_waiters(-1)
-        self.update()
-
-
-cdef class Doorbell:
+cdef class Doorbell(Bell):
     """The two lines of one socket and the rule above. A subclass supplies `look`."""
     cdef Line rx, tx
-    cdef int waiting     # waiters in both lines
-    cdef bint asked      # something was sent since a receive last paused
-    cdef object watcher  # the runtime that registered the descriptor last
-    cdef set watchers    # every runtime that has; each is told to `forget` it before it closes
+    cdef int waiting   # waiters in both lines
+    cdef int asked     # ASKED, SENT: both are set by the one store that a send can afford
+    cdef set watchers  # every runtime that watches; each is told to `forget` before it closes
 
     def __cinit__(self, *args, **kwargs):
         self.rx = Line(RX)
         self.tx = Line(TX)
 
-    cdef int look(self) noexcept:
-        """Return what the socket is ready for, RX | TX. Silences the bell."""
-        return 0
-
-    cdef Py_ssize_t descriptor(self) noexcept:
-        """Return the descriptor that rings."""
-        return -1
+    cdef void check_lines(self) noexcept:
+        self.ring(self.look(), None)
 
     cdef bint could_go_on(self, Waiter waiter) except -1:
         """Return True if ``waiter``, which stands in a line here, could try with success now.
@@ -150,10 +48,9 @@ cdef class Doorbell:
         return False
 
     cdef bint reply_expected(self, Line line) noexcept:
-        """Return True for the first pause of a receive after a send."""
-        cdef bint asked = self.asked and line is self.rx
+        cdef bint asked = (self.asked & ASKED) != 0 and line is self.rx
         if asked:
-            self.asked = False
+            self.asked &= ~ASKED
         return asked
 
     cdef void wake_all(self) noexcept:
@@ -171,46 +68,60 @@ cdef class Doorbell:
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
             for watcher in list(watchers):  # another one may be joining them
-                watcher.forget(self.descriptor(), closing)
+                forget_in(watcher, self.descriptor(), closing)
 
     cdef void join(self, Line line, Waiter waiter) noexcept:
         """Queue up; the owner of an unfinished message goes to the front."""
-        while line.first is not None and line.first.runtime_ended():
-            line.unlink(line.first)
-            self.waiting -= 1
-        if line.first is not None and (waiter.nested or line.owner is waiter.caller):
-            waiter.behind = line.first
-            line.first.before = waiter
-            line.first = waiter
+        while line.first is not None and has_ended(line.first):
+            self.unlink(line.first)
+        if line.first is not None and (
+            waiter.nested or line.owner is waiter.caller
+            or line.aside is not None and waiter.caller in line.aside
+        ):
+            line.put_first(waiter)
         else:
             if line.owner is not None:
                 note_blocked(line.owner, self)
-            waiter.before = line.last
-            if line.last is None:
-                line.first = waiter
-            else:
-                line.last.behind = waiter
-            line.last = waiter
-        waiter.line = line
+            line.put_last(waiter)
         waiter.caller.calls_in_line += 1
         line.count += 1
         ratchet_count_waiters(1)
         line.contended = True
         self.waiting += 1
+        if waiter.behind is not None:
+            self.warn(line, waiter.behind)
+
+    cdef void unlink(self, Waiter waiter) noexcept:
+        """Take ``waiter`` out of its line."""
+        cdef Line line = waiter.line
+        line.take_out(waiter)
+        waiter.caller.calls_in_line -= 1
+        line.count -= 1
+        ratchet_count_waiters(-1)
+        line.update()
+        self.waiting -= 1
+
+    cdef void warn(self, Line line, Waiter waiter) noexcept:
+        """Wake a sleeping waiter if a change before it means that it has to look by itself."""
+        if waiter.line is line and not waiter.woken and line.depends(waiter):
+            tell(waiter)
 
     cdef void leave(self, Waiter waiter) noexcept:
         """Give up or be done; pass on what was rung meanwhile."""
         cdef Line line = waiter.line
-        cdef bint head
+        cdef Waiter behind
+        cdef bint led
         if line is None:
             return
-        head = line.first is waiter
-        line.unlink(waiter)
-        self.waiting -= 1
+        led = line.first is waiter or line.leads(waiter)
+        behind = waiter.behind
+        self.unlink(waiter)
         if self.waiting:
             self.ring(self.look(), None)
-            if head and line.first is not None and not line.first.woken:
-                line.first.promote()
+            if led:
+                line.promote_leader()
+            if behind is not None:
+                self.warn(line, behind)
 
     cdef void set_owner(self, Line line, Caller caller) noexcept:
         """Make ``caller`` the one in the middle of a message; None: nobody is any more."""
@@ -223,6 +134,7 @@ cdef class Doorbell:
         if line.count:
             if caller is not None:
                 note_blocked(caller, self)
+                self.warn(line, line.first)
             else:
                 self.ring(self.look(), None)
 
@@ -238,37 +150,47 @@ cdef class Doorbell:
 
     cdef void ring_line(self, Line line, Waiter but) noexcept:
         cdef Waiter head
+        cdef Told told
         while True:
-            head = line.entitled()
-            if head is None or head is but or head.woken and not head.runtime_ended():
+            head = line.entitled(but)
+            if head is not None and head is not line.first:
+                self.remind(line, head)
+            if head is None or head is but or head.woken and not has_ended(head):
                 return
-            if not head.woken and tell(head):
-                return
+            if not head.woken:
+                told = tell(head)
+                if told == HEARD:
+                    return
+                if told == DEAF:  # it can be told again, but the others need not wait for that
+                    head.woken = False
+                    if head.line is not line or line.last is head or line.owner is head.caller:
+                        return
+                    line.take_out(head)
+                    line.put_last(head)
+                    continue
             # Its runtime has ended (a closed event loop), so it will never try: go to the next one.
             if head.line is line:
-                line.unlink(head)
-                self.waiting -= 1
+                self.unlink(head)
+
+    cdef void remind(self, Line line, Waiter head) noexcept:
+        """Wake the stopped waiters before ``head``, so that they look when they run again."""
+        cdef Waiter behind, waiter = line.first
+        cdef Runtime before = None
+        cdef bint stopped = False, ended = False
+        while waiter is not None and waiter is not head:
+            behind = waiter.behind
+            if waiter.runtime is not before:
+                before = waiter.runtime
+                stopped = before is not None and before.stopped()
+                ended = stopped and before.ended()
+            if stopped and (ended or not waiter.woken):
+                if tell(waiter) == GONE and waiter.line is line:
+                    self.unlink(waiter)
+            waiter = behind
 
 
 class RuntimeGone(Exception):
     """Raised by `Waiter.wake` when what would run the waiter has ended; another one is woken."""
-
-
-cdef bint tell(Waiter waiter) noexcept:
-    """Wake a waiter. An error is reported, not raised: a message just taken must not be lost to it."""
-    waiter.woken = True
-    try:
-        waiter.wake()
-        return True
-    except RuntimeGone:
-        return False
-    except MemoryError as error:  # it stays in line, for the next look
-        waiter.woken = False
-        report(error, waiter)
-        return True
-    except BaseException as error:
-        report(error, waiter)
-        return False
 
 
 cdef void note_blocked(Caller owner, Doorbell bell) noexcept:
@@ -279,78 +201,74 @@ cdef void note_blocked(Caller owner, Doorbell bell) noexcept:
         owner.blocked_bells.add(bell)
 
 
-# What Python code of this package may do with a bell. They are functions, since a socket is a
-# Doorbell and its users have no use for them.
+# A runtime's `wake` may be Python code, in which a signal handler may run and raise: as Ctrl-C does, or
+# a watchdog's SIGALRM. That is no fault of the runtime, which is asked again; and the exception is
+# raised a moment later (`postpone`), for the message just taken must not be lost to it.
 
-def check(Doorbell bell not None, Waiter but=None):
-    """Look, and wake the waiters that can go on now, except ``but``."""
-    bell.ring(bell.look(), but)
+cdef enum Told:
+    GONE   # its runtime has ended
+    HEARD
+    DEAF   # waking it failed each time
 
-
-def waiting_calls(Doorbell bell not None):
-    """Return how many calls wait in both lines."""
-    return bell.waiting
-
-
-def lines_of(Doorbell bell not None):
-    """Return the two lines of a bell, for receiving and for sending."""
-    return bell.rx, bell.tx
+cdef enum:
+    TRIES = 3  # what fails so often has a fault of its own
 
 
-def join(Doorbell bell not None, bint write, Waiter waiter not None):
-    """Queue up for sending (``write``) or for receiving."""
-    bell.join(bell.tx if write else bell.rx, waiter)
+cdef Told tell(Waiter waiter) noexcept:
+    """Wake a waiter. An error is reported or postponed, not raised."""
+    cdef int left = TRIES
+    cdef list caught = []
+    cdef Told told = HEARD
+    waiter.woken = True
+    while True:
+        try:
+            waiter.wake()
+            break
+        except RuntimeGone:
+            told = GONE
+            break
+        except MemoryError as error:  # it stays in line, for the next look
+            waiter.woken = False
+            report(error, waiter)
+            break
+        except BaseException as error:
+            caught.append(error)
+            left -= 1
+            if left == 0:
+                told = DEAF
+                break
+    postpone(caught, told != DEAF, waiter)
+    return told
 
 
-def leave(Doorbell bell not None, Waiter waiter not None):
-    """Give up or be done."""
-    bell.leave(waiter)
-
-
-def could_go_on(Doorbell bell not None, Waiter waiter not None):
-    """Return True if ``waiter``, which stands in a line of ``bell``, could go on now."""
-    return bell.could_go_on(waiter)
-
-
-def add_watcher(Doorbell bell not None, runtime):
-    """Note that ``runtime`` watches the descriptor, so that it is told before that closes.
-
-    Returns:
-        bool: False: it does so already.
-    """
-    bell.watcher = runtime
-    if bell.watchers is None:
-        bell.watchers = set()
-    if runtime in bell.watchers:
+cdef bint has_ended(Waiter waiter) noexcept:
+    """Return True if the waiter's runtime has ended."""
+    cdef int left = TRIES
+    cdef list caught
+    cdef bint ended = False
+    if waiter.runtime is None:
         return False
-    bell.watchers.add(runtime)
-    return True
+    caught = []
+    while left > 0:
+        try:
+            ended = waiter.runtime.ended()
+            break
+        except BaseException as error:
+            left -= 1
+            caught.append(error)
+    postpone(caught, left > 0, waiter)
+    return ended
 
 
-def remove_watcher(Doorbell bell not None, runtime):
-    """Note that ``runtime`` watches no more. Returns False if it did not."""
-    if bell.watcher is runtime:
-        bell.watcher = None
-    if bell.watchers is None or runtime not in bell.watchers:
-        return False
-    bell.watchers.discard(runtime)
-    return True
-
-
-cdef class OpenDoorbell(Doorbell):
-    """A doorbell whose readiness a subclass in Python tells: for tests of the rule."""
-
-    cdef int look(self) noexcept:
-        return self.events()
-
-    def events(self):
-        """Return what it is ready for; a look."""
-        return 0
-
-    def own(self, bint write, Caller caller):
-        """Make ``caller`` the owner of a line; None: nobody."""
-        self.set_owner(self.tx if write else self.rx, caller)
-
-    def close(self):
-        """Wake every waiter, as a socket does that closes."""
-        self.wake_all()
+cdef void forget_in(watcher, Py_ssize_t fd, closing) noexcept:
+    """Have a runtime forget a descriptor."""
+    cdef int left = TRIES
+    cdef list caught = []
+    while left > 0:
+        try:
+            watcher.forget(fd, closing)
+            break
+        except BaseException as error:
+            left -= 1
+            caught.append(error)
+    postpone(caught, left > 0, watcher)

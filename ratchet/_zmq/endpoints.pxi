@@ -1,17 +1,6 @@
 # Layer 7. A socket's endpoints and subscriptions.
 
-cdef str plain_endpoint(endpoint):
-    if not isinstance(endpoint, str):
-        raise TypeError(f"an endpoint is a str, such as 'tcp://*:1337', not {kind_of(endpoint)}")
-    return str.__str__(endpoint)  # of a subclass, such as a member of a StrEnum, its text
-
-
-cdef bytes c_endpoint(str endpoint):
-    check_endpoint(endpoint)
-    return os.fsencode(endpoint)
-
-
-cdef class EndpointSocket(SocketBase):
+cdef class EndpointSocket(OptionSocket):
     """What binds, connects and subscribes."""
 
     def bind(self, endpoint):
@@ -26,9 +15,11 @@ cdef class EndpointSocket(SocketBase):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
-        if ipc_taken(endpoint):
-            raise self.fail(errno.EADDRINUSE, f"bind to {endpoint!r}")
-        self.endpoint_call(0, data, endpoint)
+        self.admit(endpoint, True)
+        if self.listener is not None and endpoint.startswith(("tcp://", "ipc://")):
+            self.bind_listener(data, endpoint)
+        else:
+            self.bind_anew(data, endpoint)
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
         self.empty_error_args = None
@@ -43,6 +34,7 @@ cdef class EndpointSocket(SocketBase):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
+        self.admit(endpoint, False)
         # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
         if identity is not None and (identity in self.used_identities or self.knows(identity)):
@@ -67,8 +59,78 @@ cdef class EndpointSocket(SocketBase):
         """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
         self.undo(3, "connected to", endpoint)
 
+    cdef int admit(self, str endpoint, bint binding) except -1:
+        """Raise for a bind or connect that libzmq would take although it can never succeed."""
+        cdef int number = errno.EINVAL
+        what = f"{'bind' if binding else 'connect'} to {endpoint!r}"
+        self.require(what)
+        why = endpoint_fault(endpoint, binding, self._get_int(ZMQ_IPV6))
+        if why is None and self._judged is not None:
+            why, number = self._setup_fault(endpoint, binding)
+        if why is None and not binding and endpoint.startswith("ipc://") and os.name != "nt":
+            why = no_socket_fault(endpoint[6:])
+        if why is not None:
+            raise errors.refusal(number, f"{self.describe()}: cannot {what}: {why}")
+        return 0
+
+    cdef int bind_anew(self, bytes data, str endpoint) except -1:
+        """Bind with a new listener; wait, without the GIL, for what was given up just now."""
+        cdef double nap = FIRST_NAP
+        while True:
+            try:
+                why = path_fault(endpoint)
+                if why is not None:
+                    raise errors.refusal(
+                        errno.EADDRINUSE,
+                        f"{self.describe()}: cannot bind to {endpoint!r}: {why}",
+                    )
+                return self.endpoint_call(0, data, endpoint)
+            except errors.Error as error:
+                if error.errno != errno.EADDRINUSE or not soon_free(endpoint):
+                    raise
+            sleep(nap)  # Ctrl-C ends it
+            nap = min(2 * nap, LONGEST_NAP)
+
+    cdef int bind_listener(self, bytes data, str endpoint) except -1:
+        """Bind with the program's listener."""
+        cdef Listener listener = self.listener
+        cdef int rc, error, fd, none = -1
+        cdef str what = f"bind to {endpoint!r}"
+        transport, _, address = endpoint.partition("://")
+        if not listener.serves(transport, address):
+            raise errors.argument_error(
+                f"{self.describe()}: cannot {what}: use_fd is a listener of {listener.where()}; "
+                "bind to that, or set use_fd to None first"
+            )
+        self.require(what)
+        head_room(RESOLVER_ROOM, what)
+        fd = duplicate(listener.fd, what)
+        if os.name != "nt":
+            # A peer that another process, or another bind, was faster to accept would stop
+            # libzmq's I/O thread for good.
+            os.set_blocking(fd, False)
+        # No Python code from here on: what it binds would take the same descriptor.
+        rc = zmq_setsockopt(self.handle, ZMQ_USE_FD, &fd, sizeof(fd))
+        while rc == 0:
+            rc = zmq_bind(self.handle, data)
+            if rc == 0 or zmq_errno() != EINTR:
+                break
+            rc = 0
+        error = zmq_errno()
+        zmq_setsockopt(self.handle, ZMQ_USE_FD, &none, sizeof(none))
+        if rc < 0:
+            ratchet_close(fd)  # a bind that fails has not taken it (4.3.4, 4.3.5)
+            raise self.fail(error, what)
+        self.used = True
+        return 0
+
+    def _listen_with(self, int descriptor):
+        """Bind with a listener of the program's from now on; -1: with a new one, as usual."""
+        self.require("set an option")
+        self.listener = None if descriptor < 0 else Listener(descriptor)
+
     cdef bint knows(self, bytes identity) except -1:
-        """Return True if a peer already uses ``identity``: starting a message to it is the only way to tell."""
+        """Return True if a peer already uses ``identity``; only to begin a message for it tells."""
         cdef int rc, flag = 1
         self.require("connect")
         self.look()
@@ -80,7 +142,7 @@ cdef class EndpointSocket(SocketBase):
         else:
             zmq_send(self.handle, NULL, 0, ZMQ_DONTWAIT)  # it cannot be taken back
             rc = 1
-        flag = (self._remembered or {}).get("ROUTER_MANDATORY", 1)
+        flag = self.mandatory
         zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &flag, sizeof(flag))
         return rc
 
@@ -93,24 +155,53 @@ cdef class EndpointSocket(SocketBase):
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])
+            if which == 2:
+                give_up(entries[0][1], entries[0][2])
+                while entries[0] in self.endpoints:  # two binds with one listener end together
+                    self.endpoints.remove(entries[0])
             self.empty_error_args = None
         self.after()
 
+    cdef int free_endpoints(self) except -1:
+        """Let others bind to what is about to be closed (`binding.pxi`)."""
+        for how, actual, given in self.endpoints:
+            if how == "bound to":
+                if actual.startswith("inproc://"):
+                    data = os.fsencode(actual)
+                    zmq_unbind(self.handle, <bytes> data)
+                else:
+                    give_up(actual, given)
+        return 0
+
+    cdef uint64_t threads_of(self, str endpoint) except? 1:
+        """Return the I/O threads that a connection to ``endpoint`` may use; None: a bind."""
+        proxy = ""
+        if endpoint is not None and endpoint.startswith("tcp://"):
+            try:
+                proxy = os.fsdecode(self._get_bytes(ZMQ_SOCKS_PROXY, 1024).rstrip(b"\0"))
+            except errors.Error:
+                pass  # this libzmq has none
+        return threads_for(endpoint, proxy)
+
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
-        cdef int rc
+        """Bind (0), connect (1), unbind (2) or disconnect (3)."""
+        cdef int rc, number
+        cdef uint64_t threads = 0
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.require(what)
         if which <= 1:
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             head_room(RESOLVER_ROOM, what)
+            threads = self.threads_of(endpoint if which else None)
         elif which == 3 and self.kind.look_takes_part:
             prefetch(self)
         while True:
+            set_errno(0)  # of a malformed tipc address libzmq says nothing
             if which == 0:
-                rc = zmq_bind(self.handle, data)
+                rc = ratchet_call_on(zmq_bind, self.handle, data, threads)
             elif which == 1:
-                rc = zmq_connect(self.handle, data)
+                rc = ratchet_call_on(zmq_connect, self.handle, data, threads)
             elif which == 2:
                 rc = zmq_unbind(self.handle, data)
             else:
@@ -118,8 +209,18 @@ cdef class EndpointSocket(SocketBase):
             if rc >= 0:
                 self.used = True
                 return 0
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno() or errno.EINVAL, what)  # tipc's may say nothing
+            number = zmq_errno()
+            if number != EINTR:
+                raise self.endpoint_error(number, what, endpoint if which == 0 else None)
+
+    cdef object endpoint_error(self, int number, what, bound):
+        """Make the exception for a call that failed; of a bind, ``bound`` is the endpoint."""
+        if number == EAGAIN:  # left by an earlier look into libzmq's mailbox
+            number = 0
+        hint = None if bound is None else bind_hint(number, bound)
+        if hint is not None:
+            return errors.refusal(number, f"{self.describe()}: cannot {what}: {hint}")
+        return self.fail(number or errno.EINVAL, what)  # of tipc libzmq may say nothing
 
     def subscribe(self, prefix):
         """Receive messages that begin with ``prefix`` (bytes; b"" for all): SUB and XSUB.
@@ -134,11 +235,15 @@ cdef class EndpointSocket(SocketBase):
 
     cdef int filter(self, bytes prefix, bint on) except -1:
         what = "subscribe" if on else "unsubscribe"
+        cdef int asked = self.asked
         self.require(what)
+        if self.kind.subscribes:
+            check_prefix(self, what, len(prefix))
         if self.kind.subscribes == "message":
             prefix = (b"\1" if on else b"\0") + prefix
             if not put_small(self, prefix, len(prefix)):
                 raise self.fail(EAGAIN, what)
+            self.asked = asked  # no message of the program's, for which the exit would linger
             self.after()
         elif self.kind.subscribes == "option" or (self._remembered or {}).get("XPUB_MANUAL"):
             number = ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE

@@ -9,41 +9,14 @@ cdef object attempt(SocketBase zsock, const Operation *op, object arg, Caller me
     ``me`` may be None: the caller is then looked up where it matters.
     """
     cdef Line line = line_of(zsock, op)
-    if line.owner is not None and line.owner.ended:
-        zsock.abandon(line)  # its thread has ended: nobody can finish the message
+    if line.owner is not None or line.aside is not None:
+        make_way(zsock, line, me)
     if line.bypass_fast_path:
         if line is zsock.tx:
             before_send(zsock, op, arg)
-        elif zsock.parts is None and zsock.prefetched is not None:
-            begin_prefetched(zsock, me)
+        else:
+            before_receive(zsock, me)
     return op.attempt(zsock, arg, me)
-
-
-cdef int before_send(SocketBase zsock, const Operation *op, object arg) except -1:
-    """Do what some sockets need before a send; `SocketBase.update_bypass` tells which."""
-    if zsock.kind.replies and zsock.prefetched is not None:
-        raise zsock.fail(EFSM, "send")  # its caller has not received the request
-    if zsock.low_sndhwm:
-        zsock.look()  # has libzmq read that there is room (see LOW_SNDHWM)
-    if zsock.kind.parts:
-        check_parts(zsock, op, arg)
-    return 0
-
-
-cdef int check_parts(SocketBase zsock, const Operation *op, object arg) except -1:
-    """Raise for a message of a number of parts that libzmq would take, and misread all that follow."""
-    cdef Py_ssize_t count = 0 if zsock.held is None else len(zsock.held)
-    if op == &HOLD or op == &SEND_MANY and count:
-        return 0  # the last part tells; a batch in mid-message is refused anyway
-    count += len(<list> arg) if op == &SEND_MULTIPART else 1
-    if count == zsock.kind.parts:
-        return 0
-    if zsock.held is not None:
-        zsock.abandon(zsock.tx)
-    raise errors.argument_error(
-        f"{zsock.describe()}: cannot send a message of {count} "
-        f"part{'' if count == 1 else 's'}: it is two, the peer's routing id and the bytes"
-    )
 
 
 cdef object now_or_never(SocketBase zsock, const Operation *op, object arg, Caller me):
@@ -67,16 +40,17 @@ cdef object try_in_line(
 
     Args:
         tried: the caller has just found that it cannot be done now.
-        knock: set if the bell will not tell when to try again (`REKNOCK`).
+        knock: set if nobody may tell when to try again (`REKNOCK`).
     """
     cdef Line line = me.line
     cdef int events
     knock[0] = False
     zsock.require("send" if line is zsock.tx else "receive")
     me.woken = False
-    if line.entitled() is not me:
-        if line.first is me:
-            zsock.ring(zsock.look(), me)  # the head watches the bell, so it has to look
+    knock[0] = line.depends(me)
+    if line.entitled(me) is not me:
+        if line.leads(me):
+            zsock.ring(zsock.look(), me)  # the leader watches the bell, so it has to look
         return NOT_NOW
     if not tried:
         result = attempt(zsock, op, arg, me.caller)
@@ -89,7 +63,7 @@ cdef object try_in_line(
         zsock.ring(events, me)
         if events & line.event:
             result = attempt(zsock, op, arg, me.caller)
-            knock[0] = result is NOT_NOW
+            knock[0] = True
             return result
     return NOT_NOW
 
@@ -110,8 +84,10 @@ cdef object perform_now(SocketBase zsock, const Operation *op, object arg, doubl
 cdef object proceed(SocketBase zsock, const Operation *op, object arg, double limit):
     """Go on with a blocking call: its line is contended, or a first try said not now."""
     cdef Line line = line_of(zsock, op)
-    if line.owner is not None and line.owner is caller_here():
-        result = attempt(zsock, op, arg, None)
+    if line.aside is not None and line.owner is None:
+        take_back(zsock, line, caller_here())
+    if line.only_bypasses() or line.owner is not None and line.owner is caller_here():
+        result = attempt(zsock, op, arg, line.owner)
         if result is not NOT_NOW:
             zsock.after()
             return result
@@ -141,7 +117,7 @@ cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, d
             if limit >= 0 and monotonic() >= deadline:
                 raise timed_out(zsock, line, limit)
             tried = False
-            me.pause(zsock, min(deadline, monotonic() + REKNOCK) if knock else deadline)
+            me.pause(zsock, soon_if(knock, deadline))
     finally:
         zsock.leave(me)
 

@@ -44,27 +44,56 @@ cdef double monotonic():
     return python_monotonic()
 
 
+cdef double to_number(value) except? -2:
+    """Convert a number of seconds, wherever one is given: any real number, but no bool and no NaN.
+
+    Raises:
+        TypeError: it is no real number.
+        ValueError: it is nan, or larger than a float can be; the text says which.
+    """
+    cdef double number
+    if value is True or value is False:
+        raise TypeError("must be a real number, not bool")
+    try:
+        number = value  # as float() does it, except that a str is refused
+    except OverflowError:
+        raise ValueError("out of range") from None
+    if isnan(number):
+        raise ValueError("nan")
+    return number
+
+
+def real_number(value):
+    """Return a number of seconds as a float, by the rule of `to_number`."""
+    return to_number(value)
+
+
 cdef double to_seconds(timeout) except? -2:
     """Convert a timeout argument to seconds; -1 stands for no limit."""
     cdef double limit
     if timeout is None:
         return -1
     try:
-        limit = timeout
+        limit = to_number(timeout)
     except TypeError:
         raise TypeError(
             f"timeout must be a number of seconds or None, not {kind_of(timeout)}"
         ) from None
-    except OverflowError:
-        raise errors.argument_error(f"timeout {timeout} is out of range") from None
-    if isnan(limit):
-        raise errors.argument_error("timeout is nan; give seconds, or None to wait for ever")
+    except ValueError as error:  # Decimal raises one for its signaling NaN too
+        raise errors.argument_error(
+            f"timeout {timeout} is {error}; give seconds, or None to wait for ever"
+        ) from None
     return -1 if limit < 0 or limit == INFINITY else limit
 
 
 cdef inline double deadline_of(double limit):
     """Return the monotonic time at which ``limit`` seconds (of `to_seconds`) are over."""
     return INFINITY if limit < 0 else monotonic() + limit
+
+
+cdef inline double soon_if(bint knock, double until):
+    """Return when a waiter tries again: at ``until``, or after REKNOCK if nobody may wake it."""
+    return min(until, monotonic() + REKNOCK) if knock else until
 
 
 def to_timeout(timeout):

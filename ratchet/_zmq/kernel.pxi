@@ -1,5 +1,6 @@
-# Layer 3. How a ratchet thread pauses and wakes: the ready queue and the switch, which every message
-# passes through. Deadlines, descriptors and everything else that a kernel does are in `kernel.py`.
+# Layer 3. How a ratchet thread pauses and wakes: the ready queue and the switch.
+#
+# Every message passes through here. Deadlines, descriptors and all else that a kernel does are in `kernel.py`.
 #
 # A turn gives each thread that was ready at its start one run. A thread that pauses switches straight
 # to the next one of its turn, and the last one to the hub, the greenlet that called loop(): half the
@@ -29,7 +30,7 @@ cdef class ThreadBase(Caller):
     cdef object __weakref__
 
     def __init__(self, KernelBase kernel not None, func, args, kwargs, background=False):
-        self.kernel = kernel
+        self.kernel = self.runtime = kernel
         self.func, self.args, self.kwargs = func, args, kwargs
         self.name = getattr(getattr(func, "func", func), "__qualname__", None) or repr(func)
         self.background = background
@@ -63,9 +64,10 @@ cdef class KernelWaiter(Waiter):
 
     def __init__(self, ThreadBase thread not None):
         self.caller = self.thread = thread
+        self.runtime = thread.kernel
 
     cpdef wake(self):
-        if self.runtime_ended():
+        if self.thread.kernel.closed:
             raise RuntimeGone
         try:
             self.thread.kernel.resume(self.thread)
@@ -73,10 +75,7 @@ cdef class KernelWaiter(Waiter):
             self.thread.kernel.missed = True
             ratchet_signal(self.thread.kernel.write_fd)
 
-    cpdef bint runtime_ended(self):
-        return self.thread.kernel.ended()
-
-    cpdef pause(self, Doorbell bell, double until):
+    cpdef pause(self, Bell bell, double until):
         cdef ThreadBase thread = self.thread
         cdef KernelBase kernel = thread.kernel
         if self.woken:
@@ -94,14 +93,18 @@ cdef class KernelBase(Runtime):
     cdef readonly ThreadBase current    # the thread that runs; None: the hub
     cdef readonly object finished       # deque of threads that have ended and are not accounted for
     cdef public object hub
+    cdef public object owner            # the OS thread that loops, by its ident; None: none does
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
     cdef public bint asleep             # the loop sleeps in the operating system
+    cdef public bint closed
+    cdef public unsigned int born       # the process generation that made its descriptors
     cdef readonly set threads           # that have not ended
     cdef public Py_ssize_t foreground   # how many of them loop() waits for
     cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
     cdef public bint stopping, ending
     cdef public list heap               # of deadlines
     cdef readonly dict bells            # descriptor -> weak reference to its socket
+    cdef readonly dict waiting          # descriptor -> the threads that wait for it as for any other
     cdef public object poll_wait
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
@@ -118,13 +121,14 @@ cdef class KernelBase(Runtime):
         self.write_fd = self.poll_fd = -1
         self.threads = set()
         self.bells = {}
+        self.waiting = {}
 
     cpdef resume(self, ThreadBase thread):
         """Let ``thread`` run on the next turn. From any OS thread."""
         if not thread.scheduled and not thread.done:
             self.ready.append(thread)
             thread.scheduled = True
-            if self.asleep:
+            if self.asleep and self.born == generation:
                 ratchet_signal(self.write_fd)
 
     cpdef suspend(self, ThreadBase me, object why, double until):
@@ -147,7 +151,7 @@ cdef class KernelBase(Runtime):
 
     def wake_up(self):
         """Wake the loop if it sleeps. From any OS thread."""
-        if self.asleep:
+        if self.asleep and self.born == generation:
             ratchet_signal(self.write_fd)
 
     def take_hub(self):
@@ -248,6 +252,8 @@ cdef class KernelBase(Runtime):
                 seconds = max(0.0, (<tuple> self.heap[0])[0] - monotonic())
             else:
                 seconds = None
+        if self.born != generation:
+            self.own()
         self.ring_bells(self.ask(seconds, block))
         if self.heap:
             self.ring_deadlines()
@@ -289,6 +295,8 @@ cdef class KernelBase(Runtime):
             if reference is None:
                 self.happened(fd, mask)
                 continue
+            if self.waiting and fd in self.waiting:
+                self.happened(fd, mask)
             bell = reference()
             if bell is not None and (not self.edge or bell.waiting):
                 bell.ring(bell.look(), None)
@@ -305,19 +313,20 @@ cdef class KernelBase(Runtime):
         self.asked_at = now
         return True
 
-    cpdef let_others_run(self):
+    cdef int let_others_run(self) except -1:
         cdef ThreadBase me = self.current
         self.budget = BURST
         if me is not None and getcurrent() is me.glet:
             self.resume(me)
             self.suspend(me, "its turn", INFINITY)
+        return 0
 
-    cpdef Caller caller(self):
+    cdef Caller caller(self):
         cdef ThreadBase me = self.current
         # The hub, and a greenlet of other code, pause as the OS thread.
         return me if me is not None and getcurrent() is me.glet else None
 
-    cpdef Waiter waiter(self, Caller me):
+    cdef Waiter waiter(self, Caller me):
         cdef ThreadBase thread = <ThreadBase> me
         cdef KernelWaiter waiter = thread.spare
         if waiter is None:
@@ -327,10 +336,17 @@ cdef class KernelBase(Runtime):
             waiter.nested = True
         return waiter
 
-    cpdef bint ended(self):
-        return self.write_fd < 0  # it was closed
+    cdef bint stopped(self) except -1:
+        return self.owner is None
+
+    cdef bint ended(self) except -1:
+        return self.closed
 
     # What `kernel.py` supplies.
+
+    def own(self):
+        """Have descriptors of this process's."""
+        raise NotImplementedError
 
     def set_deadline(self, ThreadBase thread, double until):
         """Resume ``thread`` at ``until``, if it still wants that."""

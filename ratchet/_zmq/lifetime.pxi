@@ -1,7 +1,43 @@
-# Layer 1. Whether the process is exiting, which every layer above has to know.
+# Layer 1. Which process this is and whether it is exiting, which every layer above has to know.
+
+# A forked child is another generation, and what was made before the fork belongs to its parent. The
+# number is C's, since libzmq's threads read it (`loans.pxi`).
+cdef extern from *:
+    """
+    static unsigned int ratchet_generation = 1;
+    """
+    unsigned int generation "ratchet_generation"
 
 cdef bint exiting = False
 cdef bint letting_go = False  # the exit waits for event loops to forget descriptors
+# Called without arguments when all exit handlers have run, before the sockets are closed.
+at_the_end = []
+
+
+def process_generation():
+    """Return which process this is, of those that were forked from one another."""
+    return generation
+
+
+_platform.process = process_generation
+
+
+def exit_waits():
+    """Return True while the exit waits for event loops to forget what they watch."""
+    return letting_go
+
+
+def pin(thing):
+    """Keep an object alive until `unpin`: for ever in a forked child, where closing it does harm.
+
+    Its destructor closes a descriptor by number, which may be another file's there.
+    """
+    Py_INCREF(thing)
+
+
+def unpin(thing):
+    """Undo one `pin`."""
+    Py_DECREF(thing)
 
 
 cdef int end_quietly() except -1:

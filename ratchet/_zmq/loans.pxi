@@ -1,14 +1,18 @@
 # Layer 4. Python's memory that libzmq sends from without a copy, and how it is given back.
 #
-# libzmq finishes with a loan on one of its own threads, without the GIL. There the loan is pushed to a
-# list that needs no lock; the next large send, pause or close of any socket, or question to a
+# libzmq finishes with a loan on one of its own threads, without the GIL. There the loan is pushed to
+# a list that needs no lock; the next large send, pause or close of any socket, or question to a
 # `Tracker`, takes the whole list and drops the references.
 
 cdef extern from *:
     """
-    /* Shared by a Tracker and its loans, and freed by the last of them to go. If it has a bell, that
-       rings when nothing is lent. The bell's descriptors are set before `bell` is. */
-    typedef struct { int lent, users, bell; Py_ssize_t read_fd, write_fd; } ratchet_account;
+    /* Shared by a Tracker and its loans, and freed by the last of them to go. If it has a bell,
+       that rings when nothing is lent. The bell's descriptors are set before `bell` is. */
+    typedef struct {
+        int lent, users, bell;
+        unsigned int born;  /* of another process, the bell's descriptors are not ours to touch */
+        Py_ssize_t read_fd, write_fd;
+    } ratchet_account;
     typedef struct ratchet_loan {
         struct ratchet_loan *next;
         PyObject *owner;
@@ -18,7 +22,10 @@ cdef extern from *:
 
     static ratchet_account *ratchet_open_account(void) {
         ratchet_account *account = malloc(sizeof(ratchet_account));
-        if (account != NULL) account->lent = account->bell = 0, account->users = 1;
+        if (account != NULL) {
+            account->lent = account->bell = 0, account->users = 1;
+            account->born = ratchet_generation;
+        }
         return account;
     }
     static void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd) {
@@ -27,11 +34,13 @@ cdef extern from *:
     }
     static void ratchet_leave_account(ratchet_account *account) {
         if (account == NULL || RATCHET_ADD(&account->users, -1) > 0) return;
-        if (account->bell) ratchet_close_bell(account->read_fd, account->write_fd);
+        if (account->bell && account->born == ratchet_generation)
+            ratchet_close_bell(account->read_fd, account->write_fd);
         free(account);
     }
     static void ratchet_settle(ratchet_account *account) {
-        if (RATCHET_ADD(&account->lent, -1) == 0 && RATCHET_ADD(&account->bell, 0))
+        if (RATCHET_ADD(&account->lent, -1) == 0 && RATCHET_ADD(&account->bell, 0)
+                && account->born == ratchet_generation)
             ratchet_signal(account->write_fd);
     }
     static void ratchet_give_back(void *data, void *hint) {
@@ -74,6 +83,7 @@ cdef extern from *:
     """
     ctypedef struct ratchet_account:
         int lent, bell
+        unsigned int born
         Py_ssize_t read_fd, write_fd
     ratchet_account *ratchet_open_account()
     void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd)
@@ -89,8 +99,8 @@ cdef extern from *:
 cdef class Tracker(Doorbell):
     """Tells when libzmq no longer needs a buffer sent with ``copy=False``.
 
-    It is done when every part has left: written to the connection, received over inproc, or dropped.
-    Until then the buffers must not change, and those that could be resized cannot be.
+    It is done when every part has left: written to the connection, received over inproc, or
+    dropped. Until then the buffers must not change, and those that could be resized cannot be.
     """
     cdef ratchet_account *account
     cdef unsigned int born
@@ -109,14 +119,28 @@ cdef class Tracker(Doorbell):
     def done(self) -> bool:
         """True when everything has left."""
         if lent_now(&self.account.lent, 0):
-            if self.born != generation:
-                raise errors.ForkedError(
-                    errno.EBADF,
-                    "cannot tell in a forked child: what the parent process sends it tracks itself",
-                )
+            self.adopt()
             return False
         ratchet_collect()
         return True
+
+    cdef int adopt(self) except -1:
+        """Get an account of this process; raise if only the parent can tell what is still lent."""
+        cdef ratchet_account *fresh
+        if self.born == generation:
+            return 0
+        if lent_now(&self.account.lent, 0):
+            raise errors.ForkedError(
+                errno.EBADF,
+                "cannot tell in a forked child: what the parent process sends it tracks itself",
+            )
+        fresh = ratchet_open_account()
+        if fresh == NULL:
+            raise MemoryError("no memory for a Tracker")
+        ratchet_leave_account(self.account)
+        self.account = fresh
+        self.born = generation
+        return 0
 
     cdef int look(self) noexcept:
         return RX if lent_now(&self.account.lent, 0) == 0 else 0
@@ -149,7 +173,7 @@ cdef class Tracker(Doorbell):
                         f"{self!r}: not all has left within {limit:g} s; does the peer receive?",
                     )
                 me.woken = False
-                me.pause(self, deadline)
+                me.pause(self, soon_if(self.rx.depends(me), deadline))
         finally:
             self.leave(me)
 
@@ -159,7 +183,7 @@ cdef class Tracker(Doorbell):
 
     cdef void leave(self, Waiter waiter) noexcept:
         Doorbell.leave(self, waiter)
-        if not self.waiting:  # the last waiter has gone, so nobody needs the descriptor
+        if not self.waiting and self.born == generation:  # nobody needs the descriptor any more
             self.unwatch(None)
 
     def __await__(self):
@@ -169,10 +193,14 @@ cdef class Tracker(Doorbell):
 
     def fileno(self):
         """Return a descriptor that is readable when everything has left, for an event loop."""
-        cdef ratchet_account *account = self.account
+        cdef ratchet_account *account
         cdef Py_ssize_t read_fd, write_fd
+        self.adopt()
+        account = self.account
         if not account.bell:  # it is made at the first wait
-            read_fd, write_fd = new_wakeup().detach()  # lets other threads run
+            read_fd, write_fd = new_wakeup().detach()  # lets other threads run, which may fork
+            if account.born != generation:
+                return self.fileno()
             if account.bell:  # one of them has made it meanwhile
                 ratchet_close_bell(read_fd, write_fd)
             else:

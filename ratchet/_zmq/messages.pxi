@@ -1,4 +1,13 @@
-# Layer 3. Messages between Python's memory and a zmq_msg_t: frames, copies and buffers.
+# Layer 4. Messages between Python's memory and a zmq_msg_t: frames, copies and buffers.
+
+# What the messages of a socket must look like. Others are refused, since libzmq would spoil or drop
+# them.
+cdef enum Form:
+    ANY_PARTS
+    ONE_PART        # with conflate, libzmq keeps the last part of whatever is in the queue
+    PEER_AND_DATA   # STREAM, and a ROUTER that is raw: a peer, and bytes for it
+    PEER_AND_PARTS  # a ROUTER that promises to raise: a peer, and at least one more part
+
 
 cdef class Frame:
     """One part of a message in libzmq's memory: nothing is copied until it is asked for.
@@ -110,6 +119,8 @@ cdef class Target:
             raise TypeError(
                 f"recv_into() takes a writable buffer, such as a bytearray, not {kind_of(buffer)}"
             ) from None
+        except ValueError as error:
+            raise buffer_error(buffer, error) from None
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)
@@ -145,7 +156,19 @@ cdef int get_view(data, Py_buffer *view) except -1:
         raise TypeError(
             f"a message is bytes or another object with a buffer, not {kind_of(data)}"
         ) from None
+    except ValueError as error:
+        raise buffer_error(data, error) from None
     return 0
+
+
+cdef object buffer_error(data, error):
+    """Make the exception for an object that refuses its buffer; numpy raises ValueError then."""
+    if isinstance(data, memoryview):
+        return error  # it was released
+    return BufferError(
+        f"the buffer of {kind_of(data)} cannot be used: {error}; it has to be C-contiguous, as "
+        "numpy.ascontiguousarray() makes it, and to receive into it, writable"
+    )
 
 
 cdef bytes snapshot(data):

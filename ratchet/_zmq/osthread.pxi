@@ -1,7 +1,7 @@
 # Layer 3. How an OS thread pauses: in poll(2), on the bell and on a descriptor of its own.
 #
 # Another thread writes to that descriptor when it has silenced the bell and found that this thread can
-# go on. Only the head of a line watches the bell, so that one message does not wake sixteen threads
+# go on. Only the leader of a line watches the bell, so that one message does not wake sixteen threads
 # of which fifteen go back to sleep. The thread sleeps without the GIL.
 
 cdef new_wakeup():
@@ -39,7 +39,7 @@ cdef class OSThread(Caller):
         return 0
 
     def __dealloc__(self):
-        if self.tick_fd >= 0:
+        if self.tick_fd >= 0 and self.born == generation:
             ratchet_close(self.tick_fd)
 
     cdef OSWaiter waiter(self):
@@ -90,22 +90,24 @@ cdef class OSWaiter(Waiter):
         self.caller = self.thread = thread
 
     cpdef wake(self):
-        if self.asleep:
+        if self.asleep and self.thread.born == generation:  # a child has not got that thread
             ratchet_signal(self.thread.write_fd)
 
     cpdef promote(self):
-        if self.asleep and not self.watching:
+        if self.asleep and not self.watching and self.thread.born == generation:
             ratchet_signal(self.thread.write_fd)
 
-    cpdef pause(self, Doorbell bell, double until):
+    cpdef pause(self, Bell bell, double until):
         cdef Py_ssize_t watched
         cdef int ready, slice_ms
         cdef bint expecting, spins
         cdef double began = 0, look
         cdef OSThread me = self.thread
         me.prepare()
-        while not self.woken:
-            self.watching = self.line is not None and self.line.first is self
+        # A signal handler may fork, and the child has nothing to wait for here.
+        while not self.woken and me.born == generation:
+            self.watching = self.line is not None and (
+                self.line.first is self or self.line.leads(self))
             watched = bell.descriptor() if self.watching else -1
             slice_ms = self.time_slice(until)
             if slice_ms == 0:
@@ -167,7 +169,7 @@ cdef class OSWaiter(Waiter):
         if ready > 0 and ready & 2:
             ratchet_drain(me.tick_fd)
         PyErr_CheckSignals()
-        return ready > 0 and ready & 5 or me.born != generation  # a handler may have forked
+        return ready > 0 and ready & 5
 
 
 cdef OSThread this_thread():

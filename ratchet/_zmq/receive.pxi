@@ -9,37 +9,6 @@ cdef list parts_being_taken = []  # made beforehand, and replaced when it is han
 cdef Caller TAKING = Caller()     # owns a line while its message is being taken
 
 
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX >= 0x030F0000
-    #warning "ratchet_pair() writes into a tuple as CPython up to 3.14 does: check the new layout"
-    #endif
-    /* Returns (data, False). For speed: the pair returned last is used again when nothing else refers to
-       it, as zip() does; making one costs half as much as a receive. */
-    RATCHET_INLINE PyObject *ratchet_pair(PyObject *data) {
-        static PyObject *spare = NULL;
-        if (PyBytes_GET_SIZE(data) >= RATCHET_LARGEST_RECYCLED)
-            return PyTuple_Pack(2, data, Py_False);
-        if (spare != NULL && Py_REFCNT(spare) == 1) {
-            PyObject *old = PyTuple_GET_ITEM(spare, 0);
-            Py_INCREF(data);
-            PyTuple_SET_ITEM(spare, 0, data);
-            Py_DECREF(old);
-        } else {
-            PyObject *fresh = PyTuple_Pack(2, data, Py_False);
-            if (fresh == NULL) return NULL;
-            Py_XSETREF(spare, fresh);
-        }
-        Py_INCREF(spare);
-        return spare;
-    }
-    #define ratchet_own(thing) (thing)
-    """
-    tuple single "ratchet_pair"(bytes data)
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) noexcept
-    bytes own "ratchet_own"(PyObject *new)  # raises the error that came with a NULL
-
-
 # The message that is received first. libzmq frees what was in it before (zmq_msg_recv(3)), so it need
 # not be closed, which costs as much as copying out what is small. Only what a zmq_msg_t holds in itself
 # may stay in it, not memory that a sender waits for.
@@ -105,6 +74,8 @@ cdef list take_rest(SocketBase zsock, zmq_msg_t *msg, bint frames):
     cdef Frame frame
     cdef Py_ssize_t i
     cdef bint large = False, more = True
+    if zsock.conflate and zmq_msg_more(msg):
+        tear(zsock, msg)
     parts, parts_being_taken = parts_being_taken, None
     if parts is None:  # in a finalizer, while the end of this function makes a new list
         parts = []
@@ -134,11 +105,33 @@ cdef list take_rest(SocketBase zsock, zmq_msg_t *msg, bint frames):
     return parts
 
 
+cdef int tear(SocketBase zsock, zmq_msg_t *msg) except -1:
+    """Give up a socket with conflate whose peer sends several parts, and close ``msg``.
+
+    libzmq keeps the part that came last, whichever message it belongs to. After one with more to come
+    it expects the next, and ends the process if that is not there (fq.cpp, 4.3.4).
+    """
+    zmq_msg_close(msg)
+    zsock.broken = True
+    raise torn(zsock)
+
+
+cdef torn(SocketBase zsock):
+    return errors.Error(
+        errno.EPROTO,
+        f"{zsock.describe()}: a peer sends messages of several parts, of which conflate=True "
+        "keeps the part that came last; have it send one part, or make a new socket without "
+        "conflate. This one receives no more",
+    )
+
+
 # Prefetched messages: taken by a look or a failed recv_many, and received next.
 
 cdef int prefetch(SocketBase zsock) except -1:
     """Take the next message if it is there: a disconnect would have libzmq drop half of it."""
     cdef zmq_msg_t msg
+    if zsock.conflate:
+        return 0  # it has one part
     try:
         if not take(zsock, &msg):
             return 0
@@ -291,48 +284,6 @@ cdef object one_of_many(SocketBase zsock, int size, bint enough):
         raise
 
 
-cdef list newest(SocketBase zsock, Caller me):
-    """Take every message that is there and return the parts of the last; None for not now.
-
-    libzmq does not tell how many are queued. Messages that arrive meanwhile count as well, so that a
-    time limit and a count end it beside a sender that never rests.
-    """
-    cdef double began = 0
-    cdef Py_ssize_t count = 0
-    found = None
-    while True:
-        if zsock.prefetched is not None and zsock.parts is None:
-            begin_prefetched(zsock, me)
-        try:
-            newer = try_recv_multipart(zsock, None, me)
-        except (errors.Error, MemoryError):
-            if found is None:
-                raise
-            return found  # the next call raises it
-        if newer is NOT_NOW:
-            return found
-        found = newer
-        count += 1
-        if count % BATCH == 0:
-            zsock.after()
-            if zsock.born != generation or zsock.rx.owner is not None:
-                return found
-            if began == 0:
-                began = monotonic()
-            elif monotonic() - began > LONGEST_BATCH:
-                return found
-
-
-cdef object try_recv_latest(SocketBase zsock, object arg, Caller me):
-    found = newest(zsock, me)
-    return NOT_NOW if found is None else found[0] if len(found) == 1 else b"".join(found)
-
-
-cdef object try_recv_latest_multipart(SocketBase zsock, object arg, Caller me):
-    found = newest(zsock, me)
-    return NOT_NOW if found is None else found
-
-
 cdef object try_recv_frame(SocketBase zsock, object arg, Caller me):
     cdef Frame frame
     cdef list parts
@@ -406,6 +357,3 @@ cdef Operation RECV_MANY = operation(b"recv_many", False, False, try_recv_many)
 cdef Operation RECV_FRAME = operation(b"recv_frame", False, True, try_recv_frame)
 cdef Operation RECV_FRAMES = operation(b"recv_frames", False, False, try_recv_frames)
 cdef Operation RECV_INTO = operation(b"recv_into", False, True, try_recv_into)
-cdef Operation RECV_LATEST = operation(b"recv_latest", False, False, try_recv_latest)
-cdef Operation RECV_LATEST_MULTIPART = operation(
-    b"recv_latest_multipart", False, False, try_recv_latest_multipart)

@@ -1,11 +1,8 @@
-# Layer 2. The seam between sockets and what runs their callers: one Runtime for each kernel, hub or
-# event loop, found without knowing which kind it is.
+# Layer 2. The runtime of this OS thread, found without knowing which kind it is.
 #
 # An OS thread that runs a kernel or hub has `runtime_here`; without one, its callers are the OS thread
-# itself (`osthread.pxi`), which is the one kind that is always there. The runtimes of coroutines
-# (asyncio, trio) are asked by the sockets made for them (`awaitable.pxi`).
-#
-# A new runtime is one subclass of Runtime and one of Waiter, in a module of its own.
+# itself (`osthread.pxi`). The runtimes of coroutines (asyncio) are asked by the sockets made for them
+# (`awaitable.pxi`).
 
 cdef extern from *:
     """
@@ -15,39 +12,9 @@ cdef extern from *:
 
 # How many OS threads have a runtime: while none has, a socket call does not ask for it.
 cdef int runtimes = 0
-# The process: a forked child is another generation, and what was made before belongs to its parent.
-cdef unsigned int generation = 1
-# The same number while no OS thread has a runtime, else nobody's: a single comparison tells a quick
+# The process generation while no OS thread has a runtime, else nobody's: a single comparison tells a quick
 # call that the socket is this process's and that no runtime has to be asked.
 cdef unsigned int quick_generation = 1
-
-
-cdef class Runtime:
-    """How the callers of one kernel, hub or event loop pause."""
-    cdef int budget  # calls until the running caller must let the others run
-
-    cpdef Caller caller(self):
-        """Return the caller that runs now; None: none of this runtime's, but the OS thread itself."""
-        return None
-
-    cpdef Waiter waiter(self, Caller me):
-        """Return a waiter for ``me``, of a call that blocks."""
-        raise NotImplementedError
-
-    cpdef let_others_run(self):
-        """Give every other caller that can run its turn. Called when `budget` is used up."""
-
-    cpdef bint ended(self):
-        """Return True if nothing can run here any more: its waiters are then skipped."""
-        return False
-
-    cpdef watch(self, Doorbell bell):
-        """Ring ``bell`` when its descriptor does, from now on."""
-        raise NotImplementedError
-
-    cpdef forget(self, Py_ssize_t fd, closing):
-        """Watch a descriptor no more. From any OS thread; hold ``closing`` until that is done."""
-        raise NotImplementedError
 
 
 cdef inline Runtime runtime_here():
@@ -66,6 +33,20 @@ cdef inline int breathe() except -1:
         if runtime.budget <= 0:
             runtime.let_others_run()
     return 0
+
+
+cdef inline bint may_be_quick(unsigned int born):
+    """While some OS thread has a runtime: may a call be made at once, as it may while none has?"""
+    cdef Runtime runtime
+    if born != generation:
+        return False
+    if ratchet_runtime_here == NULL:
+        return True
+    runtime = <Runtime> ratchet_runtime_here
+    if runtime.budget <= 1:
+        return False  # `breathe` lets the others run
+    runtime.budget -= 1
+    return True
 
 
 def current_runtime():

@@ -27,7 +27,7 @@ cdef inline int put_small(SocketBase zsock, const char *data, size_t size) excep
             return 0
         if error != EINTR:
             raise zsock.fail(error, "send")
-    zsock.asked = True
+    zsock.asked = ASKED | SENT
     return 1
 
 
@@ -54,7 +54,7 @@ cdef int put_msg(SocketBase zsock, zmq_msg_t *msg) except -1:
                 return 0
             if error != EINTR:
                 raise zsock.fail(error, "send")
-        zsock.asked = True
+        zsock.asked = ASKED | SENT
         return 1
     finally:
         zmq_msg_close(msg)
@@ -122,7 +122,7 @@ cdef int put_all(SocketBase zsock, list parts) except -1:
     if frames is not None:
         for part in parts:
             clear_pending(part)
-    zsock.asked = True
+    zsock.asked = ASKED | SENT
     return 1
 
 

@@ -1,13 +1,15 @@
-# Layer 5. One libzmq socket: its life, its options by number, and what it is ready for.
+# Layer 5. One libzmq socket: its life, its fields, and what it is ready for.
 #
-# All fields of a socket are declared here; how it moves messages is in `send.pxi` and `receive.pxi`, its
-# endpoints are in `endpoints.pxi`, its calls in `calls.pxi`.
+# All fields of a socket are declared here. How it moves messages is in `send.pxi` and
+# `receive.pxi`; its options by number are in `raw_options.pxi`, its endpoints in `endpoints.pxi`,
+# its calls in `calls.pxi`.
 
 cdef class ClosingHandle:
-    """A closed socket's handle until every event loop has forgotten its descriptor.
+    """A closed socket's handle while something is about to watch its descriptor.
 
-    Only then may the number be given back: the next to get it would be taken for this socket. A loop of
-    another OS thread forgets in its next turn, and holds this object until then.
+    The number may be given back only afterwards: the next file to get it would be taken for this
+    socket. At the exit event loops hold this object too, until they have forgotten their duplicates
+    of the descriptor.
     """
     cdef void *handle
     cdef unsigned int born
@@ -40,7 +42,7 @@ cdef describe_socket(type, endpoints):
 
 
 cdef class SocketBase(Doorbell):
-    """A libzmq socket: its life, raw options and readiness.
+    """A libzmq socket: its life and readiness.
 
     It knows neither how callers pause nor the names of options.
     """
@@ -52,15 +54,20 @@ cdef class SocketBase(Doorbell):
     cdef object kind                 # its row in `socket_types.py`
     cdef bint used                   # it has been bound or connected
     cdef bint low_sndhwm             # it drops replies unless it looks first (LOW_SNDHWM)
+    cdef bint mandatory, raw, conflate  # options that decide on `form`
+    cdef Form form                   # what its messages must look like (`messages.pxi`)
+    cdef bint broken                 # libzmq would end the process at the next receive
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
+    cdef public frozenset _judged    # options set so far that `_setup_fault` looks at, or None
     cdef list held                   # parts sent with more=True; their caller owns tx
-    cdef list parts                  # parts taken and not handed out, last first; their caller owns rx
+    cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
     cdef list prefetched             # whole messages taken before a call, parts as above or joined
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset used_identities   # each connect_routing_id so far
+    cdef object listener             # what `use_fd` gave, a Listener (`binding.pxi`), or None
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -91,6 +98,7 @@ cdef class SocketBase(Doorbell):
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.born = generation
         self.type = name
+        self.mandatory, self.raw = self.kind.routes, self.kind.raw
         self.update_bypass()
         zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if self.kind.routes:
@@ -150,12 +158,17 @@ cdef class SocketBase(Doorbell):
                 zmq_setsockopt(self.handle, ZMQ_LINGER, &ms, sizeof(ms))
         if self.handle == NULL:
             return
+        if self.born == generation:
+            self.free_endpoints()
         handle, self.handle = self.handle, NULL
         if self.born != generation:
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
-        self.held = self.parts = self.prefetched = None
+        if self.asked & SENT:
+            note_linger(handle, self.fd, self.type, self.endpoints)
+        self.held = self.parts = self.prefetched = self.listener = None
+        self.rx.aside = self.tx.aside = None
         ratchet_collect()
         closing = ClosingHandle()
         closing.handle = handle
@@ -166,7 +179,10 @@ cdef class SocketBase(Doorbell):
             if exiting and not letting_go:
                 closing.close()
         open_sockets.discard(self)
-        closed_lately.append((self.type, self.endpoints))
+
+    cdef int free_endpoints(self) except -1:
+        """Let others bind to the endpoints of a socket that is about to be closed."""
+        return 0
 
     def __enter__(self):
         self.require("enter")
@@ -221,79 +237,8 @@ cdef class SocketBase(Doorbell):
             )
         return from_errno(number, f"{self.describe()}: cannot {what}")
 
-    @property
-    def last_endpoint(self) -> str:
-        """The endpoint bound or connected last, as libzmq resolved it (ZMQ_LAST_ENDPOINT)."""
-        try:
-            data = self._get_bytes(ZMQ_LAST_ENDPOINT, USUAL_ENDPOINT)
-        except errors.ArgumentError:  # longer than that
-            data = self._get_bytes(ZMQ_LAST_ENDPOINT, 1 << 20)
-        return os.fsdecode(data.rstrip(b"\0"))
-
-    # Options by number; `options.py` gives them names, units and types.
-
-    def _get_int(self, int number):
-        cdef int value = 0
-        self.get_raw(number, &value, sizeof(value))
-        return value
-
-    def _get_int64(self, int number):
-        cdef int64_t value = 0
-        self.get_raw(number, &value, sizeof(value))
-        return value
-
-    def _get_uint64(self, int number):
-        cdef uint64_t value = 0
-        self.get_raw(number, &value, sizeof(value))
-        return value
-
-    def _get_bytes(self, int number, size_t size):
-        buffer = bytearray(size)
-        return bytes(buffer[:self.get_raw(number, <char *> buffer, size)])
-
-    def _set_int(self, int number, int value):
-        self.require("set an option")
-        if self.used and number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
-            # libzmq 4.3 tells the other end of the pipe, which may have been freed: a crash. And
-            # whoever waits for room in a full pipe would never hear of it again.
-            raise errors.StateError(
-                errno.EBUSY,
-                f"{self.describe()}: set high-water marks before bind and connect, best as "
-                "arguments of new()",
-            )
-        self.set_raw(number, &value, sizeof(value))
-        if number == ZMQ_SNDHWM and self.kind.replies:
-            self.low_sndhwm = 0 < value < LOW_SNDHWM
-            self.update_bypass()
-
-    def _set_int64(self, int number, int64_t value):
-        self.set_raw(number, &value, sizeof(value))
-
-    def _set_uint64(self, int number, uint64_t value):
-        self.set_raw(number, &value, sizeof(value))
-
-    def _set_bytes(self, int number, bytes value not None):
-        # Some options take "none" only as a NULL, not as a pointer to no bytes.
-        self.set_raw(number, <const char *> value if value else NULL, len(value))
-
-    cdef Py_ssize_t get_raw(self, int number, void *value, size_t size) except -1:
-        self.require("read an option")
-        while zmq_getsockopt(self.handle, number, value, &size) < 0:
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno(), f"read option {number}")
-        self.after()
-        return size
-
-    cdef int set_raw(self, int number, const void *value, size_t size) except -1:
-        self.require("set an option")
-        while zmq_setsockopt(self.handle, number, value, size) < 0:
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno(), f"set option {number}")
-        self.after()
-        return 0
-
     def set_timeout(self, seconds):
-        """Limit every method that pauses to so many seconds; None (the default) or negative: for ever."""
+        """Limit every method that pauses to so many seconds; None or negative: for ever (default)."""
         self._recv_timeout = self._send_timeout = to_seconds(seconds)
 
     def get_timeout(self):
@@ -303,12 +248,22 @@ cdef class SocketBase(Doorbell):
     # State
 
     cdef void update_bypass(self) noexcept:
-        """Recompute which directions must bypass the fast path; `before_send` does the extra work."""
-        self.rx.bypass_fast_path = self.prefetched is not None
+        """Recompute `form`, and which directions must bypass the fast path to do more work.
+
+        `before_send` and `before_receive` do it.
+        """
+        self.form = (
+            ONE_PART if self.conflate
+            else PEER_AND_DATA if self.raw
+            else PEER_AND_PARTS if self.mandatory
+            else ANY_PARTS
+        )
+        self.rx.bypass_fast_path = self.prefetched is not None or self.conflate
         self.tx.bypass_fast_path = (
             self.low_sndhwm
-            or self.kind.parts > 0
-            or (self.rx.bypass_fast_path and self.kind.replies)
+            or self.form != ANY_PARTS
+            or self.kind.subscribes == "message"
+            or (self.prefetched is not None and self.kind.replies)
         )
         self.rx.update()
         self.tx.update()
@@ -328,6 +283,18 @@ cdef class SocketBase(Doorbell):
         """Return ZMQ_FD, which tells an event loop to ask `is_readable` (zmq_getsockopt(3))."""
         self.require("get the descriptor")
         return self.fd
+
+    def _duplicate(self):
+        """Return a descriptor that rings as `get_fd`'s does, for the caller to watch and close.
+
+        A loop has one reader for each number, so the program's own would take the place of ours.
+        """
+        cdef Py_ssize_t fd
+        self.require("wait")
+        fd = ratchet_duplicate(self.fd)  # with the GIL: nobody closes the socket meanwhile
+        if fd < 0:
+            raise from_errno(zmq_errno(), f"{self.describe()}: cannot wait for it in an event loop")
+        return fd
 
     def fileno(self):
         """The same as `get_fd`."""
@@ -354,7 +321,7 @@ cdef class SocketBase(Doorbell):
         cdef int events
         self.require("wait")
         waiter.woken = False
-        if line is None or line.entitled() is not waiter:
+        if line is None or line.entitled(waiter) is not waiter:
             return False
         events = self.look()
         self.ring(events, waiter)
@@ -378,6 +345,9 @@ cdef class SocketBase(Doorbell):
                 return RX | TX
         if self.parts is not None:
             events |= RX  # for their owner, who may have queued for them already
+        if self.rx.aside is not None and self.rx.first is not None:
+            if self.rx.first.caller in self.rx.aside:
+                events |= RX  # its caller has come back for its parts
         if self.prefetched is not None:
             events = RX if self.kind.replies else events | RX  # libzmq has received it already
         return events

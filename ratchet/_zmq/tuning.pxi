@@ -15,7 +15,7 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* Bytes from which recv() makes a new pair, so that the recycled one keeps no large data alive. */
+    /* Bytes from which recv() makes a new pair: the recycled one keeps no large data alive. */
     #define RATCHET_LARGEST_RECYCLED 4096
     """
 
@@ -45,11 +45,11 @@ cdef double REKNOCK = 0.05
 cdef int SIGNAL_SLICE_MS = 80
 
 # Seconds for which a receive that follows a send may spin before it sleeps: a reply is often near,
-# and sleeping until it comes costs more than the reply, since two threads are put to sleep and woken
-# on cores that have gone to sleep as well (docs/decisions/016-spin.md). Set by `configure`.
+# and sleeping until it comes costs more than the reply, since two threads are put to sleep and
+# woken on cores that have gone to sleep as well (docs/decisions/016-spin.md). Set by `configure`.
 cdef double spin = 0.0001
-# Spinning must be faster than sleeping by a tenth to be chosen; one time in so many the other way is
-# taken, so that both means stay current.
+# Spinning must be faster than sleeping by a tenth to be chosen; one time in so many the other way
+# is taken, so that both means stay current.
 cdef double WORTH_SPINNING = 0.9
 cdef int TRY_THE_OTHER = 32
 # The weight of a new reply time in the running mean: one part in so many.
@@ -86,7 +86,46 @@ cdef double DEFAULT_LINGER = 10.0
 cdef int LONGEST_LINGER_MS = 2_000_000_000
 # Bytes of a `last_endpoint` that is read at the first try.
 cdef int USUAL_ENDPOINT = 1024
-# A REP with a high-water mark below this may drop replies, since it has not read that there is room:
-# at most half the mark that its peer has not told yet, and 100 messages between two times that libzmq
-# reads what peers tell.
+# A REP with a high-water mark below this may drop replies, since it has not read that there is
+# room: at most half the mark that its peer has not told yet, and 100 messages between two times that
+# libzmq reads what peers tell.
 cdef int LOW_SNDHWM = 256
+
+# Bytes of the longest prefix to subscribe to. libzmq 4.3's trie recurses for each byte of it, in
+# the caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of many;
+# its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that
+# threading.stack_size() takes, 328 is the longest that libzmq survives (4.3.4, x86-64).
+cdef Py_ssize_t MAX_PREFIX = 255
+
+# Groups of I/O threads for connections by name, each as large as `io_threads`: so many hosts have a
+# group to themselves, and what cannot be looked up stalls no other. An idle thread costs two
+# descriptors and 8 KiB.
+cdef int NAME_GROUPS = 4
+# Hosts that are remembered with their group (a name and an int each); then the memory starts anew.
+cdef int KNOWN_HOSTS = 1024
+
+# Seconds after it was given up for which an endpoint may be in use by what is left of its socket.
+# On two cores that eight compilers shared, the median for tcp was 0.12 ms, and the longest of 1,000
+# took 2.6 ms. A bind that waits in vain holds up its event loop no longer than this.
+cdef double GIVEN_UP_FOR = 0.5
+# Such endpoints that are remembered: a broker that starts anew has hundreds.
+cdef Py_ssize_t GIVEN_UP = 1024
+# Seconds of the first wait before such a bind is tried again, and of the longest; each wait is
+# twice the one before.
+cdef double FIRST_NAP = 50e-6
+cdef double LONGEST_NAP = 0.01
+
+# Sockets that linger from which on it is looked which of them are done.
+cdef int LINGERING = 64
+# Sockets that the line on stderr at the exit names.
+cdef int NAMED = 8
+# Seconds for which the exit stays silent; delivering over a live connection takes far less.
+cdef double SILENT = 1.0
+# Seconds for which the exit waits for loops in daemon threads to forget the sockets' descriptors.
+# If one rang after Python has ended, a callback would run: uvloop aborts.
+cdef double LET_GO = 0.2
+# Seconds for which the exit waits for libzmq itself when no message is left to wait for. It needs
+# milliseconds, but looking up a name in one of its threads may take any time.
+cdef double LIBZMQ_ENDS = 0.5
+# Milliseconds between two looks of the exit for Ctrl-C.
+cdef int EXIT_SLICE_MS = 50

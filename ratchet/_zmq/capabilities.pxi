@@ -1,0 +1,30 @@
+# Layer 4. What this libzmq is and can do beside sockets: its version, its features, CURVE keys.
+
+def libzmq_version():
+    """Return libzmq's version at run time: (major, minor, patch)."""
+    cdef int major, minor, patch
+    zmq_version(&major, &minor, &patch)
+    return major, minor, patch
+
+
+def has(str capability not None):
+    """Return True if libzmq was built with it: "curve", "ipc", "gssapi", … (zmq_has(3))."""
+    return zmq_has(capability.encode()) == 1
+
+
+def curve_keypair():
+    """Make a CURVE key pair, public and secret, in Z85 (zmq_curve_keypair(3))."""
+    cdef char public[41]
+    cdef char secret[41]
+    if zmq_curve_keypair(public, secret) < 0:
+        raise from_errno(zmq_errno(), "cannot make a CURVE key pair")
+    return public[:40].decode("ascii"), secret[:40].decode("ascii")
+
+
+def curve_public(str secret not None):
+    """Return the public key that belongs to a secret one, both in Z85 (zmq_curve_public(3))."""
+    cdef char public[41]
+    key = secret.encode("ascii", "replace")
+    if len(key) != 40 or zmq_curve_public(public, key) < 0:
+        raise errors.argument_error("a CURVE secret key in Z85 has 40 characters; this is not one")
+    return public[:40].decode("ascii")

@@ -1,0 +1,184 @@
+# Layer 9. The exit of the process: it delivers what was sent, as long as each socket's linger says.
+#
+# It closes what is open, and waits until libzmq has delivered what was sent. zmq_ctx_term cannot be
+# interrupted, so it runs in a thread of C, and this one waits in slices that hear Ctrl-C.
+# zmq_ctx_term returns when libzmq's threads have ended, one of which may be looking up a name; so
+# this thread keeps the time itself.
+#
+# Exit handlers may still send, also those that were registered before ratchet was imported and so
+# run after any that it could register. But when all have run, Python drops them, and nothing else
+# holds `AtEnd`: its finalizer runs when no handler is left to run, and while Python is still whole.
+
+cdef extern from "Python.h" nogil:
+    ctypedef void *PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock() noexcept
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) noexcept
+    int PyThread_acquire_lock_timed(
+        PyThread_type_lock lock, long long microseconds, int interruptible) noexcept
+    void PyThread_release_lock(PyThread_type_lock lock) noexcept
+    unsigned long PyThread_start_new_thread(void (*run)(void *) noexcept, void *arg) noexcept
+
+cdef PyThread_type_lock term_lock = NULL
+
+
+cdef void term_thread(void *old) noexcept nogil:
+    """End a context: the body of a thread."""
+    zmq_ctx_term(old)
+    PyThread_release_lock(term_lock)
+
+
+def _exit_child():
+    """End a child of multiprocessing, whose threads still run here."""
+    if not leaves_at_once():
+        return
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    _exit()
+
+
+cdef bint leaves_at_once():
+    """Return True if this child of multiprocessing ends with os._exit; a spawned one does not."""
+    frame = sys._getframe()
+    while frame is not None:
+        module = frame.f_globals.get("__name__")
+        if module in ("multiprocessing.popen_fork", "multiprocessing.forkserver"):
+            return True
+        if module == "multiprocessing.spawn" and frame.f_code.co_name == "spawn_main":
+            return False
+        frame = frame.f_back
+    return False
+
+
+at_child_exit = _exit_child
+
+
+cdef class AtEnd:
+    """A handler of atexit that acts when it is dropped, which is when all handlers have run."""
+    cdef bint due
+
+    def __call__(self):
+        self.due = True
+
+    def __del__(self):
+        if self.due:  # else nothing ends: the list of handlers was cleared
+            _exit()
+
+
+cdef int wait_for_children() except -1:
+    """Wait for children of multiprocessing, which may need this process's sockets to end."""
+    if context == NULL or "multiprocessing" not in sys.modules:
+        return 0
+    try:
+        for child in sys.modules["multiprocessing"].active_children():
+            if not child.daemon and child._parent_pid == os.getpid():
+                child.join()
+    except KeyboardInterrupt:
+        tell_stderr("gave up waiting for child processes.")
+    return 0
+
+
+def _exit():
+    """End the process's part of libzmq: deliver what was sent, and end the context."""
+    global context, exiting, term_lock
+    cdef void *old
+    cdef unsigned int born = generation
+    for call in at_the_end:
+        try:
+            call()
+        except BaseException as error:
+            report(error, call)
+    wait_for_children()
+    exiting = True
+    old, context = context, NULL
+    if old == NULL:
+        return
+    close_all()
+    if born != generation:  # a signal handler has forked
+        return
+    os.close(reserve)
+    term_lock = PyThread_allocate_lock()
+    PyThread_acquire_lock(term_lock, 1)
+    if PyThread_start_new_thread(term_thread, old) == <unsigned long> -1:
+        tell_stderr("no thread could be started to deliver what was sent; it may be lost.")
+        return
+    wait_for_libzmq()
+
+
+cdef int close_all() except -1:
+    """Close every socket, and wait until event loops have forgotten their descriptors."""
+    global letting_go
+    cdef SocketBase zsock
+    cdef double began
+    letting_go = True
+    leaving = list(open_sockets)
+    # A socket all of whose peers are being closed here as well has nobody to linger for.
+    ours = {at for zsock in leaving for how, at, _ in zsock.endpoints if how == "bound to"}
+    for zsock in leaving:
+        hows = {how for how, _, _ in zsock.endpoints}
+        alone = hows == {"connected to"} and {at for _, at, _ in zsock.endpoints} <= ours
+        zsock.close(0 if alone else None)
+    for zsock in list(open_sockets):
+        zsock.close(0)  # made by a daemon thread while the others were being closed
+    began = monotonic()
+    while closing_handles and monotonic() - began < LET_GO:
+        with nogil:
+            ratchet_nap()
+    letting_go = False
+    for closing in list(closing_handles):
+        (<ClosingHandle> closing).close()  # its loop runs no more
+    return 0
+
+
+cdef int wait_for_libzmq() except -1:
+    """Wait until libzmq has ended, until no linger is left, or until Ctrl-C."""
+    cdef double began = monotonic()
+    cdef double until = began + LIBZMQ_ENDS
+    cdef bint told = False
+    cdef int acquired
+    cdef unsigned int born = generation
+    while True:
+        with nogil:
+            acquired = PyThread_acquire_lock_timed(term_lock, 1000 * EXIT_SLICE_MS, 0)
+        if acquired or born != generation:
+            return 0
+        if anything_lingers():
+            until = monotonic() + LIBZMQ_ENDS
+        elif monotonic() > until:
+            return 0
+        try:
+            PyErr_CheckSignals()
+            if not told and monotonic() - began > SILENT:
+                told = True
+                tell_what_lingers()
+        except KeyboardInterrupt:
+            tell_stderr("gave up; undelivered messages are lost.")
+            return 0
+
+
+cdef tell_what_lingers():
+    """Say on stderr which sockets the exit waits for, and how long."""
+    if not lingering:
+        return
+    found = sorted(lingering, reverse=True)
+    left = found[0][0] - monotonic()
+    limit = "for ever" if left == INFINITY else f"for up to {max(left, 0):.1f} s"
+    which = "; ".join([describe_socket(kind, ends) for _, _, kind, ends in found[:NAMED]])
+    if len(found) > NAMED:
+        which += f"; {len(found) - NAMED} more"
+    tell_stderr(
+        f"waiting {limit}, as the linger says, for messages that were sent and not yet delivered "
+        f"({which}). Ctrl-C gives up."
+    )
+
+
+cdef tell_stderr(text):
+    """Write a line to stderr, if there is one."""
+    try:
+        if sys.stderr is not None:
+            print(f"ratchet: {text}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # it is closed
+
+
+atexit.register(AtEnd())

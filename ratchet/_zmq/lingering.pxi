@@ -1,0 +1,32 @@
+# Layer 4. Closed sockets whose messages may still have to leave: for which the exit waits.
+
+# Rows of: when the linger ends (monotonic seconds); the descriptor that libzmq closes when it has
+# delivered all; the socket's type and endpoints.
+lingering = []
+cdef int linger_ledger = -1  # it knows these descriptors (`platform.pxi`); made with the context
+cdef Py_ssize_t many_linger = LINGERING  # from which on it is looked which are done
+
+
+cdef int note_linger(void *handle, Py_ssize_t fd, str type, list endpoints) except -1:
+    """Remember a socket that is being closed and has sent, unless it does not linger."""
+    global many_linger
+    cdef int ms = 0
+    cdef size_t size = sizeof(ms)
+    cdef double until
+    if zmq_getsockopt(handle, ZMQ_LINGER, &ms, &size) < 0 or ms == 0:
+        return 0
+    until = INFINITY if ms < 0 else monotonic() + ms * 0.001
+    lingering.append((until, ratchet_enter(linger_ledger, fd), type, endpoints))
+    if len(lingering) > many_linger:
+        anything_lingers()
+        many_linger = max(LINGERING, 2 * len(lingering))
+    return 0
+
+
+cdef bint anything_lingers():
+    """Forget what is delivered or given up; return True if anything is left."""
+    cdef double now = monotonic()
+    lingering[:] = [
+        entry for entry in lingering if entry[0] > now and not ratchet_gone(linger_ledger, entry[1])
+    ]
+    return len(lingering) > 0

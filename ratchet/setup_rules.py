@@ -1,0 +1,120 @@
+"""Which options no bind or connect can succeed with: judged before libzmq tries for ever."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from ._zmq import curve_public
+from .option_kinds import NAMETYPES
+from .socket_types import TYPES
+
+# In 4.3.4, 4.3.5 and after them, socks_connecter_t::error() leaves a handle behind that is freed.
+_NO_SOCKS = (
+    "socks_proxy is set, and libzmq ends the process when a socket is closed while its proxy does "
+    "not answer as it should. Let ssh or socat forward a port of this machine through the proxy, "
+    "and connect to that; socks_proxy=None turns the option off"
+)
+
+
+def setup_fault(zsock: Any, endpoint: str, binding: bool) -> tuple[str | None, int]:
+    """Say why no connection can succeed as the options are, and the errno for it."""
+    judged: frozenset[str] = zsock._judged
+    why = _security_fault(zsock, judged)
+    if why is None and endpoint.startswith("tcp://"):
+        if "SOCKS_PROXY" in judged and not binding:
+            why = _NO_SOCKS
+        elif "BINDTODEVICE" in judged:
+            return _device_fault(zsock.bindtodevice)
+    return why, errno.EINVAL
+
+
+def _security_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    """Say why no handshake can succeed, or why there will be none although options ask for one."""
+    judged = judged.difference(NAMETYPES, {"GSSAPI_PLAINTEXT", "SOCKS_PROXY", "BINDTODEVICE"})
+    wanted = sorted({name.partition("_")[0] for name in judged})
+    names = ", ".join(name.lower() for name in sorted(judged))
+    mechanism = zsock.mechanism
+    if len(wanted) > 1:
+        return f"{names} are set, of {' and '.join(wanted)}; a socket has one security mechanism"
+    if wanted and mechanism != wanted[0]:
+        return (
+            f"{names} asked for {wanted[0]}, but an option set to None or False afterwards has "
+            "turned all security off; set them again, or make a new socket"
+        )
+    if mechanism == "NULL":
+        return None
+    if TYPES[zsock.type].raw or (zsock._remembered or {}).get("ROUTER_RAW"):
+        return f"{names} ask for {mechanism}, but this socket speaks plain TCP, without security"
+    if mechanism == "PLAIN":
+        return _plain_fault(zsock, judged)
+    return (_curve_fault if mechanism == "CURVE" else _gssapi_fault)(zsock, judged)
+
+
+def _plain_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    """Judge PLAIN. A name without a password is legal: the password is empty (ZeroMQ's RFC 24)."""
+    if "PLAIN_SERVER" in judged and not zsock.plain_server:
+        return _became_client("plain_server", "plain_username or plain_password")
+    if not zsock.plain_server and "PLAIN_USERNAME" not in judged:
+        return "half-configured PLAIN: plain_password is set and plain_username is not"
+    return None
+
+
+def _curve_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    """Judge CURVE."""
+    serving = zsock.curve_server
+    if "CURVE_SERVER" in judged and not serving:
+        return _became_client("curve_server", "curve_serverkey")
+    if not serving and "CURVE_SERVERKEY" not in judged:
+        return (
+            "half-configured CURVE: own keys are set, and neither curve_serverkey, which makes a "
+            "client, nor curve_server=True, which makes a server"
+        )
+    role = "curve_server=True needs" if serving else "with curve_serverkey, a client also needs"
+    own = ("CURVE_SECRETKEY",) if serving else ("CURVE_PUBLICKEY", "CURVE_SECRETKEY")
+    missing = [name.lower() for name in own if name not in judged]
+    if missing:
+        return f"half-configured CURVE: {role} {' and '.join(missing)}, not set here"
+    public = zsock.curve_publickey if "CURVE_PUBLICKEY" in judged else None
+    if public is not None and curve_public(zsock.curve_secretkey) != public:
+        return "curve_publickey does not belong to curve_secretkey; ratchet.curve_public tells it"
+    return None
+
+
+def _gssapi_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    """Judge GSSAPI."""
+    if zsock.gssapi_server:
+        return None
+    if "GSSAPI_SERVER" in judged:
+        return _became_client("gssapi_server", "gssapi_service_principal")
+    if "GSSAPI_SERVICE_PRINCIPAL" not in judged:
+        return (
+            "half-configured GSSAPI: a client needs gssapi_service_principal, not set here, and a "
+            "server gssapi_server=True; setting that to False makes a client"
+        )
+    return None
+
+
+def _became_client(server: str, cause: str) -> str:
+    return f"{server}=True was undone by {cause}, set after it, which makes a client; set one alone"
+
+
+def _device_fault(device: str | None) -> tuple[str | None, int]:
+    """Try bindtodevice on a socket of our own, since libzmq's connect would try for ever."""
+    if device is None or not hasattr(socket, "SO_BINDTODEVICE"):
+        return None, 0
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    except OSError as error:
+        why = f"bindtodevice {device!r}: {error.strerror}"
+        if error.errno == errno.ENODEV:
+            names = ", ".join(name for _, name in socket.if_nameindex())
+            why = (
+                f"no network interface is named as bindtodevice says, {device!r}; there are {names}"
+            )
+        elif error.errno == errno.EPERM:
+            why += "; Linux wants CAP_NET_RAW for it"
+        return why, error.errno or errno.EINVAL
+    return None, 0
