@@ -98,7 +98,7 @@ cdef class KernelWaiter(Waiter):
             ratchet_signal(self.thread.kernel.write_fd)
 
     cpdef bint gone(self):
-        return self.thread.kernel.write_fd < 0  # it was closed
+        return self.thread.kernel.closed
 
     cpdef pause(self, Doorbell bell, double until):
         cdef ThreadCore thread = self.thread
@@ -119,7 +119,8 @@ cdef class KernelCore:
     cdef readonly object ended          # deque of threads that have, and are not yet accounted for
     cdef public object hub
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
-    cdef public bint asleep
+    cdef public bint asleep, closed
+    cdef public unsigned int born       # the process generation that made its descriptors
     cdef readonly set threads           # that have not ended
     cdef public Py_ssize_t foreground   # how many of them loop() waits for
     cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
@@ -150,7 +151,7 @@ cdef class KernelCore:
         if not thread.queued and not thread.done:
             self.ready.append(thread)
             thread.queued = True
-            if self.asleep:
+            if self.asleep and self.born == generation:
                 ratchet_signal(self.write_fd)
 
     cpdef suspend(self, ThreadCore me, object why, double until):
@@ -177,7 +178,7 @@ cdef class KernelCore:
 
     def wake_up(self):
         """Have the loop take a look around. From any OS thread."""
-        if self.asleep:
+        if self.asleep and self.born == generation:
             ratchet_signal(self.write_fd)
 
     def take_hub(self):
@@ -275,6 +276,8 @@ cdef class KernelCore:
                     return
             elif self.heap:
                 seconds = max(0.0, (<tuple> self.heap[0])[0] - monotonic())
+        if self.born != generation:
+            self.own()
         self.asleep = True  # from here on, who resumes a thread from elsewhere wakes this one
         try:
             if self.ready or not block or self.stopping:
@@ -331,6 +334,10 @@ cdef class KernelCore:
             self.resume(me)
             self.suspend(me, "its turn", INFINITY)
         return 0
+
+    def own(self):
+        """Have descriptors of this process's."""
+        raise NotImplementedError
 
     def watch(self, Doorbell bell):
         """Have the bell answered from now on while somebody waits for it."""

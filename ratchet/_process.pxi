@@ -1,6 +1,7 @@
 # The life of the process: the hidden context, forks, the exit, and what the library can do.
 
 import atexit
+import signal
 import socket
 import stat
 import sys
@@ -169,6 +170,10 @@ cdef int settings(threads, sockets, seconds) except -1:
     return 0
 
 
+# The wake-up descriptor for signals that a kernel has set; -1: none has.
+cdef Py_ssize_t signal_fd = -1
+
+
 # Fork: the child has no I/O threads, so the context and its sockets are the parent's alone. They
 # are left as they are, memory and descriptors included; the child starts with none. The handler is
 # libc's, because Python drops the other threads' objects before it runs its own.
@@ -183,8 +188,23 @@ cdef void forked() noexcept nogil:
     ratchet_kernel_here = NULL  # the kernel of this thread says so again itself
 
 
+def hear_signals(Py_ssize_t fd):
+    """As signal.set_wakeup_fd, which it returns, for a kernel's descriptor: a fork takes it back."""
+    global signal_fd
+    before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    signal_fd = fd
+    return before
+
+
 def _after_fork():
+    global signal_fd
+    if signal_fd >= 0:  # a signal would be written to it by number
+        fd = signal.set_wakeup_fd(-1)
+        if fd != signal_fd:
+            signal.set_wakeup_fd(fd)  # the program's own, set since
+        signal_fd = -1
     open_sockets.clear()
+    remaining.clear()
     closed_lately.clear()
 
 
@@ -225,7 +245,7 @@ def _exit():
     if context != NULL and "multiprocessing" in sys.modules:
         # They may need this process's sockets to come to an end.
         for child in sys.modules["multiprocessing"].active_children():
-            if not child.daemon:
+            if not child.daemon and child._parent_pid == os.getpid():
                 child.join()
     exiting = True
     old, context = context, NULL
@@ -248,6 +268,8 @@ def _exit():
     letting_go = False
     for remains in list(remaining):
         (<Remains> remains).close()  # whose loop has no turn any more
+    if born != generation:  # a signal handler has forked
+        return
     os.close(reserve)
     term_lock = PyThread_allocate_lock()
     PyThread_acquire_lock(term_lock, 1)

@@ -51,6 +51,7 @@ cdef class TaskWaiter(Waiter):
     cdef public object future
     cdef public double deadline
     cdef public int entries  # in the looper's heap
+    cdef unsigned int born   # a forked child must not write to its parent's loop
 
     @property
     def queued(self):
@@ -60,10 +61,11 @@ cdef class TaskWaiter(Waiter):
     def __init__(self, Caller caller, looper):
         self.caller = caller
         self.looper = looper
+        self.born = generation
         self.deadline = INFINITY
 
     cpdef wake(self):
-        if self.future is not None and not (
+        if self.future is not None and self.born == generation and not (
             exiting and self.looper.ident != threading.get_ident()
         ):  # see `Call.step`
             self.looper.wake(self.future)
@@ -127,7 +129,10 @@ cdef class Call:
         if waiter is not None:
             self.waiter = None
             self.zsock.exit(waiter)
-            waiter.looper.gone(self.zsock, waiter)
+            if waiter.born == generation:
+                waiter.looper.gone(self.zsock, waiter)
+            else:  # its reader is the parent's, in an epoll that is the parent's too
+                waiter.looper.done(waiter)
 
     def __dealloc__(self):
         if self.waiter is not None:

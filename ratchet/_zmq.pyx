@@ -32,7 +32,7 @@ from cpython.buffer cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -50,7 +50,7 @@ from time import monotonic as python_monotonic
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from . import errors
+from . import _platform, errors
 from ._platform import Wakeup
 from .uri import OLD_NAMES, TYPES
 
@@ -72,7 +72,12 @@ cdef double REKNOCK = 0.05
 cdef int HEAD_ROOM = 12
 
 # The process: a forked child is another generation, and what was made before belongs to its parent.
-cdef unsigned int generation = 1
+# Of C, where libzmq's threads read it.
+cdef extern from *:
+    """
+    static unsigned int ratchet_generation = 1;
+    """
+    unsigned int generation "ratchet_generation"
 # The same while no kernel loops, else nobody's: one comparison tells a plain call in an OS thread.
 cdef unsigned int plain = 1
 cdef void *context = NULL
@@ -81,6 +86,25 @@ cdef int max_sockets = 0  # 0: as many as libzmq can
 cdef bint exiting = False
 cdef bint letting_go = False  # the exit waits for event loops to forget descriptors
 cdef double DEFAULT_LINGER = 10.0
+
+
+def process_generation():
+    """Which process this is, of those that were forked from one another."""
+    return generation
+
+
+_platform.process = process_generation
+
+
+def keep(thing):
+    """Refer to it until `let_go`, for ever in a forked child: its destructor closes by number."""
+    Py_INCREF(thing)
+
+
+def let_go(thing):
+    """Refer to it no more."""
+    Py_DECREF(thing)
+
 
 open_sockets = weakref.WeakSet()  # of this process, for the exit
 remaining = weakref.WeakSet()     # sockets that are closed but for their descriptor

@@ -18,6 +18,7 @@ import errno
 import heapq
 import itertools
 import math
+import os
 import socket
 import threading
 import weakref
@@ -31,6 +32,7 @@ from ._zmq import (
     PausingSocket,
     RuntimeGone,
     TaskWaiter,
+    process_generation,
     set_task_burst,
     use_asyncio,
 )
@@ -198,6 +200,8 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 _loopers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Looper] = weakref.WeakKeyDictionary()
+# In a forked child: loops of the parent's. What is registered there would be so in the parent too.
+_inherited: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 # Who is in the middle of a message, by the id of the context in which the call was made.
 _callers: dict[int, tuple[Caller, weakref.ref[Context]]] = {}
 
@@ -206,9 +210,24 @@ def _looper() -> Looper:
     loop = asyncio.get_running_loop()
     looper = _loopers.get(loop)
     if looper is None:
+        if loop in _inherited:
+            raise errors.ForkedError(
+                errno.EBADF,
+                f"cannot wait in {loop!r}: it was made before a fork, and shares what it watches "
+                "with the parent process; run another in the child, as asyncio.run does",
+            )
         looper = _loopers[loop] = Looper(loop)
     looper.ident = threading.get_ident()
     return looper
+
+
+def _after_fork() -> None:
+    _inherited.update(_loopers)
+    _loopers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _caller(context: Context, new: Caller | None, here: bool) -> Caller | None:
@@ -250,13 +269,15 @@ async def wait_for_tracker(tracker: Tracker) -> None:
         return
     loop = asyncio.get_running_loop()
     future = loop.create_future()
+    born = process_generation()
     fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
     loop.add_reader(fd, _set, future)
     try:
         await future
     finally:
-        loop.remove_reader(fd)
-        socket.close(fd)
+        if born == process_generation():  # else both are the parent's
+            loop.remove_reader(fd)
+            socket.close(fd)
 
 
 def set_burst(calls: int) -> None:
