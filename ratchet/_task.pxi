@@ -51,7 +51,7 @@ cdef class TaskWaiter(Waiter):
     cdef public object future
     cdef public double deadline
     cdef public int entries  # in the looper's heap
-    cdef unsigned int born   # a forked child must not write to its parent's loop
+    cdef unsigned int born
 
     @property
     def queued(self):
@@ -65,10 +65,11 @@ cdef class TaskWaiter(Waiter):
         self.deadline = INFINITY
 
     cpdef wake(self):
-        if self.future is not None and self.born == generation and not (
-            exiting and self.looper.ident != threading.get_ident()
-        ):  # see `Call.step`
-            self.looper.wake(self.future)
+        if self.future is None:
+            return
+        if (exiting or self.born != generation) and self.looper.ident != threading.get_ident():
+            return  # see `Call.step`; and a child must not write to the loops of its parent
+        self.looper.wake(self.future)
 
     cpdef bint gone(self):
         return self.looper.loop is None

@@ -172,14 +172,13 @@ def rest():
 
 def use_all():
     '''Every kind of thread: new sockets, new kernels, a loop, other OS threads.'''
-    for _ in range(2):
-        exchange()
-        worker = threading.Thread(target=exchange)
-        worker.start()
-        worker.join()
-        ratchet.run(exchange)
-        asyncio.run(exchange_task())
-        gc.collect()
+    exchange()
+    worker = threading.Thread(target=exchange)
+    worker.start()
+    worker.join()
+    ratchet.run(exchange)
+    asyncio.run(exchange_task())
+    gc.collect()
 
 def turns(work=use_all):
     '''Children in which each number is in turn a file, a pipe, a socket, a log.'''
