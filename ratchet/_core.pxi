@@ -314,7 +314,8 @@ cdef class Core(Doorbell):
         """Which calls have more to do than the hot path does? `Traffic.attempt` does it."""
         self.rx.detour = self.ahead is not None
         self.tx.detour = (
-            self.tight or self.type == "STREAM" or (self.rx.detour and self.type == "REP")
+            self.tight or self.type in ("STREAM", "XSUB")
+            or (self.rx.detour and self.type == "REP")
         )
         self.rx.update()
         self.tx.update()
@@ -467,6 +468,8 @@ cdef class Core(Doorbell):
         self.alive("get the descriptor")
         return self.fd
 
+        if self.type in ("SUB", "XSUB"):
+            check_prefix(self, what, len(prefix))
     def fileno(self):
         """The same as `get_fd`."""
         self.alive("get the descriptor")

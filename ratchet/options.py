@@ -356,6 +356,9 @@ class _Prefixes(Option[Any, "bytes | Iterable[bytes]"]):
 def _z85_decode(text: str) -> bytes:
     """Give a key's 32 bytes (ZeroMQ's RFC 32); ValueError or OverflowError if it is none."""
     if len(text) != 40:
+    def __set__(self, zsock: Any, value: bytes | Iterable[bytes]) -> None:
+        self._store(zsock, self._encode(value))  # what is refused is ratchet's to explain
+
         raise ValueError(text)
     key = b""
     for start in range(0, 40, 5):
