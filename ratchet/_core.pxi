@@ -52,6 +52,7 @@ cdef class Core(Doorbell):
     cdef list ahead                  # whole messages taken before a call, parts as above or joined
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset given             # each connect_routing_id so far
+    cdef object listener             # what `use_fd` gave (`_endpoints.pxi`), or None
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -148,12 +149,14 @@ cdef class Core(Doorbell):
                 zmq_setsockopt(self.handle, ZMQ_LINGER, &ms, sizeof(ms))
         if self.handle == NULL:
             return
+        if self.born == generation:
+            self.free_endpoints()
         handle, self.handle = self.handle, NULL
         if self.born != generation:
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
-        self.held = self.parts = self.ahead = None
+        self.held = self.parts = self.ahead = self.listener = None
         ratchet_collect()
         remains = Remains()
         remains.handle = handle
@@ -240,9 +243,10 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
-        if ipc_taken(endpoint):
-            raise self.fail(errno.EADDRINUSE, f"bind to {endpoint!r}")
-        self.endpoint_call(0, data, endpoint)
+        if self.listener is not None and endpoint.startswith(("tcp://", "ipc://")):
+            bind_listener(self, data, endpoint)
+        else:
+            bind_anew(self, data, endpoint)
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
         self.nothing = None
@@ -307,14 +311,30 @@ cdef class Core(Doorbell):
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])
+            if which == 2:
+                give_up(entries[0][1], entries[0][2])
+                while entries[0] in self.endpoints:  # two binds with one listener end together
+                    self.endpoints.remove(entries[0])
             self.nothing = None
         self.after()
+
+    cdef int free_endpoints(self) except -1:
+        """Let others bind to what is about to be closed (`_endpoints.pxi`)."""
+        for how, actual, given in self.endpoints:
+            if how == "bound to":
+                if actual.startswith("inproc://"):
+                    data = os.fsencode(actual)
+                    zmq_unbind(self.handle, <bytes> data)
+                else:
+                    give_up(actual, given)
+        return 0
 
     cdef void divert(self) noexcept:
         """Which calls have more to do than the hot path does? `Traffic.attempt` does it."""
         self.rx.detour = self.ahead is not None
         self.tx.detour = (
-            self.tight or self.type == "STREAM" or (self.rx.detour and self.type == "REP")
+            self.tight or self.type in ("STREAM", "XSUB")
+            or (self.rx.detour and self.type == "REP")
         )
         self.rx.update()
         self.tx.update()
@@ -421,6 +441,11 @@ cdef class Core(Doorbell):
         self.after()
         return 0
 
+    def _listen_with(self, int descriptor):
+        """Bind with a listener of the user's from now on; -1: with a new one, as usual."""
+        self.alive("set an option")
+        self.listener = None if descriptor < 0 else Listener(descriptor)
+
     def set_timeout(self, seconds):
         """How long every method that pauses may take. None (the default) or negative: for ever."""
         self._recv_timeout = self._send_timeout = to_seconds(seconds)
@@ -443,6 +468,8 @@ cdef class Core(Doorbell):
     cdef int filter(self, bytes prefix, bint on) except -1:
         what = "subscribe" if on else "unsubscribe"
         self.alive(what)
+        if self.type in ("SUB", "XSUB"):
+            check_prefix(self, what, len(prefix))
         if self.type == "XSUB":
             prefix = (b"\1" if on else b"\0") + prefix
             if not put_small(self, prefix, len(prefix)):

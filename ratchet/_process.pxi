@@ -87,7 +87,8 @@ cdef bint ipc_taken(str endpoint):
     probe = socket.socket(socket.AF_UNIX)
     try:
         probe.setblocking(False)
-        return probe.connect_ex(os.fsencode(endpoint[6:])) in (0, errno.EAGAIN)
+        found = probe.connect_ex(os.fsencode(endpoint[6:]))
+        return found == errno.EAGAIN or found == 0 and not left_by_us(probe, endpoint)
     except OSError:
         return False  # such as a path that is too long, about which libzmq says more
     finally:
@@ -206,6 +207,7 @@ def _after_fork():
     open_sockets.clear()
     remaining.clear()
     closed_lately.clear()
+    given_up.clear()
 
 
 ratchet_at_fork(forked)

@@ -433,10 +433,12 @@ cdef class Traffic(Core):
         if line.owner is not None and not line.owner.alive:
             self.abandon(line)  # its thread has ended: nobody can finish it
         if line.detour:
-            if line is self.tx and self.ahead is not None:
+            if line is self.tx and self.ahead is not None and self.type == "REP":
                 raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
             elif line is self.tx and self.tight:
                 self.look()  # see `_set_int`
+            elif line is self.tx and self.type == "XSUB":
+                self.check_prefixes(op, arg)
             elif line is self.tx:
                 self.check_two(op, arg)
             elif self.parts is None:
@@ -491,6 +493,26 @@ cdef class Traffic(Core):
             f"{self.describe()}: cannot send a message of {count} "
             f"part{'' if count == 1 else 's'}: it is two, the peer's routing id and the bytes"
         )
+
+    cdef int check_prefixes(self, Op op, object arg) except -1:
+        """Raise unless an XSUB can send it: to libzmq, what begins with 1 or 0 subscribes."""
+        cdef Py_ssize_t size
+        if op == SEND_MANY:
+            if self.held is not None or (<Batch> arg).taken:
+                return 0  # refused by `attempt`; was looked at before
+            parts = (<Batch> arg).messages
+        else:
+            parts = arg if op == SEND_MULTIPART else [arg]
+        try:
+            for part in parts:
+                size = prefix_in(part)
+                if size > MAX_PREFIX:
+                    check_prefix(self, "send", size)
+        except BaseException:
+            if self.held is not None:
+                self.abandon(self.tx)
+            raise
+        return 0
 
     cdef object now_or_never(self, Op op, object arg, Caller me):
         """What a timeout of 0 gets when nobody is before it and a first try said not now."""
@@ -582,6 +604,40 @@ cdef class Traffic(Core):
             errno.ETIMEDOUT,
             f"{self.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",
         )
+
+
+# The longest prefix (bytes) to subscribe to. libzmq 4.3's trie recurses for each byte of it, in the
+# caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of many;
+# its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that
+# threading.stack_size() takes, 328 is the longest that libzmq survives (4.3.4, x86-64).
+cdef Py_ssize_t MAX_PREFIX = 255
+
+
+cdef int check_prefix(Core zsock, what, Py_ssize_t size) except -1:
+    """Raise for a prefix that libzmq would overflow a thread's stack with."""
+    if size <= MAX_PREFIX:
+        return 0
+    raise errors.argument_error(
+        f"{zsock.describe()}: cannot {what} a subscription to a prefix of {size} bytes: at most "
+        f"{MAX_PREFIX} are accepted, since libzmq would overflow the stack; subscribe to the first "
+        f"{MAX_PREFIX}, and compare the rest of what is received"
+        if what == "send" else
+        f"{zsock.describe()}: cannot {what} a prefix of {size} bytes: at most {MAX_PREFIX} are "
+        "accepted, since libzmq would overflow the stack; use the first "
+        f"{MAX_PREFIX}, and compare the rest of what is received"
+    )
+
+
+cdef Py_ssize_t prefix_in(part) except -1:
+    """How many bytes of a part are a prefix to an XSUB."""
+    cdef const char *start
+    cdef Py_ssize_t size
+    if type(part) is Loan:
+        start = <char *> (<Loan> part).view.buf
+        size = (<Loan> part).view.len
+    else:
+        start, size = PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)
+    return size - 1 if size and start[0] in (0, 1) else 0
 
 
 cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:

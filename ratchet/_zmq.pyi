@@ -1,7 +1,7 @@
 """Types of the extension; its docstrings are in the `.pxi` files."""
 
 import builtins
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import EllipsisType, TracebackType
 from typing import Any, Literal, Self, Unpack, final, overload
@@ -12,6 +12,7 @@ from typing_extensions import Buffer
 from .options import OptionArguments
 
 open_sockets: WeakSet[Core]
+given_up: OrderedDict[str, float]
 
 class RuntimeGone(Exception):
     """Raised by `Waiter.wake` when what would run the waiter has ended."""
@@ -224,6 +225,7 @@ class Core(Doorbell):
     def _set_int64(self, number: int, value: int) -> None: ...
     def _set_uint64(self, number: int, value: int) -> None: ...
     def _set_bytes(self, number: int, value: bytes) -> None: ...
+    def _listen_with(self, descriptor: int) -> None: ...
 
 class Traffic(Core):
     """A socket that moves messages."""

@@ -47,6 +47,7 @@ import warnings
 import weakref
 from sys import getswitchinterval
 from time import monotonic as python_monotonic
+from time import sleep
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -262,3 +263,4 @@ include "_traffic.pxi"
 include "_calls.pxi"
 include "_task.pxi"
 include "_process.pxi"
+include "_endpoints.pxi"

@@ -152,9 +152,14 @@ class _OptionalInt(_Int[int | None]):
 
 
 class _Listener(_OptionalInt):
-    """A descriptor for bind to take over; if it is no listening socket, libzmq ends the process."""
+    """A listener for bind to use. The socket keeps a descriptor of its own to it.
 
-    accepts = "the descriptor of a socket that listens already"
+    If what libzmq gets is no listening socket of the endpoint's transport, or is one no longer, it
+    ends the process.
+    """
+
+    accepts = "the descriptor of a socket that listens already, for tcp or ipc"
+    write_only = True  # libzmq is told at `bind` alone, with another number
 
     def _encode(self, value: Any) -> int:
         descriptor = super()._encode(value)
@@ -164,10 +169,16 @@ class _Listener(_OptionalInt):
             raise self._wrong(value, argument_error) from None
         if probe:
             listens = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            listens = listens and probe.type == socket.SOCK_STREAM
+            families = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None))
+            listens = listens and probe.family in families
             probe.detach()  # it stays its owner's
             if not listens:
                 raise self._wrong(value, argument_error)
         return descriptor
+
+    def _store(self, zsock: Any, raw: int) -> None:
+        zsock._listen_with(raw)
 
 
 class _Filter(_OptionalInt):
@@ -345,6 +356,9 @@ class _Prefixes(Option[Any, "bytes | Iterable[bytes]"]):
                 raise self._wrong(prefix, TypeError)
         return [bytes(prefix) for prefix in prefixes]
 
+    def __set__(self, zsock: Any, value: bytes | Iterable[bytes]) -> None:
+        self._store(zsock, self._encode(value))  # what is refused is ratchet's to explain
+
     def _store(self, zsock: Any, raw: list[bytes]) -> None:
         for prefix in raw:
             getattr(zsock, self.name.lower())(prefix)
@@ -451,7 +465,8 @@ class Options:
     affinity = _Int("AFFINITY", 4, 0, high=2**64 - 1, via="uint64", doc=
         "The I/O threads for new connections, as a bit mask, lowest bit first; 0 for any.")
     use_fd = _Listener("USE_FD", 89, None, doc=
-        "A listening descriptor, as from systemd, for bind to use; None for a new one.")
+        "A listening descriptor, as from systemd, for bind to use; None for a new one. It stays "
+        "yours to close; the socket keeps one of its own until it is closed or this is set again.")
     socks_proxy = _Text("SOCKS_PROXY", 68, None, high=1023, doc=
         "The SOCKS5 proxy, host:port, for tcp connections; None for none. One that cannot be "
         "reached makes libzmq 4.3.5 end the process.")
