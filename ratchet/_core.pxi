@@ -23,17 +23,6 @@ cdef class Remains:
         self.close()
 
 
-cdef str plain_endpoint(endpoint):
-    if not isinstance(endpoint, str):
-        raise TypeError(f"an endpoint is a str, such as 'tcp://*:1337', not {kind_of(endpoint)}")
-    return str.__str__(endpoint)  # of a subclass, such as a member of a StrEnum, its text
-
-
-cdef bytes c_endpoint(str endpoint):
-    check_endpoint(endpoint)
-    return os.fsencode(endpoint)
-
-
 cdef class Core(Doorbell):
     """One libzmq socket and everything about it but pausing's kind and the options' names."""
     cdef void *handle
@@ -47,6 +36,7 @@ cdef class Core(Doorbell):
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
+    cdef public frozenset _judged    # options set so far that `_setup_fault` looks at, or None
     cdef list held                   # parts sent with more=True; their caller owns tx
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
     cdef list ahead                  # whole messages taken before a call, parts as above or joined
@@ -240,8 +230,7 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
-        if ipc_taken(endpoint):
-            raise self.fail(errno.EADDRINUSE, f"bind to {endpoint!r}")
+        self.admit(endpoint, True)
         self.endpoint_call(0, data, endpoint)
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
@@ -257,6 +246,7 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
+        self.admit(endpoint, False)
         # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
         if identity is not None and (identity in self.given or self.knows(identity)):
@@ -280,6 +270,24 @@ cdef class Core(Doorbell):
     def disconnect(self, endpoint):
         """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
         self.undo(3, "connected to", endpoint)
+
+    cdef int admit(self, str endpoint, bint binding) except -1:
+        """Raise for a bind or connect that libzmq would take, and that can never come about."""
+        cdef int number = errno.EINVAL
+        what = f"{'bind' if binding else 'connect'} to {endpoint!r}"
+        self.alive(what)
+        why = endpoint_fault(endpoint, binding, self._get_int(ZMQ_IPV6))
+        if why is None and self._judged is not None:
+            why, number = self._setup_fault(endpoint, binding)
+        if why is None and endpoint.startswith("ipc://") and os.name != "nt":
+            if not binding:
+                why = no_socket_fault(endpoint[6:])
+            # A listener that was handed over has its path already.
+            elif endpoint[6] != "*" and self._get_int(ZMQ_USE_FD) < 0:
+                why, number = file_fault(endpoint[6:]), errno.EADDRINUSE
+        if why is not None:
+            raise errors.refusal(number, f"{self.describe()}: cannot {what}: {why}")
+        return 0
 
     cdef bint knows(self, bytes identity) except -1:
         """Has a peer of this ROUTER that identity? Only to begin a message for it tells."""
@@ -324,7 +332,7 @@ cdef class Core(Doorbell):
         return 0
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
-        cdef int rc
+        cdef int rc, number
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.alive(what)
@@ -345,8 +353,12 @@ cdef class Core(Doorbell):
             if rc >= 0:
                 self.used = True
                 return 0
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno() or errno.EINVAL, what)  # tipc's may say nothing
+            number = zmq_errno()
+            if number != EINTR:
+                hint = bind_hint(number, endpoint) if which == 0 else None
+                if hint is not None:
+                    raise errors.refusal(number, f"{self.describe()}: cannot {what}: {hint}")
+                raise self.fail(number or errno.EINVAL, what)  # tipc's may say nothing
 
     @property
     def last_endpoint(self) -> str:

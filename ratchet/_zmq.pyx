@@ -233,6 +233,7 @@ cdef double interlude(double began):
 
 include "_message.pxi"
 include "_loan.pxi"
+include "_endpoints.pxi"
 include "_core.pxi"
 include "_traffic.pxi"
 include "_calls.pxi"
