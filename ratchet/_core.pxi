@@ -23,17 +23,6 @@ cdef class Remains:
         self.close()
 
 
-cdef str plain_endpoint(endpoint):
-    if not isinstance(endpoint, str):
-        raise TypeError(f"an endpoint is a str, such as 'tcp://*:1337', not {kind_of(endpoint)}")
-    return str.__str__(endpoint)  # of a subclass, such as a member of a StrEnum, its text
-
-
-cdef bytes c_endpoint(str endpoint):
-    check_endpoint(endpoint)
-    return os.fsencode(endpoint)
-
-
 cdef class Core(Doorbell):
     """One libzmq socket and everything about it but pausing's kind and the options' names."""
     cdef void *handle
@@ -47,12 +36,13 @@ cdef class Core(Doorbell):
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
+    cdef public frozenset _judged    # options set so far that `_setup_fault` looks at, or None
     cdef list held                   # parts sent with more=True; their caller owns tx
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
     cdef list ahead                  # whole messages taken before a call, parts as above or joined
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset given             # each connect_routing_id so far
-    cdef object listener             # what `use_fd` gave (`_endpoints.pxi`), or None
+    cdef object listener             # what `use_fd` gave (`_binding.pxi`), or None
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -243,6 +233,7 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
+        self.admit(endpoint, True)
         if self.listener is not None and endpoint.startswith(("tcp://", "ipc://")):
             bind_listener(self, data, endpoint)
         else:
@@ -261,6 +252,7 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
+        self.admit(endpoint, False)
         # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
         if identity is not None and (identity in self.given or self.knows(identity)):
@@ -284,6 +276,20 @@ cdef class Core(Doorbell):
     def disconnect(self, endpoint):
         """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
         self.undo(3, "connected to", endpoint)
+
+    cdef int admit(self, str endpoint, bint binding) except -1:
+        """Raise for a bind or connect that libzmq would take, and that can never come about."""
+        cdef int number = errno.EINVAL
+        what = f"{'bind' if binding else 'connect'} to {endpoint!r}"
+        self.alive(what)
+        why = endpoint_fault(endpoint, binding, self._get_int(ZMQ_IPV6))
+        if why is None and self._judged is not None:
+            why, number = self._setup_fault(endpoint, binding)
+        if why is None and not binding and endpoint.startswith("ipc://") and os.name != "nt":
+            why = no_socket_fault(endpoint[6:])
+        if why is not None:
+            raise errors.refusal(number, f"{self.describe()}: cannot {what}: {why}")
+        return 0
 
     cdef bint knows(self, bytes identity) except -1:
         """Has a peer of this ROUTER that identity? Only to begin a message for it tells."""
@@ -319,7 +325,7 @@ cdef class Core(Doorbell):
         self.after()
 
     cdef int free_endpoints(self) except -1:
-        """Let others bind to what is about to be closed (`_endpoints.pxi`)."""
+        """Let others bind to what is about to be closed (`_binding.pxi`)."""
         for how, actual, given in self.endpoints:
             if how == "bound to":
                 if actual.startswith("inproc://"):
@@ -344,7 +350,7 @@ cdef class Core(Doorbell):
         return 0
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
-        cdef int rc
+        cdef int rc, number
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.alive(what)
@@ -365,8 +371,12 @@ cdef class Core(Doorbell):
             if rc >= 0:
                 self.used = True
                 return 0
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno() or errno.EINVAL, what)  # tipc's may say nothing
+            number = zmq_errno()
+            if number != EINTR:
+                hint = bind_hint(number, endpoint) if which == 0 else None
+                if hint is not None:
+                    raise errors.refusal(number, f"{self.describe()}: cannot {what}: {hint}")
+                raise self.fail(number or errno.EINVAL, what)  # tipc's may say nothing
 
     @property
     def last_endpoint(self) -> str:

@@ -188,6 +188,7 @@ class Core(Doorbell):
     _recv_timeout: float
     _send_timeout: float
     _remembered: dict[str, Any]
+    _judged: frozenset[str] | None
     def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -258,9 +258,10 @@ cdef double interlude(double began):
 
 include "_message.pxi"
 include "_loan.pxi"
+include "_endpoints.pxi"
 include "_core.pxi"
 include "_traffic.pxi"
 include "_calls.pxi"
 include "_task.pxi"
 include "_process.pxi"
-include "_endpoints.pxi"
+include "_binding.pxi"
