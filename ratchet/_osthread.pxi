@@ -2,7 +2,7 @@
 # before it sleeps. It sleeps without the GIL.
 #
 # The descriptor of its own is what another thread writes to when it has answered the bell and
-# found that this one can go on. Only the head of a line watches the bell, so that a message
+# found that this one can go on. Only the leader of a line watches the bell, so that a message
 # does not wake sixteen threads of which fifteen go back to sleep.
 
 # The main thread runs the signal handlers, but the signal may land on any thread, or just before
@@ -158,7 +158,8 @@ cdef class OSWaiter(Waiter):
         self.thread.prepare()
         mine = self.thread.wake_fd
         while not self.woken:
-            self.watching = self.line is not None and self.line.first is self
+            self.watching = self.line is not None and (
+                self.line.first is self or self.line.leads(self))
             watched = bell.descriptor() if self.watching else -1
             slice_ms = SIGNAL_SLICE_MS if self.thread.main and self.thread.tick_fd < 0 else -1
             if until != INFINITY:
