@@ -1,10 +1,10 @@
 # One libzmq socket: its life, endpoints, options by number, and what it is ready for.
 
 cdef class Remains:
-    """What is left of a closed socket until every event loop has forgotten its descriptor.
+    """What is left of a closed socket while somebody is about to watch its descriptor.
 
-    Only then may the number be given back, for the next to get it would be taken for this one. A
-    loop of another OS thread forgets when it has its next turn, and holds on to this until then.
+    Only then may the number be given back, for the next to get it would be taken for this one. At
+    the exit event loops hold on to it too, until they have forgotten their duplicates.
     """
     cdef void *handle
     cdef unsigned int born
@@ -21,6 +21,11 @@ cdef class Remains:
 
     def __dealloc__(self):
         self.close()
+
+
+def exit_waits():
+    """Is the exit waiting for event loops to forget what they watch?"""
+    return letting_go
 
 
 cdef class Core(Doorbell):
@@ -147,6 +152,7 @@ cdef class Core(Doorbell):
             return
         self.born = 0
         self.held = self.parts = self.ahead = self.listener = None
+        self.rx.aside = self.tx.aside = None
         ratchet_collect()
         remains = Remains()
         remains.handle = handle
@@ -504,6 +510,18 @@ cdef class Core(Doorbell):
         self.alive("get the descriptor")
         return self.fd
 
+    def _duplicate(self):
+        """A descriptor that rings as `get_fd`'s does and is the caller's own, to close as well.
+
+        A loop has one reader for each number, so the program's own would take the place of ours.
+        """
+        cdef Py_ssize_t fd
+        self.alive("wait")
+        fd = ratchet_duplicate(self.fd)  # with the GIL: nobody closes the socket meanwhile
+        if fd < 0:
+            raise from_errno(zmq_errno(), f"{self.describe()}: cannot wait for it in an event loop")
+        return fd
+
     def fileno(self):
         """The same as `get_fd`."""
         self.alive("get the descriptor")
@@ -530,7 +548,7 @@ cdef class Core(Doorbell):
         cdef int events
         self.alive("wait")
         waiter.woken = False
-        if line is None or line.turn() is not waiter:
+        if line is None or line.turn(waiter) is not waiter:
             return False
         events = self.look()
         self.ring(events, waiter)
@@ -553,6 +571,9 @@ cdef class Core(Doorbell):
                 return RX | TX
         if self.parts is not None:
             events |= RX  # for their owner, who may have queued for them already
+        if self.rx.aside is not None and self.rx.first is not None:
+            if self.rx.first.caller in self.rx.aside:
+                events |= RX  # it has come back for its parts
         if self.ahead is not None:
             events = RX if self.type == "REP" else events | RX  # libzmq has received it already
         return events

@@ -18,6 +18,13 @@
 # multi-part message owns the line until the message is complete; it goes to the front, everybody
 # else waits.
 #
+# A runtime may stop: a loop between two `run_until_complete`, a kernel that an exception left. Its
+# waiters keep their places, but those that run go first: `leader` passes over the others, `call`
+# wakes them as well, so that they look for themselves when they run again, and a half message of
+# theirs is set `aside` until they come back. Nobody tells when a runtime stops after one of its
+# waiters was woken; so whoever stands behind one of another runtime also looks now and then
+# (`depends`; docs/decisions/023-stopped-runtimes.md).
+#
 # Nothing here knows libzmq or an event loop. All of it runs with the GIL held and never releases
 # it, but `wake` and `look` may be Python code. Cost: join, leave and ring are O(1).
 
@@ -38,6 +45,18 @@ cdef class Caller:
 
     def __cinit__(self):
         self.alive = True
+
+    cdef object runtime(self):
+        """What runs it and may stop: a kernel, a loop. None: nothing; an OS thread runs always."""
+        return None
+
+    cdef bint stopped(self) except -1:
+        """Does its runtime not run now?"""
+        return False
+
+    cdef bint gone(self) except -1:
+        """Has its runtime ended, so that it never runs again?"""
+        return False
 
     def end(self):
         """The thread is over: its unfinished messages are dropped and the next waiter wakes."""
@@ -75,6 +94,14 @@ cdef class Waiter:
         """Has what would run it ended? Then it is out of the line."""
         return False
 
+    cpdef object runtime(self):
+        """As of a Caller."""
+        return None
+
+    cpdef bint stopped(self):
+        """As of a Caller; asked only if there is a runtime."""
+        return False
+
     cpdef promote(self):
         """Told to a sleeping waiter that has become the head and must watch the bell itself."""
 
@@ -85,25 +112,73 @@ cdef class Line:
     cdef readonly int count
     cdef readonly bint shut  # see `update`: the one thing a hot path has to read
     cdef bint detour  # the socket has more to do for a call than the hot path does
+    cdef dict aside   # half messages of callers that are stopped; None: there are none
     cdef readonly Caller owner
     cdef readonly Waiter first, last
 
     def __init__(self, int event):
         self.event = event
 
-    cdef Waiter turn(self):
-        """Whose turn it is: the head's, or of who is in the middle of a message. None: nobody's."""
+    cdef Waiter turn(self, Waiter me):
+        """Whose turn it is: the leader's, or of who is in the middle of a message. None: nobody's.
+
+        ``me``: it asks, and so it runs.
+        """
         cdef Waiter waiter = self.first
-        if self.owner is None or not self.owner.alive:
-            return waiter
+        if self.owner is None or not self.owner.alive or self.owner.stopped():
+            return self.leader(me)
         if self.owner.queued == 0:
             return None
         while waiter is not None and waiter.caller is not self.owner:
             waiter = waiter.behind
         return waiter
 
+    cdef Waiter leader(self, Waiter me):
+        """The first that runs; the first of all if none does."""
+        cdef Waiter waiter = self.first
+        if waiter is self.last:
+            return waiter
+        stopped = None
+        while waiter is not None:
+            if waiter is me:
+                return waiter
+            runtime = waiter.runtime()
+            if runtime is None:
+                return waiter
+            if runtime is not stopped:
+                if not waiter.stopped():
+                    return waiter
+                stopped = runtime
+            waiter = waiter.behind
+        return self.first
+
+    cdef bint leads(self, Waiter waiter) noexcept:
+        """Do all before ``waiter``, which runs, not run? Then it watches the bell."""
+        return self.leader(waiter) is waiter
+
+    cdef void promote(self) noexcept:
+        """Another one has become the leader."""
+        cdef Waiter leader = self.leader(None)
+        if leader is not None and not leader.woken:
+            leader.promote()
+
+    cdef bint depends(self, Waiter me) noexcept:
+        """May what is before ``me`` stop without a word, while ``me`` runs?
+
+        Only the first of those who stand together and have one runtime: it looks for them all.
+        """
+        if me.ahead is not None:
+            before = me.ahead.runtime()
+        elif self.owner is not None:
+            before = self.owner.runtime()
+        else:
+            return False
+        return before is not None and before is not me.runtime()
+
     cdef void update(self) noexcept:
-        self.shut = self.count > 0 or self.owner is not None or self.detour
+        self.shut = (
+            self.count > 0 or self.owner is not None or self.detour or self.aside is not None
+        )
 
     cdef void unlink(self, Waiter waiter) noexcept:
         if waiter.ahead is None:
@@ -161,6 +236,10 @@ cdef class Doorbell:
         """Look, and wake who can go on now, except ``but``."""
         self.ring(self.look(), but)
 
+    def must_look(self, Waiter waiter not None):
+        """Nobody may tell ``waiter`` that it can go on: is it to look now and then?"""
+        return waiter.line is not None and waiter.line.depends(waiter)
+
     def own(self, Line line not None, Caller caller):
         """``caller`` is in the middle of a message from now on; None: nobody is."""
         self.seize(line, caller)
@@ -186,7 +265,10 @@ cdef class Doorbell:
         while line.first is not None and line.first.gone():
             line.unlink(line.first)
             self.waiting -= 1
-        if line.first is not None and (waiter.nested or line.owner is waiter.caller):
+        if line.first is not None and (
+            waiter.nested or line.owner is waiter.caller
+            or line.aside is not None and waiter.caller in line.aside
+        ):
             waiter.behind = line.first
             line.first.ahead = waiter
             line.first = waiter
@@ -205,19 +287,30 @@ cdef class Doorbell:
         ratchet_count_waiters(1)
         line.shut = True
         self.waiting += 1
+        if waiter.behind is not None:
+            self.warn(line, waiter.behind)
+
+    cdef void warn(self, Line line, Waiter waiter) noexcept:
+        """What is before ``waiter`` has changed, while it sleeps: it may have to look by itself."""
+        if waiter.line is line and not waiter.woken and line.depends(waiter):
+            tell(waiter)
 
     cdef void exit(self, Waiter waiter) noexcept:
         cdef Line line = waiter.line
+        cdef Waiter behind
         cdef bint head
         if line is None:
             return
-        head = line.first is waiter
+        head = line.first is waiter or line.leads(waiter)
+        behind = waiter.behind
         line.unlink(waiter)
         self.waiting -= 1
         if self.waiting:
             self.ring(self.look(), None)
-            if head and line.first is not None and not line.first.woken:
-                line.first.promote()
+            if head:
+                line.promote()
+            if behind is not None:
+                self.warn(line, behind)
 
     cdef void seize(self, Line line, Caller caller) noexcept:
         cdef Caller before = line.owner
@@ -229,6 +322,7 @@ cdef class Doorbell:
         if line.count:
             if caller is not None:
                 await_end(caller, self)
+                self.warn(line, line.first)
             else:
                 self.ring(self.look(), None)
 
@@ -242,7 +336,9 @@ cdef class Doorbell:
     cdef void call(self, Line line, Waiter but) noexcept:
         cdef Waiter head
         while True:
-            head = line.turn()
+            head = line.turn(but)
+            if head is not None and head is not line.first:
+                self.remind(line, head)
             if head is None or head is but or head.woken and not head.gone():
                 return
             if not head.woken and tell(head):
@@ -251,6 +347,24 @@ cdef class Doorbell:
             if head.line is line:
                 line.unlink(head)
                 self.waiting -= 1
+
+    cdef void remind(self, Line line, Waiter head) noexcept:
+        """Wake the stopped ones before ``head``, so that they look when they run again."""
+        cdef Waiter behind, waiter = line.first
+        cdef bint stopped = False, gone = False
+        before = None
+        while waiter is not None and waiter is not head:
+            behind = waiter.behind
+            runtime = waiter.runtime()
+            if runtime is not before:
+                before = runtime
+                stopped = runtime is not None and waiter.stopped()
+                gone = stopped and waiter.gone()
+            if stopped and (gone or not waiter.woken):
+                if not tell(waiter) and waiter.line is line:
+                    line.unlink(waiter)
+                    self.waiting -= 1
+            waiter = behind
 
 
 class RuntimeGone(Exception):

@@ -58,6 +58,15 @@ cdef class ThreadCore(Caller):
         self.name = getattr(getattr(func, "func", func), "__qualname__", None) or repr(func)
         self.background = background
 
+    cdef object runtime(self):
+        return self.kernel
+
+    cdef bint stopped(self) except -1:
+        return self.kernel.owner is None
+
+    cdef bint gone(self) except -1:
+        return self.kernel.write_fd < 0
+
     cpdef throw(self, error):
         """Have it raised when the thread next runs; nothing takes the place of a `Killed`."""
         if not isinstance(self.thrown, errors.Killed):
@@ -100,6 +109,12 @@ cdef class KernelWaiter(Waiter):
     cpdef bint gone(self):
         return self.thread.kernel.closed
 
+    cpdef object runtime(self):
+        return self.thread.kernel
+
+    cpdef bint stopped(self):
+        return self.thread.kernel.owner is None
+
     cpdef pause(self, Doorbell bell, double until):
         cdef ThreadCore thread = self.thread
         cdef KernelCore kernel = thread.kernel
@@ -118,6 +133,7 @@ cdef class KernelCore:
     cdef readonly ThreadCore current        # who runs; None: the hub
     cdef readonly object ended          # deque of threads that have, and are not yet accounted for
     cdef public object hub
+    cdef public object owner            # the OS thread that loops, by its ident; None: none does
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
     cdef public bint asleep, closed
     cdef public unsigned int born       # the process generation that made its descriptors
@@ -127,6 +143,7 @@ cdef class KernelCore:
     cdef public bint stopping, ending
     cdef readonly list heap             # of deadlines
     cdef readonly dict bells            # descriptor -> weak reference to its socket
+    cdef readonly dict waiting          # descriptor -> who waits for it as for any other
     cdef public object poll_wait
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
@@ -145,6 +162,7 @@ cdef class KernelCore:
         self.threads = set()
         self.heap = []
         self.bells = {}
+        self.waiting = {}
 
     cpdef resume(self, ThreadCore thread):
         """Let ``thread`` run on the next turn. From any OS thread."""
@@ -305,6 +323,8 @@ cdef class KernelCore:
         for fd, mask in events:
             reference = self.bells.get(fd)
             if reference is not None:
+                if self.waiting and fd in self.waiting:
+                    self.happened(fd, mask)
                 bell = reference()
                 if bell is not None and (not self.edge or bell.waiting):
                     bell.ring(bell.look(), None)

@@ -180,7 +180,7 @@ cdef class Tracker(Doorbell):
                         f"{self!r}: not all has left within {limit:g} s; does the peer receive?",
                     )
                 me.woken = False
-                me.pause(self, deadline)
+                me.pause(self, soon_if(self.rx.depends(me), deadline))
         finally:
             self.leave(me)
 

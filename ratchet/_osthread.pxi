@@ -2,7 +2,7 @@
 # before it sleeps. It sleeps without the GIL.
 #
 # The descriptor of its own is what another thread writes to when it has answered the bell and
-# found that this one can go on. Only the head of a line watches the bell, so that a message
+# found that this one can go on. Only the leader of a line watches the bell, so that a message
 # does not wake sixteen threads of which fifteen go back to sleep.
 
 # The main thread runs the signal handlers, but the signal may land on any thread, or just before
@@ -159,7 +159,8 @@ cdef class OSWaiter(Waiter):
         mine = self.thread.wake_fd
         # A signal handler may fork, and the child has nothing to wait for here.
         while not self.woken and self.thread.born == generation:
-            self.watching = self.line is not None and self.line.first is self
+            self.watching = self.line is not None and (
+                self.line.first is self or self.line.leads(self))
             watched = bell.descriptor() if self.watching else -1
             slice_ms = SIGNAL_SLICE_MS if self.thread.main and self.thread.tick_fd < 0 else -1
             if until != INFINITY:

@@ -44,10 +44,20 @@ cdef extern from *:
         while (recv((SOCKET) fd, scrap, sizeof(scrap), 0) == (int) sizeof(scrap)) {}
     }
     static void ratchet_close(Py_ssize_t fd) { closesocket((SOCKET) fd); }
+    static Py_ssize_t ratchet_duplicate(Py_ssize_t fd) {
+        WSAPROTOCOL_INFOW info;
+        SOCKET copy = INVALID_SOCKET;
+        if (WSADuplicateSocketW((SOCKET) fd, GetCurrentProcessId(), &info) == 0)
+            copy = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
+                              WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+        if (copy == INVALID_SOCKET) errno = EMFILE;
+        return copy == INVALID_SOCKET ? -1 : (Py_ssize_t) copy;
+    }
     static void ratchet_at_fork(void (*child)(void)) { (void) child; }
     static int ratchet_try_threads(int count) { (void) count; return 0; }
     #else
     #include <errno.h>
+    #include <fcntl.h>
     #include <poll.h>
     #include <pthread.h>
     #include <sched.h>
@@ -86,6 +96,9 @@ cdef extern from *:
         while (read((int) fd, scrap, sizeof(scrap)) == (ssize_t) sizeof(scrap)) {}
     }
     static void ratchet_close(Py_ssize_t fd) { close((int) fd); }
+    static Py_ssize_t ratchet_duplicate(Py_ssize_t fd) {
+        return fcntl((int) fd, F_DUPFD_CLOEXEC, 3);
+    }
     static void ratchet_at_fork(void (*child)(void)) { pthread_atfork(0, 0, child); }
     static void *ratchet_idle(void *gate) {
         pthread_mutex_lock(gate);
@@ -133,6 +146,7 @@ cdef extern from *:
     double ratchet_clock() noexcept nogil  # seconds; 0 where there is no ratchet_spin
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept
+    Py_ssize_t ratchet_duplicate(Py_ssize_t fd) noexcept  # -1: errno tells
     void ratchet_nap() noexcept nogil
     void ratchet_signal(Py_ssize_t fd) noexcept nogil
     void ratchet_drain(Py_ssize_t fd) noexcept nogil

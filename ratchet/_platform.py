@@ -140,7 +140,7 @@ class Poll:
 
     def watch_edge(self, fd: int) -> None:
         """Tell when ``fd`` becomes readable, until `forget`."""
-        self._register(fd, selectors.EVENT_READ)
+        self.watch(fd, True, False)
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
         """Tell while ``fd`` is ready for one of these, until `forget` or the next `watch`."""

@@ -45,6 +45,32 @@ cdef enum Stage:
     NEW, YIELDED, WAITING, OVER
 
 
+cdef bint loop_stopped(looper) except -1:
+    """Does the loop not run?"""
+    loop = looper._loop()
+    if loop is None:
+        return True
+    # To ask asyncio's own is_running() may run a signal handler, whose exception nobody could take.
+    return loop._thread_id is None if looper.plain else not loop.is_running()
+
+
+cdef class TaskCaller(Caller):
+    """A task, or whoever else made calls in one context, as the owner of a message."""
+    cdef object looper
+
+    def __init__(self, looper):
+        self.looper = looper
+
+    cdef object runtime(self):
+        return self.looper
+
+    cdef bint stopped(self) except -1:
+        return loop_stopped(self.looper)
+
+    cdef bint gone(self) except -1:
+        return self.looper.loop is None
+
+
 cdef class TaskWaiter(Waiter):
     """A paused task."""
     cdef readonly object looper
@@ -73,6 +99,12 @@ cdef class TaskWaiter(Waiter):
 
     cpdef bint gone(self):
         return self.looper.loop is None
+
+    cpdef object runtime(self):
+        return self.looper
+
+    cpdef bint stopped(self):
+        return loop_stopped(self.looper)
 
 
 NAMES = (
@@ -208,10 +240,12 @@ cdef class Call:
         zsock.alive("send" if line is zsock.tx else "receive")
         if line.shut:
             me = self.find(None)
+            if type(me) is TaskCaller:
+                self.go_on(line, <TaskCaller> me)
         result = NOT_NOW
         if not line.shut or me is not None and line.owner is me:
             try:
-                result = zsock.attempt(self.op, self.arg, TASK)
+                result = zsock.attempt(self.op, self.arg, me)
             except BaseException:  # the part is still there, for this task
                 self.settle(line)
                 raise
@@ -232,8 +266,8 @@ cdef class Call:
         if me is None or me is TASK:
             # Calls that belong together must be known as such before the first has its turn.
             owns = self.op == HOLD or self.op in (RECV, RECV_FRAME, RECV_INTO)
-            me = self.find(Caller() if owns else None)
-        self.waiter = TaskWaiter(Caller() if me is None else me, looper)
+            me = self.find(TaskCaller(looper) if owns else None)
+        self.waiter = TaskWaiter(TaskCaller(looper) if me is None else me, looper)
         self.waiter.deadline = deadline_of(self.limit)
         zsock.enter(line, self.waiter)
         self.stage = WAITING
@@ -246,10 +280,18 @@ cdef class Call:
         """In the middle of a message now? Then the next call must be known as this one's."""
         if line.owner is TASK:
             try:
-                self.zsock.seize(line, self.find(Caller()))
+                self.zsock.seize(line, self.find(TaskCaller(running_looper())))
             except BaseException:  # no memory: nobody could go on with it
                 self.zsock.abandon(line)
                 raise
+        return 0
+
+    cdef int go_on(self, Line line, TaskCaller me) except -1:
+        """The one of this context may be in the middle of a message; it runs in this loop now."""
+        if me.looper._loop() is not loop_here():
+            me.looper = running_looper()
+        if line.aside is not None and line.owner is None:
+            self.zsock.take_back(line, me)
         return 0
 
     cdef Caller find(self, Caller new):

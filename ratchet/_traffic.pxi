@@ -426,12 +426,54 @@ cdef class Traffic(Core):
             self.parts = None
         self.seize(line, None)
 
+    # Half messages of callers that do not run. Between two calls libzmq is at a message boundary,
+    # so others may send and receive whole ones meanwhile.
+
+    cdef int make_way(self, Line line, Caller me) except -1:
+        """``me`` (None: not known) may go on: not for the half message of one that cannot."""
+        cdef Caller owner = line.owner
+        if owner is not None and owner is not me:
+            if not owner.alive or owner.gone():
+                self.abandon(line)  # nobody can finish it
+            elif owner.stopped():
+                self.set_aside(line, owner)
+        if line.aside is not None:
+            self.take_back(line, me)
+        return 0
+
+    cdef int set_aside(self, Line line, Caller owner) except -1:
+        """Keep the half message of ``owner`` until it comes back; the line is nobody's."""
+        parts = self.held if line is self.tx else self.parts
+        if line.aside is None:
+            line.aside = {}
+        line.aside[owner] = parts
+        self.abandon(line)
+        return 0
+
+    cdef int take_back(self, Line line, Caller me) except -1:
+        """Let ``me`` go on with the half message that was set aside, if the line is nobody's."""
+        cdef Caller caller
+        for caller in list(line.aside):
+            if not caller.alive or caller is not me and caller.gone():
+                line.aside.pop(caller, None)
+        if line.owner is None and me is not None and me in line.aside:
+            self.seize(line, me)
+            parts = line.aside.pop(me)
+            if line is self.tx:
+                self.held = parts
+            else:
+                self.parts = parts
+        if line.aside is not None and not line.aside:
+            line.aside = None
+            line.update()
+        return 0
+
     cdef object attempt(self, Op op, object arg, Caller me):
         """Do it now, or NOT_NOW. The caller (None: ask who it is) is entitled to."""
         cdef list parts
         cdef Line line = self.line_of(op)
-        if line.owner is not None and not line.owner.alive:
-            self.abandon(line)  # its thread has ended: nobody can finish it
+        if line.owner is not None or line.aside is not None:
+            self.make_way(line, me)
         if line.detour:
             if line is self.tx and self.ahead is not None and self.type == "REP":
                 raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
@@ -532,16 +574,17 @@ cdef class Traffic(Core):
 
         Args:
             tried: it has just been found that it cannot be done now.
-            knock: set if the bell will not tell when to try again (`REKNOCK`).
+            knock: set if nobody may tell when to try again (`REKNOCK`).
         """
         cdef Line line = me.line
         cdef int events
         knock[0] = False
         self.alive("send" if line is self.tx else "receive")
         me.woken = False
-        if line.turn() is not me:
-            if line.first is me:
-                self.ring(self.look(), me)  # the head watches the bell, so it answers it
+        knock[0] = line.depends(me)
+        if line.turn(me) is not me:
+            if line.leads(me):
+                self.ring(self.look(), me)  # the leader watches the bell, so it answers it
             return NOT_NOW
         if not tried:
             result = self.attempt(op, arg, me.caller)
@@ -554,15 +597,17 @@ cdef class Traffic(Core):
             self.ring(events, me)
             if events & line.event:
                 result = self.attempt(op, arg, me.caller)
-                knock[0] = result is NOT_NOW
+                knock[0] = True
                 return result
         return NOT_NOW
 
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
         cdef Line line = self.line_of(op)
+        if line.aside is not None and line.owner is None:
+            self.take_back(line, caller_here())
         if line.owner is not None and line.owner is caller_here():
-            result = self.attempt(op, arg, None)
+            result = self.attempt(op, arg, line.owner)
             if result is not NOT_NOW:
                 self.after()
                 return result
@@ -591,7 +636,7 @@ cdef class Traffic(Core):
                 if limit >= 0 and monotonic() >= deadline:
                     raise self.timeout(line, limit)
                 tried = False
-                me.pause(self, min(deadline, monotonic() + REKNOCK) if knock else deadline)
+                me.pause(self, soon_if(knock, deadline))
         finally:
             self.exit(me)
 

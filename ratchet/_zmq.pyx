@@ -68,6 +68,7 @@ cdef int BATCH = 256
 cdef double LONGEST_BATCH = 0.05
 # libzmq calls some sockets writable although a send says "not now" (a ROUTER with router_mandatory
 # whose peer is full, an XPUB with xpub_nodrop), so a look proves nothing: knock again (seconds).
+# So does who waits behind one whose runtime may have stopped since it was woken.
 cdef double REKNOCK = 0.05
 # Descriptors libzmq takes when a context starts; out of them, it would abort (ctx.cpp, 4.3.4).
 cdef int HEAD_ROOM = 12
@@ -188,6 +189,11 @@ cdef double to_seconds(timeout) except? -2:
 cdef inline double deadline_of(double limit):
     """When so many seconds are over; `to_seconds` gave them."""
     return INFINITY if limit < 0 else monotonic() + limit
+
+
+cdef inline double soon_if(bint knock, double until):
+    """When a waiter tries again: at ``until``, or before if nobody may tell it."""
+    return min(until, monotonic() + REKNOCK) if knock else until
 
 
 def to_timeout(timeout):

@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 A call that is ready finishes without suspending. Otherwise it queues at the socket's doorbell like
 any other caller, and the loop watches ZMQ_FD, with one reader for each socket and loop, however
-many tasks wait. Who is woken tries again in the step that returns the message (`_task.pxi`): no
-message is ever in a future, so a cancelled or timed-out task has none to lose.
+many tasks wait: a duplicate of it, since a loop has one reader for each number, and the program may
+have one for the socket's own. Who is woken tries again in the step that returns the message
+(`_task.pxi`): no message is ever in a future, so a cancelled or timed-out task has none to lose.
 
 Timeouts of all tasks of a loop share one timer: a heap of deadlines, of which the loop knows the
 first.
@@ -14,7 +15,9 @@ first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import functools
 import heapq
 import itertools
 import math
@@ -32,6 +35,7 @@ from ._zmq import (
     PausingSocket,
     RuntimeGone,
     TaskWaiter,
+    exit_waits,
     process_generation,
     set_task_burst,
     use_asyncio,
@@ -56,9 +60,12 @@ class Looper:
     """What ratchet has in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
+        self._copies: set[int] = set()  # duplicates of descriptors that the loop watches
+        self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
         self.ident = threading.get_ident()
-        self._bells: dict[int, weakref.ref[Core]] = {}
+        # Does the loop say by an attribute whether it runs? See `loop_stopped`.
+        self.plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
+        self._bells: dict[int, tuple[int, weakref.ref[Core]]] = {}  # with the duplicate
         self._heap: list[tuple[float, int, TaskWaiter]] = []  # deadlines, done ones among them
         self._order = itertools.count()
         self._live = 0  # entries of calls that still wait
@@ -77,37 +84,66 @@ class Looper:
         watchers = zsock.watchers
         if watchers is None:
             watchers = zsock.watchers = set()
-        # From here on the descriptor stays until the loop's next turn, whoever closes the socket.
         watchers.add(self)
         fd = zsock.get_fd()
         known = self._bells.get(fd)
-        if known is None or known() is not zsock:
-            loop = asyncio.get_running_loop()
-            if known is not None:
-                loop.remove_reader(fd)  # the number was another socket's
-            bell = weakref.ref(zsock)
-            try:
-                loop.add_reader(fd, _answer, bell)
-            except NotImplementedError:
-                raise errors.Error(
-                    errno.ENOSYS,
-                    f"{type(loop).__name__} cannot watch descriptors; on Windows use "
-                    "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
-                ) from None
-            self._bells[fd] = bell
+        if known is None or known[1]() is not zsock:
+            self.forget(fd)  # the number was another socket's
+            for other in list(watchers):
+                if isinstance(other, Looper) and other.loop is None:  # closed, with its reader
+                    watchers.discard(other)
+                    other.forget(fd)
+            self._bells[fd] = self._register(zsock)
+            if zsock.closed:  # meanwhile, by another OS thread, which found nothing to forget
+                self.forget(fd)
         zsock.watcher = self
 
-    def forget(self, fd: int, remains: object = None) -> None:
-        """Watch no more. From any OS thread; ``remains`` is held until it is done."""
+    def _register(self, zsock: Core) -> tuple[int, weakref.ref[Core]]:
+        loop, bell = asyncio.get_running_loop(), weakref.ref(zsock)
+        copy = zsock._duplicate()
         try:
-            self._do(self._remove, fd, remains)
-        except RuntimeGone:
-            self._bells.pop(fd, None)  # and the loop has no reader any more
+            self._copies.add(copy)
+            loop.add_reader(copy, _answer, bell)
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                loop.remove_reader(copy)
+            self._close(copy)
+            if not isinstance(error, NotImplementedError):
+                raise
+            raise errors.Error(
+                errno.ENOSYS,
+                f"{type(loop).__name__} cannot watch descriptors; on Windows use "
+                "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
+            ) from None
+        return copy, bell
 
-    def _remove(self, fd: int, _remains: object = None) -> None:
-        bell, loop = self._bells.pop(fd, None), self.loop
-        if bell is not None and loop is not None:
-            loop.remove_reader(fd)
+    def forget(self, fd: int, remains: object = None) -> None:
+        """Watch no more. From any OS thread; at the exit ``remains`` is held until it is done.
+
+        Else it is not: a stopped loop would keep the socket open, and its own is a duplicate.
+        """
+        known = self._bells.pop(fd, None)
+        if known is None:
+            return
+        try:
+            self._do(self._remove, known[0], remains if exit_waits() else None)
+        except RuntimeGone:
+            self._close(known[0])  # and the loop has no reader any more
+
+    def _remove(self, copy: int, _remains: object) -> None:
+        if (loop := self.loop) is not None:
+            loop.remove_reader(copy)
+        self._close(copy)
+
+    def _close(self, copy: int) -> None:
+        if copy in self._copies:  # else they are the parent's of this forked process
+            self._copies.discard(copy)
+            socket.close(copy)
+
+    def forked(self) -> None:
+        """In a child process: what the parent has open is not ours to close."""
+        self._copies.clear()
+        self._bells.clear()
 
     def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
         """A call has given up: without another one, the reader goes as well."""
@@ -135,8 +171,9 @@ class Looper:
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
         if (loop := self.loop) is None:
             raise RuntimeGone
-        if threading.get_ident() == self.ident:
-            callback(*args)
+        here = asyncio._get_running_loop()
+        if here is loop or (not loop.is_running() and threading.get_ident() == self.ident):
+            callback(*args)  # it may be going on in another OS thread than before
             return
         try:
             loop.call_soon_threadsafe(callback, *args)
@@ -188,6 +225,12 @@ class Looper:
             self._set_timer()
 
 
+def _close_all(copies: set[int], _: object) -> None:
+    """The loop is no more."""
+    while copies:
+        socket.close(copies.pop())
+
+
 def _answer(bell: weakref.ref[Core]) -> None:
     zsock = bell()
     if zsock is not None and not zsock.closed:
@@ -222,6 +265,8 @@ def _looper() -> Looper:
 
 
 def _after_fork() -> None:
+    for looper in list(_loopers.values()):
+        looper.forked()
     _inherited.update(_loopers)
     _loopers.clear()
 

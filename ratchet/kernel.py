@@ -141,14 +141,12 @@ class Kernel(KernelCore):
 
     def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
         self.on_error = on_error
-        self.owner: int | None = None  # the OS thread that loops, by its ident
         self.home: int | None = None  # the OS thread in which threads have run
         self.maker = threading.get_ident()
         self._order = itertools.count()
         self._crowded = 100  # at this size the heap of deadlines is swept
         self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
         self._wakeup_before: int | None = None  # for signals; None: of a parent process
-        self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
         self._held: list[object] | None = None  # what is closed while a descriptor is registered
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
         self._sigwaits: dict[int, list[list[Any]]] = {}  # [thread, has it come?]
@@ -396,26 +394,32 @@ class Kernel(KernelCore):
 
     def wait_fds(
         self, thread: Thread, why: object, wants: dict[int, tuple[bool, bool]], until: float
-    ) -> None:
-        """Pause until one of these descriptors is ready, for (reading, writing)."""
+    ) -> set[int]:
+        """Pause until one of these descriptors is ready, for (reading, writing).
+
+        Returns:
+            those of them that rang and are sockets' descriptors: they may have been answered.
+        """
+        rung: set[int] = set()
         try:
             for fd, (reads, writes) in wants.items():
-                self._waiting.setdefault(fd, []).append((thread, reads, writes))
+                self.waiting.setdefault(fd, []).append((thread, reads, writes, rung))
                 self._rewatch(fd)
             self.pause_until(why, until)
         finally:
             for fd in wants:
-                waiting = [entry for entry in self._waiting.get(fd, ()) if entry[0] is not thread]
+                waiting = [entry for entry in self.waiting.get(fd, ()) if entry[0] is not thread]
                 if waiting:
-                    self._waiting[fd] = waiting
+                    self.waiting[fd] = waiting
                 else:
-                    self._waiting.pop(fd, None)
+                    self.waiting.pop(fd, None)
                 self._rewatch(fd)
+        return rung
 
     def _rewatch(self, fd: int) -> None:
         if fd in self.bells:
             return  # a socket's, which is watched anyway
-        waiting = self._waiting.get(fd)
+        waiting = self.waiting.get(fd)
         if not waiting:
             if self.born == process_generation():
                 self._poll.forget(fd)
@@ -423,10 +427,10 @@ class Kernel(KernelCore):
         self.own()
         try:
             self._poll.watch(
-                fd, any(reads for _, reads, _ in waiting), any(writes for _, _, writes in waiting)
+                fd, any(entry[1] for entry in waiting), any(entry[2] for entry in waiting)
             )
         except PermissionError:
-            for thread, _, _ in waiting:  # a plain file, which is always ready
+            for thread, *_ in waiting:  # a plain file, which is always ready
                 self.resume(thread)
 
     # Signals
@@ -574,8 +578,10 @@ class Kernel(KernelCore):
         if fd == self._wakeup.fileno():
             self._wakeup.clear()
         failed = mask & ~(READS | WRITES)  # the call that is made next will tell
-        for thread, reads, writes in self._waiting.get(fd, ()):
+        for thread, reads, writes, rung in self.waiting.get(fd, ()):
             if failed or (reads and mask & READS) or (writes and mask & WRITES):
+                if fd in self.bells:
+                    rung.add(fd)
                 self.resume(thread)
 
     def bury(self) -> None:

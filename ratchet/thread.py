@@ -38,6 +38,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+# Who waits behind a thread of another kernel, which may stop without a word, looks this often
+# (seconds), as it does in the calls of a socket (`REKNOCK`).
+LOOK = 0.05
+
 
 class HasFileno(Protocol):
     """Anything with a descriptor."""
@@ -209,6 +213,7 @@ def block_on(
         waits[fd] = before[0] or not write, before[1] or write
     why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
     waiters: list[tuple[Core | Tracker, KernelWaiter]] = []
+    rung: set[int] = set()
     try:
         for bell, write in bells:
             bell.fileno()  # raises when it is closed
@@ -220,11 +225,14 @@ def block_on(
                 if bell.ready_for(waiter):
                     return bell
             for fd, write, thing in others:
-                if ready(fd, write):
+                if ready(fd, write) or fd in rung:
                     return thing
             if monotonic() >= until:
                 return None
-            kernel.wait_fds(me, why, waits, until)
+            soon = any(bell.must_look(waiter) for bell, waiter in waiters)
+            rung = kernel.wait_fds(
+                me, why, waits, min(until, monotonic() + LOOK) if soon else until
+            )
     finally:
         for bell, waiter in waiters:
             bell.leave(waiter)
