@@ -67,6 +67,11 @@ cdef int check_endpoint(str endpoint) except -1:
         why = "a tcp endpoint ends with a port from 1 to 65535, or * to have one picked"
     elif transport == "norm":
         why = "ratchet does not use norm: libzmq 4.3 may abort the process"
+    elif transport == "tipc" and zmq_has(b"tipc") and not system_has("AF_TIPC"):
+        # libzmq would try to connect for ever.
+        raise errors.from_errno(
+            errno.EPROTONOSUPPORT, f"{endpoint!r}", "this system has no TIPC (modprobe tipc)"
+        )
     elif transport == "pgm" and not raw_socket_allowed():
         why = "pgm needs the right to open raw sockets; libzmq would abort the process"
     if why is not None:
@@ -91,6 +96,17 @@ cdef bint ipc_taken(str endpoint):
         return False  # such as a path that is too long, about which libzmq says more
     finally:
         probe.close()
+
+
+cdef bint system_has(str family) except -1:
+    """Does it make sockets of this address family?"""
+    try:
+        socket.socket(getattr(socket, family), socket.SOCK_STREAM).close()
+    except AttributeError:
+        return True  # Python was built without it, which says nothing
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT
+    return True
 
 
 cdef bint raw_socket_allowed():
@@ -145,6 +161,7 @@ def configure(*, io_threads=None, max_sockets=None, spin=None):
 
 cdef int settings(threads, sockets, seconds) except -1:
     global io_threads, max_sockets, spin
+    cdef double look
     if context != NULL:
         raise errors.StateError(
             errno.EBUSY, "configure() must be called before the first socket is made"
@@ -157,11 +174,15 @@ cdef int settings(threads, sockets, seconds) except -1:
         if not least <= value <= 65535:
             raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
     if seconds is not None:
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}")
-        if not 0 <= seconds <= 1:
+        try:
+            look = to_number(seconds)
+        except TypeError:
+            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}") from None
+        except ValueError:
+            look = -1
+        if not 0 <= look <= 1:
             raise errors.argument_error(f"spin must be from 0 to 1 s, not {seconds}")
-        spin = seconds
+        spin = look
     if threads is not None:
         io_threads = threads
     if sockets is not None:

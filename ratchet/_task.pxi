@@ -51,6 +51,7 @@ cdef class TaskWaiter(Waiter):
     cdef public object future
     cdef public double deadline
     cdef public int entries  # in the looper's heap
+    cdef public list callbacks  # of its future, while that is being set
 
     @property
     def queued(self):
@@ -66,7 +67,7 @@ cdef class TaskWaiter(Waiter):
         if self.future is not None and not (
             exiting and self.looper.ident != threading.get_ident()
         ):  # see `Call.step`
-            self.looper.wake(self.future)
+            self.looper.wake(self)
 
     cpdef bint gone(self):
         return self.looper.loop is None
@@ -203,7 +204,7 @@ cdef class Call:
         if line.shut:
             me = self.find(None)
         result = NOT_NOW
-        if not line.shut or me is not None and line.owner is me:
+        if not line.shut or line.is_detour() or me is not None and line.owner is me:
             try:
                 result = zsock.attempt(self.op, self.arg, TASK)
             except BaseException:  # the part is still there, for this task

@@ -103,9 +103,10 @@ class Looper:
             self._bells.pop(fd, None)  # and the loop has no reader any more
 
     def _remove(self, fd: int, _remains: object = None) -> None:
-        bell, loop = self._bells.pop(fd, None), self.loop
-        if bell is not None and loop is not None:
+        loop = self.loop
+        if fd in self._bells and loop is not None:
             loop.remove_reader(fd)
+        self._bells.pop(fd, None)  # last: if a signal handler raises before, it is done again
 
     def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
         """A call has given up: without another one, the reader goes as well."""
@@ -125,9 +126,9 @@ class Looper:
             self.knock(waiter, waiter.deadline)
         return future
 
-    def wake(self, future: asyncio.Future[None]) -> None:
-        """Set a future. From any OS thread."""
-        self._do(_set, future)
+    def wake(self, waiter: TaskWaiter) -> None:
+        """Set the waiter's future. From any OS thread."""
+        self._do(_set, waiter, waiter.future)
 
     def _do(self, callback: Callable[..., object], *args: object) -> None:
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
@@ -174,16 +175,19 @@ class Looper:
 
     def _ring(self) -> None:
         self._timer = None
-        now = monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            waiter = heapq.heappop(self._heap)[2]
-            if waiter.entries:
-                waiter.entries -= 1
-                self._live -= 1
-                waiter.woken = True
-                waiter.wake()
-        if self._heap:
-            self._set_timer()
+        try:
+            now = monotonic()
+            while self._heap and self._heap[0][0] <= now:
+                waiter = self._heap[0][2]
+                if waiter.entries:
+                    waiter.woken = True
+                    waiter.wake()  # a signal handler may raise in there: its entry is there again
+                    waiter.entries -= 1
+                    self._live -= 1
+                heapq.heappop(self._heap)
+        finally:
+            if self._heap:
+                self._set_timer()
 
 
 def _answer(bell: weakref.ref[Core]) -> None:
@@ -192,7 +196,30 @@ def _answer(bell: weakref.ref[Core]) -> None:
         zsock.answer()
 
 
-def _set(future: asyncio.Future[None]) -> None:
+def _set(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Set a future, once: its task goes on in the next turn.
+
+    A signal handler that raises in there may leave a future that is done and nobody told.
+    """
+    try:
+        if not future.done():
+            waiter.callbacks = future._callbacks
+            future.set_result(None)
+            waiter.callbacks = None
+    finally:
+        if waiter.callbacks is not None:
+            future.get_loop().call_soon(_tell, waiter, future)
+
+
+def _tell(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Do what should have been done a turn ago, if it was not."""
+    callbacks, waiter.callbacks = waiter.callbacks, None
+    if waiter.future is future:  # its task has not gone on
+        for callback, context in callbacks or ():
+            future.get_loop().call_soon(callback, future, context=context)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
@@ -251,7 +278,7 @@ async def wait_for_tracker(tracker: Tracker) -> None:
     loop = asyncio.get_running_loop()
     future = loop.create_future()
     fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
-    loop.add_reader(fd, _set, future)
+    loop.add_reader(fd, _finish, future)
     try:
         await future
     finally:
