@@ -37,6 +37,9 @@ cdef class Core(Doorbell):
     cdef tuple nothing               # what to say then; made when it is needed first
     cdef bint can_send, can_recv, writable_tells, reads_ahead, used
     cdef bint tight                  # a REP with a low sndhwm
+    cdef Form form                   # what its messages must look like
+    cdef bint mandatory, raw, conflate  # options that decide on that
+    cdef bint broken                 # libzmq would end the process at the next receive
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
@@ -85,6 +88,7 @@ cdef class Core(Doorbell):
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.born = generation
         self.type = name
+        self.mandatory, self.raw = name == "ROUTER", name == "STREAM"
         self.divert()
         zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if name == "ROUTER":
@@ -343,10 +347,13 @@ cdef class Core(Doorbell):
 
     cdef void divert(self) noexcept:
         """Which calls have more to do than the hot path does? `Traffic.attempt` does it."""
-        self.rx.detour = self.ahead is not None
+        self.form = TWO if self.raw else ADDRESSED if self.mandatory else ANY
+        if self.conflate:
+            self.form = ONE
+        self.rx.detour = self.ahead is not None or self.conflate
         self.tx.detour = (
-            self.tight or self.type in ("STREAM", "XSUB")
-            or (self.rx.detour and self.type == "REP")
+            self.tight or self.form != ANY or self.type == "XSUB"
+            or (self.ahead is not None and self.type == "REP")
         )
         self.rx.update()
         self.tx.update()
@@ -366,6 +373,7 @@ cdef class Core(Doorbell):
         elif which == 3 and self.reads_ahead:
             self.take_ahead()
         while True:
+            set_errno(0)  # of a malformed tipc address libzmq says nothing
             if which == 0:
                 rc = zmq_bind(self.handle, data)
             elif which == 1:
@@ -378,6 +386,8 @@ cdef class Core(Doorbell):
                 self.used = True
                 return 0
             number = zmq_errno()
+            if number == EAGAIN:  # what it found in its mailbox before
+                number = 0
             if number != EINTR:
                 hint = bind_hint(number, endpoint) if which == 0 else None
                 if hint is not None:
@@ -424,12 +434,30 @@ cdef class Core(Doorbell):
                 f"{self.describe()}: set high-water marks before bind and connect, best as "
                 "arguments of new()",
             )
+        self.refuse_late(number)
         self.set_raw(number, &value, sizeof(value))
+        if number == ZMQ_ROUTER_MANDATORY:
+            self.mandatory = value
+        elif number == ZMQ_ROUTER_RAW:
+            self.raw = value
+        elif number == ZMQ_CONFLATE:
+            self.conflate = value
+        self.divert()
         if number == ZMQ_SNDHWM and self.type == "REP":
             # It drops a reply when it has not read that there is room: at most half the mark that
             # the peer has not told yet, and 100 messages between two times that libzmq reads.
             self.tight = 0 < value < 256
             self.divert()
+
+    cdef int refuse_late(self, int number) except -1:
+        """Raise for what libzmq takes after bind and connect, and then does not do."""
+        if self.used and number == ZMQ_CONFLATE:
+            raise errors.StateError(
+                errno.EBUSY,
+                f"{self.describe()}: set conflate before bind and connect, best as an argument of "
+                "new(); it does nothing to the queues that are there",
+            )
+        return 0
 
     def _set_int64(self, int number, int64_t value):
         self.set_raw(number, &value, sizeof(value))

@@ -175,6 +175,20 @@ cdef class Line:
             return False
         return before is not None and before is not me.runtime()
 
+    cdef inline bint is_detour(self) noexcept:
+        """Is it shut only for the sake of more to do, with nobody before?"""
+        return self.detour and self.count == 0 and self.owner is None
+
+    cdef void to_end(self, Waiter waiter) noexcept:
+        """Let the others go first; it is not the last one."""
+        if waiter.ahead is None:
+            self.first = waiter.behind
+        else:
+            waiter.ahead.behind = waiter.behind
+        waiter.behind.ahead = waiter.ahead
+        self.last.behind, waiter.ahead = waiter, self.last
+        self.last, waiter.behind = waiter, None
+
     cdef void update(self) noexcept:
         self.shut = (
             self.count > 0 or self.owner is not None or self.detour or self.aside is not None
@@ -259,10 +273,10 @@ cdef class Doorbell:
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
             for watcher in list(watchers):  # one may be joining them
-                watcher.forget(self.descriptor(), remains)
+                let_go(watcher, self.descriptor(), remains)
 
     cdef void enter(self, Line line, Waiter waiter) noexcept:
-        while line.first is not None and line.first.gone():
+        while line.first is not None and is_gone(line.first):
             line.unlink(line.first)
             self.waiting -= 1
         if line.first is not None and (
@@ -335,14 +349,23 @@ cdef class Doorbell:
 
     cdef void call(self, Line line, Waiter but) noexcept:
         cdef Waiter head
+        cdef int told
         while True:
             head = line.turn(but)
             if head is not None and head is not line.first:
                 self.remind(line, head)
-            if head is None or head is but or head.woken and not head.gone():
+            if head is None or head is but or head.woken and not is_gone(head):
                 return
-            if not head.woken and tell(head):
-                return
+            if not head.woken:
+                told = tell(head)
+                if told > 0:
+                    return
+                if told < 0:  # it can be told again, but the others need not wait for that
+                    head.woken = False
+                    if head.line is not line or line.last is head or line.owner is head.caller:
+                        return
+                    line.to_end(head)
+                    continue
             # Its runtime is gone (a closed event loop): it will never come, so the next is head.
             if head.line is line:
                 line.unlink(head)
@@ -371,21 +394,123 @@ class RuntimeGone(Exception):
     """Raised by `Waiter.wake` when what would run the waiter has ended; another one is woken."""
 
 
-cdef bint tell(Waiter waiter) noexcept:
-    """Wake one. An error is reported, not raised: the message just taken must not be lost to it."""
+# What a runtime does here may be Python code, and there a signal handler may run and raise: as
+# Ctrl-C does, or a watchdog's SIGALRM. That is no fault of the runtime's, which is asked again; and
+# the exception is raised a moment later (`postpone`), for the message just taken must not be lost
+# to it. Who fails as often as this has a fault of its own.
+cdef enum:
+    TRIES = 3
+
+
+cdef int tell(Waiter waiter) noexcept:
+    """Wake one: 1; or its runtime is gone: 0; or that fails again and again: -1."""
+    cdef int left = TRIES
+    cdef list caught = []
     waiter.woken = True
+    while True:
+        try:
+            waiter.wake()
+            break
+        except RuntimeGone:
+            left = -1
+            break
+        except MemoryError as error:  # it stays in line, for the next time that somebody looks
+            waiter.woken = False
+            report(error, waiter)
+            break
+        except BaseException as error:
+            caught.append(error)
+            left -= 1
+            if left == 0:
+                break
+    postpone(caught, left != 0, waiter)
+    return -1 if left == 0 else left > 0
+
+
+cdef bint is_gone(Waiter waiter) noexcept:
+    """Has what would run it ended?"""
+    cdef int left = TRIES
+    cdef list caught = []
+    cdef bint gone = False
+    while left > 0:
+        try:
+            gone = waiter.gone()
+            break
+        except BaseException as error:
+            left -= 1
+            caught.append(error)
+    postpone(caught, left > 0, waiter)
+    return gone
+
+
+cdef void let_go(watcher, Py_ssize_t fd, remains) noexcept:
+    """Have a runtime forget a descriptor."""
+    cdef int left = TRIES
+    cdef list caught = []
+    while left > 0:
+        try:
+            watcher.forget(fd, remains)
+            break
+        except BaseException as error:
+            left -= 1
+            caught.append(error)
+    postpone(caught, left > 0, watcher)
+
+
+cdef extern from "Python.h":
+    ctypedef struct PyFrameObject:
+        pass
+    PyFrameObject *PyEval_GetFrame() noexcept
+    int PyFrame_GetLasti(PyFrameObject *frame) noexcept
+    int Py_AddPendingCall(int (*call)(void *) except -1, void *arg) noexcept
+    int PyThreadState_SetAsyncExc(unsigned long ident, object kind) noexcept
+
+cdef list postponed = []  # exceptions for the main thread
+cdef PyFrameObject *not_in = NULL  # the call that was being made then; only compared
+cdef int not_at = -1
+
+
+cdef void postpone(list caught, bint passing, where) noexcept:
+    """Have exceptions raised in this thread, but not before the call that is being made is over.
+
+    Args:
+        passing: they came from outside, for the same was done without them afterwards.
+    """
+    global not_in, not_at
+    cdef PyFrameObject *frame
+    cdef Py_ssize_t left = len(caught)
     try:
-        waiter.wake()
-        return True
-    except RuntimeGone:
-        return False
-    except MemoryError as error:  # it stays in line, for the next time that somebody looks
-        waiter.woken = False
-        report(error, waiter)
-        return True
-    except BaseException as error:
-        report(error, waiter)
-        return False
+        for error in caught:
+            left -= 1
+            if not current_thread_is_main():
+                # No signal handlers run here. Somebody may end threads by exceptions (C API).
+                if passing and PyThreadState_SetAsyncExc(threading.get_ident(), type(error)) == 1:
+                    continue
+            elif passing or not isinstance(error, Exception):
+                frame = PyEval_GetFrame()
+                not_in, not_at = frame, -1 if frame == NULL else PyFrame_GetLasti(frame)
+                postponed.append(error)
+                if Py_AddPendingCall(raise_postponed, NULL) == 0:
+                    continue
+                postponed.pop()
+            if passing or left == 0:  # what fails fails in the same way each time
+                report(error, where)
+    except BaseException as error:  # no memory
+        report(error, where)
+
+
+cdef int raise_postponed(void *nothing) except -1:
+    """Called by Python between two instructions of the main thread."""
+    global not_in, not_at
+    cdef PyFrameObject *frame = PyEval_GetFrame()
+    # Python looks for signals right after a call, when what it returned is not yet anybody's.
+    if frame != NULL and frame == not_in and PyFrame_GetLasti(frame) == not_at:
+        if Py_AddPendingCall(raise_postponed, NULL) == 0:
+            return 0
+    not_in, not_at = NULL, -1
+    if postponed:
+        raise postponed.pop(0)
+    return 0
 
 
 cdef void await_end(Caller owner, Doorbell bell) noexcept:

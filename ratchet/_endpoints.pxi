@@ -34,6 +34,11 @@ cdef int check_endpoint(str endpoint) except -1:
     why = form_fault(endpoint)
     if why is not None:
         raise errors.argument_error(f"not an endpoint that can be used: {endpoint!r}; {why}")
+    if endpoint.startswith("tipc://") and zmq_has(b"tipc") and not system_has("AF_TIPC"):
+        # libzmq would try to connect for ever.
+        raise errors.from_errno(
+            errno.EPROTONOSUPPORT, f"{endpoint!r}", "this system has no TIPC (modprobe tipc)"
+        )
     return 0
 
 
@@ -158,7 +163,7 @@ cdef str address_fault(str host, bint ipv6):
 
 cdef str ipv6_fault(str bare, bint ipv6):
     if is_numeric(bare, ipv6):
-        if ipv6 and not is_numeric(bare, False) and not system_has_ipv6():
+        if ipv6 and not is_numeric(bare, False) and not system_has("AF_INET6"):
             return f"{bare} is an IPv6 address, and this system has no IPv6"
         return None
     if is_numeric(bare, True):
@@ -205,9 +210,12 @@ cdef bint is_numeric(str bare, bint ipv6):
     return True
 
 
-cdef bint system_has_ipv6():
+cdef bint system_has(str family) except -1:
+    """Does it make sockets of this address family?"""
     try:
-        socket.socket(socket.AF_INET6).close()
+        socket.socket(getattr(socket, family), socket.SOCK_STREAM).close()
+    except AttributeError:
+        return True  # Python was built without it, which says nothing
     except OSError as error:
         return error.errno != errno.EAFNOSUPPORT
     return True

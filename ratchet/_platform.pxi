@@ -123,6 +123,8 @@ cdef extern from *:
         return error;
     }
     #endif
+    #include <errno.h>
+    static void ratchet_set_errno(int number) { errno = number; }
     static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
 
     #if defined(__linux__) && !defined(RATCHET_NO_TIMERFD)
@@ -152,3 +154,4 @@ cdef extern from *:
     void ratchet_drain(Py_ssize_t fd) noexcept nogil
     void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
     int ratchet_try_threads(int count) noexcept
+    void set_errno "ratchet_set_errno"(int number) noexcept

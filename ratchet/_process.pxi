@@ -95,6 +95,7 @@ def configure(*, io_threads=None, max_sockets=None, spin=None):
 
 cdef int settings(threads, sockets, seconds) except -1:
     global io_threads, max_sockets, spin
+    cdef double look
     if context != NULL:
         raise errors.StateError(
             errno.EBUSY, "configure() must be called before the first socket is made"
@@ -107,11 +108,15 @@ cdef int settings(threads, sockets, seconds) except -1:
         if not least <= value <= 65535:
             raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
     if seconds is not None:
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}")
-        if not 0 <= seconds <= 1:
+        try:
+            look = to_number(seconds)
+        except TypeError:
+            raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}") from None
+        except ValueError:
+            look = -1
+        if not 0 <= look <= 1:
             raise errors.argument_error(f"spin must be from 0 to 1 s, not {seconds}")
-        spin = seconds
+        spin = look
     if threads is not None:
         io_threads = threads
     if sockets is not None:

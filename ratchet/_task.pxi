@@ -78,6 +78,7 @@ cdef class TaskWaiter(Waiter):
     cdef public double deadline
     cdef public int entries  # in the looper's heap
     cdef unsigned int born
+    cdef public list callbacks  # of its future, while that is being set
 
     @property
     def queued(self):
@@ -95,7 +96,7 @@ cdef class TaskWaiter(Waiter):
             return
         if (exiting or self.born != generation) and self.looper.ident != threading.get_ident():
             return  # see `Call.step`; and a child must not write to the loops of its parent
-        self.looper.wake(self.future)
+        self.looper.wake(self)
 
     cpdef bint gone(self):
         return self.looper.loop is None
@@ -243,7 +244,7 @@ cdef class Call:
             if type(me) is TaskCaller:
                 self.go_on(line, <TaskCaller> me)
         result = NOT_NOW
-        if not line.shut or me is not None and line.owner is me:
+        if not line.shut or line.is_detour() or me is not None and line.owner is me:
             try:
                 result = zsock.attempt(self.op, self.arg, me)
             except BaseException:  # the part is still there, for this task

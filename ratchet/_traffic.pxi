@@ -164,6 +164,8 @@ cdef class Traffic(Core):
         cdef Frame frame
         cdef Py_ssize_t i
         cdef bint large = False, more = True
+        if self.conflate and zmq_msg_more(msg):
+            self.tear(msg)
         parts, scratch = scratch, None
         if parts is None:  # in a finalizer, while the line below makes one
             parts = []
@@ -192,9 +194,29 @@ cdef class Traffic(Core):
                 parts[i] = as_bytes(parts[i])
         return parts
 
+    cdef int tear(self, zmq_msg_t *msg) except -1:
+        """Give up a socket with conflate whose peer sends several parts; closes ``msg``.
+
+        libzmq keeps the part that came last, whichever message it is of. After one with more to
+        come it takes the next for granted, and ends the process if that is not there (fq.cpp).
+        """
+        zmq_msg_close(msg)
+        self.broken = True
+        raise self.torn()
+
+    cdef torn(self):
+        return errors.Error(
+            errno.EPROTO,
+            f"{self.describe()}: a peer sends messages of several parts, of which conflate=True "
+            "keeps the part that came last; have it send one part, or make a new socket without "
+            "conflate. This one receives no more",
+        )
+
     cdef int take_ahead(self) except -1:
         """Take the next message if it is there: else libzmq drops half with its connection."""
         cdef zmq_msg_t msg
+        if self.conflate:
+            return 0  # it has one part
         try:
             if not self.take(&msg):
                 return 0
@@ -475,16 +497,7 @@ cdef class Traffic(Core):
         if line.owner is not None or line.aside is not None:
             self.make_way(line, me)
         if line.detour:
-            if line is self.tx and self.ahead is not None and self.type == "REP":
-                raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
-            elif line is self.tx and self.tight:
-                self.look()  # see `_set_int`
-            elif line is self.tx and self.type == "XSUB":
-                self.check_prefixes(op, arg)
-            elif line is self.tx:
-                self.check_two(op, arg)
-            elif self.parts is None:
-                self.hand_out(me)
+            self.go_round(line, op, arg, me)
         if op == SEND:
             if self.put_part(arg) if self.held is None else self.put_last([arg]):
                 return tracker_of(arg)
@@ -521,20 +534,41 @@ cdef class Traffic(Core):
             return self.get_frames()
         return self.get_into(<Target> arg, me)
 
-    cdef int check_two(self, Op op, object arg) except -1:
-        """Raise unless a STREAM can send it: libzmq would take it, and misread all that follow."""
+    cdef int go_round(self, Line line, Op op, object arg, Caller me) except -1:
+        """What `divert` has found that a call has to do first."""
+        if line is self.rx:
+            if self.broken:
+                raise self.torn()
+            if self.parts is None and self.ahead is not None:
+                self.hand_out(me)
+        elif self.form != ANY:
+            self.check_form(op, arg)
+        elif self.type == "XSUB":
+            self.check_prefixes(op, arg)
+        elif self.ahead is not None:
+            raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
+        elif self.tight:
+            self.look()  # see `_set_int`
+        return 0
+
+    cdef int check_form(self, Op op, object arg) except -1:
+        """Raise unless libzmq sends such a message whole: it would take it, and spoil it."""
         cdef Py_ssize_t count = 0 if self.held is None else len(self.held)
-        if op == HOLD or op == SEND_MANY and count:
-            return 0  # its last part tells; another one is in mid-message
-        count += len(<list> arg) if op == SEND_MULTIPART else 1
-        if count == 2:
+        if op == SEND_MANY and (count or (<Batch> arg).taken == (<Batch> arg).count):
+            return 0  # another one is in mid-message, or there is nothing to send
+        if op == HOLD and self.form != ONE:
+            return 0  # its last part tells
+        if op == HOLD:
+            count = 2
+        else:
+            count += len(<list> arg) if op == SEND_MULTIPART else 1
+        if count == 2 and self.form != ONE or count > 2 and self.form == ADDRESSED:
+            return 0
+        if count == 1 and self.form == ONE:
             return 0
         if self.held is not None:
             self.abandon(self.tx)
-        raise errors.argument_error(
-            f"{self.describe()}: cannot send a message of {count} "
-            f"part{'' if count == 1 else 's'}: it is two, the peer's routing id and the bytes"
-        )
+        raise errors.argument_error(f"{self.describe()}: {wrong_form(self.form, count, op)}")
 
     cdef int check_prefixes(self, Op op, object arg) except -1:
         """Raise unless an XSUB can send it: to libzmq, what begins with 1 or 0 subscribes."""
@@ -606,7 +640,7 @@ cdef class Traffic(Core):
         cdef Line line = self.line_of(op)
         if line.aside is not None and line.owner is None:
             self.take_back(line, caller_here())
-        if line.owner is not None and line.owner is caller_here():
+        if line.is_detour() or line.owner is not None and line.owner is caller_here():
             result = self.attempt(op, arg, line.owner)
             if result is not NOT_NOW:
                 self.after()
@@ -683,6 +717,24 @@ cdef Py_ssize_t prefix_in(part) except -1:
     else:
         start, size = PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)
     return size - 1 if size and start[0] in (0, 1) else 0
+
+
+cdef str wrong_form(Form form, Py_ssize_t count, Op op):
+    """What is wrong with a message of so many parts, and what to do."""
+    if form == ONE:
+        parts = "more=True" if op == HOLD else f"a message of {count} parts"
+        return (
+            f"cannot send {parts} with conflate=True, which keeps only the last part of all; send "
+            "one part (pack several into one, as with struct or json), or do without conflate"
+        )
+    parts = f"cannot send a message of {count} part{'' if count == 1 else 's'}"
+    if form == TWO:
+        return f"{parts}: it is two, the peer's routing id and the bytes"
+    many = ", for each message, since send_many sends messages of one part" * (op == SEND_MANY)
+    return (
+        f"{parts}: the first part names the peer, and nothing follows it; use send_multipart("
+        f"[routing_id, data]){many}. A ROUTER with router_mandatory=False drops such messages"
+    )
 
 
 cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:

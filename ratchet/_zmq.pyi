@@ -14,6 +14,8 @@ from .options import OptionArguments
 open_sockets: WeakSet[Core]
 given_up: OrderedDict[str, float]
 
+def real_number(value: Any) -> float: ...
+
 class RuntimeGone(Exception):
     """Raised by `Waiter.wake` when what would run the waiter has ended."""
 
@@ -302,6 +304,7 @@ class TaskWaiter(Waiter):
     def queued(self) -> bool: ...
     deadline: float
     entries: int
+    callbacks: list[Any] | None
     future: Any
 
 class AsyncSocket(Traffic):

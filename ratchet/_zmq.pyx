@@ -120,6 +120,14 @@ cdef enum Op:
     RECV, RECV_ALL, RECV_MULTIPART, RECV_MANY, RECV_FRAME, RECV_FRAMES, RECV_INTO
 
 
+# What the messages of a socket must look like; what libzmq would spoil or drop is refused.
+cdef enum Form:
+    ANY
+    ONE        # part: with conflate libzmq keeps the last part of whatever is in the queue
+    TWO        # of STREAM, and of a ROUTER that is raw: the peer, and bytes for it
+    ADDRESSED  # of a ROUTER that promises to raise: the peer, and at least one part more
+
+
 cdef double monotonic():
     return python_monotonic()
 
@@ -168,21 +176,45 @@ cdef kind_of(value):
     return type(value).__name__
 
 
+cdef double to_number(value) except? -2:
+    """A number of seconds, wherever one is given: any real number, and so no bool and no NaN.
+
+    Raises:
+        TypeError: another kind of thing.
+        ValueError: nan, or beyond what a float can be.
+    """
+    cdef double number
+    if value is True or value is False:
+        raise TypeError("must be a real number, not bool")
+    try:
+        number = value  # as float() does it, but for str
+    except OverflowError:
+        raise ValueError("out of range") from None
+    if isnan(number):
+        raise ValueError("nan")
+    return number
+
+
+def real_number(value):
+    """The float of a number of seconds, by the rule of `to_number`."""
+    return to_number(value)
+
+
 cdef double to_seconds(timeout) except? -2:
     """A timeout argument: -1 for ever."""
     cdef double limit
     if timeout is None:
         return -1
     try:
-        limit = timeout
+        limit = to_number(timeout)
     except TypeError:
         raise TypeError(
             f"timeout must be a number of seconds or None, not {kind_of(timeout)}"
         ) from None
-    except OverflowError:
-        raise errors.argument_error(f"timeout {timeout} is out of range") from None
-    if isnan(limit):
-        raise errors.argument_error("timeout is nan; give seconds, or None to wait for ever")
+    except ValueError as error:  # of Decimal's sNaN too
+        raise errors.argument_error(
+            f"timeout {timeout} is {error}; give seconds, or None to wait for ever"
+        ) from None
     return -1 if limit < 0 or limit == INFINITY else limit
 
 

@@ -122,13 +122,15 @@ class Looper:
 
         Else it is not: a stopped loop would keep the socket open, and its own is a duplicate.
         """
-        known = self._bells.pop(fd, None)
+        known = self._bells.get(fd)
         if known is None:
             return
         try:
             self._do(self._remove, known[0], remains if exit_waits() else None)
         except RuntimeGone:
             self._close(known[0])  # and the loop has no reader any more
+        if self._bells.get(fd) is known:  # last: if a signal handler raises before, it is done again
+            del self._bells[fd]
 
     def _remove(self, copy: int, _remains: object) -> None:
         if (loop := self.loop) is not None:
@@ -163,9 +165,9 @@ class Looper:
             self.knock(waiter, waiter.deadline)
         return future
 
-    def wake(self, future: asyncio.Future[None]) -> None:
-        """Set a future. From any OS thread."""
-        self._do(_set, future)
+    def wake(self, waiter: TaskWaiter) -> None:
+        """Set the waiter's future. From any OS thread."""
+        self._do(_set, waiter, waiter.future)
 
     def _do(self, callback: Callable[..., object], *args: object) -> None:
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
@@ -213,16 +215,19 @@ class Looper:
 
     def _ring(self) -> None:
         self._timer = None
-        now = monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            waiter = heapq.heappop(self._heap)[2]
-            if waiter.entries:
-                waiter.entries -= 1
-                self._live -= 1
-                waiter.woken = True
-                waiter.wake()
-        if self._heap:
-            self._set_timer()
+        try:
+            now = monotonic()
+            while self._heap and self._heap[0][0] <= now:
+                waiter = self._heap[0][2]
+                if waiter.entries:
+                    waiter.woken = True
+                    waiter.wake()  # a signal handler may raise in there: its entry is there again
+                    waiter.entries -= 1
+                    self._live -= 1
+                heapq.heappop(self._heap)
+        finally:
+            if self._heap:
+                self._set_timer()
 
 
 def _close_all(copies: set[int], _: object) -> None:
@@ -237,7 +242,30 @@ def _answer(bell: weakref.ref[Core]) -> None:
         zsock.answer()
 
 
-def _set(future: asyncio.Future[None]) -> None:
+def _set(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Set a future, once: its task goes on in the next turn.
+
+    A signal handler that raises in there may leave a future that is done and nobody told.
+    """
+    try:
+        if not future.done():
+            waiter.callbacks = future._callbacks
+            future.set_result(None)
+            waiter.callbacks = None
+    finally:
+        if waiter.callbacks is not None:
+            future.get_loop().call_soon(_tell, waiter, future)
+
+
+def _tell(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Do what should have been done a turn ago, if it was not."""
+    callbacks, waiter.callbacks = waiter.callbacks, None
+    if waiter.future is future:  # its task has not gone on
+        for callback, context in callbacks or ():
+            future.get_loop().call_soon(callback, future, context=context)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
@@ -316,7 +344,7 @@ async def wait_for_tracker(tracker: Tracker) -> None:
     future = loop.create_future()
     born = process_generation()
     fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
-    loop.add_reader(fd, _set, future)
+    loop.add_reader(fd, _finish, future)
     try:
         await future
     finally:

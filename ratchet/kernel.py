@@ -389,8 +389,10 @@ class Kernel(KernelCore):
         held = self._held
         if held is not None:
             held.append(remains)
-        if self.bells.pop(fd, None) is not None and self.born == process_generation():
-            self._poll.forget(fd)
+        if fd in self.bells:
+            if self.born == process_generation():
+                self._poll.forget(fd)
+            self.bells.pop(fd, None)  # last: if a signal handler raises before, it is done again
 
     def wait_fds(
         self, thread: Thread, why: object, wants: dict[int, tuple[bool, bool]], until: float

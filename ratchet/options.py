@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 import errno
 import math
-import numbers
 import operator
 import reprlib
 import socket
@@ -20,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Never, Self, TypedDict, TypeVar, overload
 
-from ._zmq import curve_public
+from ._zmq import curve_public, real_number
 from .errors import ArgumentError, argument_error
 
 __all__ = ["ALIASES", "KEYWORDS", "NAMES", "TABLE", "Option", "OptionArguments", "Options"]
@@ -238,14 +237,12 @@ class _Seconds(Option[Got, Got]):
         """Give the time as a float, or None for None, a negative and infinity where None may be."""
         if value is None and self.optional:
             return None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise self._wrong(value, TypeError)
         try:
-            seconds = float(value)
-        except OverflowError:  # an int beyond all floats
-            seconds = math.nan
-        if math.isnan(seconds):
-            raise self._wrong(value, argument_error)
+            seconds: float = real_number(value)
+        except TypeError:
+            raise self._wrong(value, TypeError) from None
+        except ValueError:
+            raise self._wrong(value, argument_error) from None
         return None if self.optional and (seconds < 0 or seconds == math.inf) else seconds
 
     def _decode(self, raw: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
 from ._platform import ready
-from ._zmq import Core, KernelWaiter, Tracker, current_thread, to_deadline
+from ._zmq import Core, KernelWaiter, Tracker, current_thread, real_number, to_deadline
 from .kernel import Kernel, Thread
 
 if TYPE_CHECKING:
@@ -63,14 +63,12 @@ def _me(what: str) -> tuple[Thread, Kernel]:
 
 def _seconds(value: Any, what: str) -> float:
     try:
-        seconds = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
+        seconds: float = real_number(value)
+    except TypeError:
         raise TypeError(f"{what}: seconds are a number, not {type(value).__name__}") from None
-    except OverflowError:
-        seconds = math.nan
-    if isinstance(value, str):
-        raise TypeError(f"{what}: seconds are a number, not str")
-    if math.isnan(seconds) or seconds < 0:
+    except ValueError:
+        seconds = -math.inf
+    if seconds < 0:
         raise errors.argument_error(f"{what}: seconds are a number from 0 on, not {value!r}")
     return seconds
 
