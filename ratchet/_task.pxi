@@ -71,7 +71,8 @@ cdef extern from *:
     int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
     object ratchet_context()
     void ratchet_set_send(
-        object type, int (*send)(object, object, PyObject **) except -1, void (*end)(object) noexcept)
+        object type, int (*send)(object, object, PyObject **) except -1,
+        void (*end)(object) noexcept)
 
 # Ready calls in a row, all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = 128

@@ -1,6 +1,7 @@
 """Types of the extension; its docstrings are in the `.pxi` files."""
 
 import builtins
+from abc import ABCMeta
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import EllipsisType, TracebackType
@@ -291,7 +292,7 @@ class TaskWaiter(Waiter):
     entries: int
     future: Any
 
-class _SendManyCall(Coroutine[Any, Any, int]):
+class _SendManyCall(Coroutine[Any, Any, int], metaclass=ABCMeta):
     """What `AsyncSocket.send_many` returns."""
 
     @property
