@@ -18,6 +18,7 @@ import weakref
 
 import pytest
 import runtimes
+from helpers import CTRL_C
 from runtimes import LONG
 
 import ratchet
@@ -1394,7 +1395,7 @@ with asyncio.Runner(loop_factory=factory) as runner:
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 @pytest.mark.parametrize("work", ["paused", "busy"])
 def test_ctrl_c(kind, work):
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, work, kind.name]
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", CTRL_C + PROGRAM, work, kind.name]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
