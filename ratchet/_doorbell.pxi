@@ -273,7 +273,7 @@ cdef class Doorbell:
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
             for watcher in list(watchers):  # one may be joining them
-                let_go(watcher, self.descriptor(), remains)
+                ask_to_forget(watcher, self.descriptor(), remains)
 
     cdef void enter(self, Line line, Waiter waiter) noexcept:
         while line.first is not None and is_gone(line.first):
@@ -443,7 +443,7 @@ cdef bint is_gone(Waiter waiter) noexcept:
     return gone
 
 
-cdef void let_go(watcher, Py_ssize_t fd, remains) noexcept:
+cdef void ask_to_forget(watcher, Py_ssize_t fd, remains) noexcept:
     """Have a runtime forget a descriptor."""
     cdef int left = TRIES
     cdef list caught = []

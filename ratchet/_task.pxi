@@ -4,6 +4,9 @@
 # and takes its message in the very step that returns it: a task that is cancelled before or while
 # it waits has taken nothing. Written by hand, since a coroutine of Python or Cython costs more
 # than the receive itself; `am_send` is the slot that spares a ready call the StopIteration.
+# `await` uses it in Python 3.11; from 3.12 on it asks `tp_iternext`, which has only an exception to
+# return a value with. That one is made before the call is: a message that was taken must not be
+# lost to a MemoryError.
 #
 # Who a call belongs to, in the middle of a message, is known by the contextvars.Context in which
 # the call was made: each task has its own, and wait_for() and create_task() run the call in
@@ -25,14 +28,51 @@ cdef extern from *:
         Py_INCREF(context);
         return context;
     }
-    static void ratchet_set_send(PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **)) {
+    static void (*ratchet_end_call)(PyObject *) = NULL;
+    static PyObject *ratchet_spare_stop = NULL;  /* a StopIteration that is not in use */
+    /* The next step of a call. A call that is over is a StopIteration with its result; if it has
+       none and `bare`, it is NULL and no exception, as the slot allows. */
+    static PyObject *ratchet_step(PyObject *call, int bare) {
+        PyObject *result = NULL, *stop = ratchet_spare_stop;
+        ratchet_spare_stop = NULL;  /* it is ours, whoever runs meanwhile */
+        if (stop == NULL && (stop = PyObject_CallNoArgs(PyExc_StopIteration)) == NULL) {
+            PyErr_Clear();
+            ratchet_end_call(call);
+            return PyErr_NoMemory();
+        }
+        int over = Py_TYPE(call)->tp_as_async->am_send(call, Py_None, &result) == PYGEN_RETURN;
+        if (over && !(bare && result == Py_None)) {
+            Py_XSETREF(((PyStopIterationObject *) stop)->value, result);
+        #if PY_VERSION_HEX >= 0x030C0000
+            PyErr_SetRaisedException(stop);
+        #else
+            PyErr_Restore(Py_NewRef(PyExc_StopIteration), stop, NULL);
+        #endif
+            return NULL;
+        }
+        if (ratchet_spare_stop == NULL) ratchet_spare_stop = stop;
+        else Py_DECREF(stop);
+        if (over) Py_CLEAR(result);
+        return result;
+    }
+    static PyObject *ratchet_next(PyObject *call) {
+        return ratchet_step(call, 1);
+    }
+    static void ratchet_set_send(
+        PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **), void (*end)(PyObject *)
+    ) {
+        ratchet_end_call = end;
         ((PyTypeObject *) type)->tp_as_async->am_send = (sendfunc) send;
+        ((PyTypeObject *) type)->tp_iternext = ratchet_next;
         PyType_Modified((PyTypeObject *) type);
     }
     """
+    object ratchet_step(object call, bint bare)
     int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
     object ratchet_context()
-    void ratchet_set_send(object type, int (*send)(object, object, PyObject **) except -1)
+    void ratchet_set_send(
+        object type, int (*send)(object, object, PyObject **) except -1,
+        void (*end)(object) noexcept)
 
 # Ready calls in a row, all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = 128
@@ -138,10 +178,7 @@ cdef class Call:
         return self
 
     def __next__(self):
-        value = self.step()
-        if self.stage == OVER:
-            raise StopIteration(value)
-        return value
+        return ratchet_step(self, False)
 
     def send(self, value):
         """As any coroutine's."""
@@ -189,6 +226,17 @@ cdef class Call:
     def cr_await(self):
         """What it waits for, for debuggers."""
         return None if self.waiter is None else self.waiter.future
+
+    @property
+    def taken(self):
+        """Of `send_many`: how many messages have gone by now, however the call ends.
+
+        The exception says it too, but not every way to end a task lets that through: in Python 3.11
+        `asyncio.timeout` does not refer to it, `wait_for` drops it, and a TaskGroup always does.
+        """
+        if self.op != SEND_MANY:
+            raise AttributeError(f"{self!r} has no 'taken': it is of send_many")
+        return (<Batch> self.arg).taken
 
     cdef object step(self):
         """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
@@ -357,7 +405,11 @@ cdef int call_send(object call, object value, PyObject **result) except -1:
     return 0 if (<Call> call).stage == OVER else 1
 
 
-ratchet_set_send(Call, call_send)
+cdef void call_end(object call) noexcept:
+    (<Call> call).close()
+
+
+ratchet_set_send(Call, call_send, call_end)
 
 # Set by `asyncio.py`, which is imported only by those who use it.
 running_looper = None
@@ -408,7 +460,8 @@ cdef class AsyncSocket(PausingSocket):
     def send_many(self, messages, *, timeout=...):
         """As `ratchet.zmqsocket.ZMQSocket.send_many`, awaited.
 
-        Cancelled in the middle, the CancelledError's ``taken`` says how many went.
+        However it ends, ``taken`` of what this returns says how many went; so does that of
+        the CancelledError or the Timeout.
         """
         if not self.can_send:
             raise self.fail(ENOTSUP, "send")

@@ -1,6 +1,7 @@
 """Types of the extension; its docstrings are in the `.pxi` files."""
 
 import builtins
+from abc import ABCMeta
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import EllipsisType, TracebackType
@@ -307,6 +308,12 @@ class TaskWaiter(Waiter):
     callbacks: list[Any] | None
     future: Any
 
+class _SendManyCall(Coroutine[Any, Any, int], metaclass=ABCMeta):
+    """What `AsyncSocket.send_many` returns."""
+
+    @property
+    def taken(self) -> int: ...
+
 class AsyncSocket(Traffic):
     """The calls that pause the task that awaits them."""
 
@@ -346,7 +353,7 @@ class AsyncSocket(Traffic):
     ) -> Coroutine[Any, Any, Tracker]: ...
     def send_many(
         self, messages: Iterable[Buffer], *, timeout: float | EllipsisType | None = ...
-    ) -> Coroutine[Any, Any, int]: ...
+    ) -> _SendManyCall: ...
     def recv(
         self, *, timeout: float | EllipsisType | None = ...
     ) -> Coroutine[Any, Any, tuple[bytes, bool]]: ...

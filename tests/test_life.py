@@ -12,6 +12,7 @@ import textwrap
 import time
 
 import pytest
+from helpers import CTRL_C
 
 from ratchet import zmqsocket
 
@@ -80,7 +81,7 @@ class Script:
     """A script in a process of its own, with every warning an error."""
 
     def __init__(self, path, text, *args, flags=()):
-        path.write_text(PRELUDE + textwrap.dedent(text), encoding="utf-8")
+        path.write_text(CTRL_C + PRELUDE + textwrap.dedent(text), encoding="utf-8")
         # Newer Pythons warn of any fork beside threads, and libzmq has some.
         fork = ("-W", "ignore:This process:DeprecationWarning")
         self.began = time.monotonic()
