@@ -12,6 +12,7 @@ from typing_extensions import Buffer
 from .options import OptionArguments
 
 open_sockets: WeakSet[Core]
+at_the_end: list[Callable[[], object]]
 
 class RuntimeGone(Exception):
     """Raised by `Waiter.wake` when what would run the waiter has ended."""
