@@ -30,9 +30,9 @@ cdef extern from *:
         int (*call)(void *, const char *) noexcept nogil,
         void *s, const char *endpoint, uint64_t threads) noexcept
 
-# How many groups of threads there are for names, each as large as `io_threads`. So many hosts can be
-# served before two of them, of which one cannot be looked up, share a group. An idle thread costs
-# two descriptors and some 10 KiB.
+# How many groups of threads there are for names, each as large as `io_threads`: so many hosts have
+# one to themselves, and what cannot be looked up stalls no other. An idle thread costs two
+# descriptors and 8 KiB.
 cdef int NAME_GROUPS = 4
 # A mask of ZMQ_AFFINITY has this many bits.
 cdef int AFFINITY_BITS = 64

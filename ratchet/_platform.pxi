@@ -143,7 +143,10 @@ cdef extern from *:
     }
     #else
     static int ratchet_ledger(void) { return -1; }
-    static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) { (void) ledger, (void) fd; return -1; }
+    static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
+        (void) ledger, (void) fd;
+        return -1;
+    }
     static int ratchet_gone(int ledger, Py_ssize_t fd) { (void) ledger, (void) fd; return 0; }
     #endif
     """

@@ -134,8 +134,8 @@ cdef void *the_context() except NULL:
     reserve = os.open(os.devnull, os.O_RDONLY)
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        # Children of multiprocessing may end with os._exit, without atexit and before their threads.
-        # Of its own exit handlers this is the last, whatever others are registered.
+        # Its children may end with os._exit, without atexit and before their threads. Of its own
+        # exit handlers this is the last, whatever others are registered.
         sys.modules["multiprocessing.util"].Finalize(None, _exit_child, exitpriority=-sys.maxsize)
     return context
 
