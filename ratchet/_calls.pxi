@@ -290,7 +290,7 @@ cdef PyObject *quick_send(
         and (zsock.born == plain or beside_kernel(zsock)) and not zsock.tx.shut
         and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
     ):
-        zsock.asked = True
+        zsock.asked = ASKED | SENT
         zsock.after()
         return new_reference(None)
     return usual_send(zsock, args, count, names)

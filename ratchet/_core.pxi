@@ -155,6 +155,7 @@ cdef class Core(Doorbell):
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
+        note_linger(self, handle)
         self.held = self.parts = self.ahead = self.listener = None
         self.rx.aside = self.tx.aside = None
         ratchet_collect()
@@ -167,7 +168,6 @@ cdef class Core(Doorbell):
             if exiting and not letting_go:
                 remains.close()
         open_sockets.discard(self)
-        closed_lately.append(self.describe())
 
     def __enter__(self):
         self.alive("enter")
@@ -364,20 +364,22 @@ cdef class Core(Doorbell):
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
         cdef int rc, number
+        cdef uint64_t threads = 0
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.alive(what)
         if which <= 1:
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             head_room(3, what)
+            threads = threads_for(self, endpoint if which else None)
         elif which == 3 and self.reads_ahead:
             self.take_ahead()
         while True:
             set_errno(0)  # of a malformed tipc address libzmq says nothing
             if which == 0:
-                rc = zmq_bind(self.handle, data)
+                rc = ratchet_call_on(zmq_bind, self.handle, data, threads)
             elif which == 1:
-                rc = zmq_connect(self.handle, data)
+                rc = ratchet_call_on(zmq_connect, self.handle, data, threads)
             elif which == 2:
                 rc = zmq_unbind(self.handle, data)
             else:
@@ -516,8 +518,10 @@ cdef class Core(Doorbell):
             check_prefix(self, what, len(prefix))
         if self.type == "XSUB":
             prefix = (b"\1" if on else b"\0") + prefix
+            asked = self.asked
             if not put_small(self, prefix, len(prefix)):
                 raise self.fail(EAGAIN, what)
+            self.asked = asked  # no message of the user's, for which the exit would linger
             self.after()
         elif self.type == "SUB" or (self._remembered or {}).get("XPUB_MANUAL"):
             number = ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE

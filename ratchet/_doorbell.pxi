@@ -32,6 +32,10 @@ cdef enum:
     RX = 1  # ZMQ_POLLIN
     TX = 2  # ZMQ_POLLOUT
 
+cdef enum:
+    ASKED = 1  # something was sent since a receive paused last
+    SENT = 2   # something was ever sent: at the exit it may still have to leave
+
 
 cdef class Caller:
     """One thread of any kind (OS thread, ratchet thread, task), as the owner of a message.
@@ -215,7 +219,7 @@ cdef class Doorbell:
     """The two lines of one socket and the rule above. A subclass supplies `look` (or `events`)."""
     cdef readonly Line rx, tx
     cdef readonly int waiting  # in both lines
-    cdef bint asked            # something was sent since a receive paused last
+    cdef int asked             # ASKED, SENT: both are set by the one store that a send can afford
     cdef public object watcher  # the runtime that registered the descriptor last
     cdef public set watchers    # all that have; each is told to `forget` it before it closes
 
@@ -233,9 +237,9 @@ cdef class Doorbell:
 
     cdef bint answer_expected(self, Line line) noexcept:
         """Is the one that pauses in ``line`` the first since a send? Asked once for each pause."""
-        cdef bint asked = self.asked and line is self.rx
+        cdef bint asked = (self.asked & ASKED) != 0 and line is self.rx
         if asked:
-            self.asked = False
+            self.asked &= ~ASKED
         return asked
 
     def join(self, Line line not None, Waiter waiter not None):

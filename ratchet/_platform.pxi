@@ -139,6 +139,31 @@ cdef extern from *:
     #else
     static Py_ssize_t ratchet_ticker(int ms) { (void) ms; return -1; }
     #endif
+
+    /* Whether libzmq has closed a descriptor, although its number may be another's by now: an
+       epoll forgets a file that is closed, and knows each by its number and itself. It is never
+       waited for. -1, and never gone: not here. */
+    #ifdef __linux__
+    #include <fcntl.h>
+    #include <sys/epoll.h>
+    static int ratchet_ledger(void) { return epoll_create1(EPOLL_CLOEXEC); }
+    static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
+        struct epoll_event nothing = {0};
+        return epoll_ctl(ledger, EPOLL_CTL_ADD, (int) fd, &nothing) == 0 ? fd : -1;
+    }
+    static int ratchet_gone(int ledger, Py_ssize_t fd) {
+        struct epoll_event nothing = {0};
+        if (fd < 0 || epoll_ctl(ledger, EPOLL_CTL_MOD, (int) fd, &nothing) == 0) return 0;
+        return errno == ENOENT || (errno == EBADF && fcntl(ledger, F_GETFD) >= 0);
+    }
+    #else
+    static int ratchet_ledger(void) { return -1; }
+    static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
+        (void) ledger, (void) fd;
+        return -1;
+    }
+    static int ratchet_gone(int ledger, Py_ssize_t fd) { (void) ledger, (void) fd; return 0; }
+    #endif
     """
     # Waits for any of three descriptors, -1 for none: bits 1, 2 and 4; 0: not in time.
     int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) noexcept nogil
@@ -155,3 +180,6 @@ cdef extern from *:
     void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
     int ratchet_try_threads(int count) noexcept
     void set_errno "ratchet_set_errno"(int number) noexcept
+    int ratchet_ledger() noexcept
+    Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) noexcept
+    bint ratchet_gone(int ledger, Py_ssize_t fd) noexcept

@@ -27,7 +27,7 @@ cdef class Traffic(Core):
                     return 0
                 if error != EINTR:
                     raise self.fail(error, "send")
-            self.asked = True
+            self.asked = ASKED | SENT
             return 1
         finally:
             zmq_msg_close(msg)
@@ -93,7 +93,7 @@ cdef class Traffic(Core):
         if frames is not None:
             for part in parts:
                 taken(part)
-        self.asked = True
+        self.asked = ASKED | SENT
         return 1
 
     cdef int put_last(self, list parts) except -1:
@@ -747,7 +747,7 @@ cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:
             return 0
         if error != EINTR:
             raise zsock.fail(error, "send")
-    zsock.asked = True
+    zsock.asked = ASKED | SENT
     return 1
 
 

@@ -14,6 +14,7 @@ from .options import OptionArguments
 
 open_sockets: WeakSet[Core]
 given_up: OrderedDict[str, float]
+at_the_end: list[Callable[[], object]]
 
 def real_number(value: Any) -> float: ...
 

@@ -83,7 +83,7 @@ cdef extern from *:
 # The same while no kernel loops, else nobody's: one comparison tells a plain call in an OS thread.
 cdef unsigned int plain = 1
 cdef void *context = NULL
-cdef int io_threads = 1
+cdef int io_threads = 1  # for connections without a name; more look up names (`_iothreads.pxi`)
 cdef int max_sockets = 0  # 0: as many as libzmq can
 cdef bint exiting = False
 cdef bint letting_go = False  # the exit waits for event loops to forget descriptors
@@ -297,6 +297,7 @@ cdef double interlude(double began):
 include "_message.pxi"
 include "_loan.pxi"
 include "_endpoints.pxi"
+include "_iothreads.pxi"
 include "_core.pxi"
 include "_traffic.pxi"
 include "_calls.pxi"

@@ -21,7 +21,6 @@ not: a resume is a hint, and one too many harms nobody.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import contextvars
 import errno
@@ -45,6 +44,7 @@ from ._zmq import (
     KernelCore,
     ThreadCore,
     Tracker,
+    at_the_end,
     current_kernel,
     current_thread,
     hear_signals,
@@ -744,7 +744,7 @@ def _at_exit() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)  # before the sockets' own, which was registered first
+at_the_end.append(_at_exit)
 
 
 class Ratchet:
