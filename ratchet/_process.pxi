@@ -278,6 +278,7 @@ def _exit():
     cdef void *old
     cdef Core zsock
     cdef double began
+    cdef unsigned int born = generation
     for call in at_the_end:
         try:
             call()
