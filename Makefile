@@ -15,7 +15,7 @@ RUN := $(VENV)/bin/python
 # For tools that call other tools.
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
-CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/_zmq/*.pxi)
+CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/*.pxi)
 SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
@@ -89,7 +89,7 @@ wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for
 	$(IN_VENV) $(abspath $(RUN)) tools/make_wheels.py $(ARGS)
 	ls -l dist
 
-matrix:  ## test on Python 3.14 and 3.15 with libzmq 4.3.5, in a chroot (as root)
+matrix:  ## test on Debian 13 and sid: Python 3.13 to 3.15, libzmq 4.3.5, in chroots (as root)
 	tools/matrix.sh $(ARGS)
 
 clean:  ## remove everything that was made here

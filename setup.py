@@ -206,7 +206,7 @@ setup(
             # The .pyx itself, not cythonize(): that would put the generated C into the sdist
             # in its place. setuptools runs Cython where it is installed.
             sources=["ratchet/_zmq.pyx"],
-            depends=["setup.py", *map(str, sorted(Path("ratchet").rglob("*.px[di]")))],
+            depends=["setup.py", *map(str, sorted(Path("ratchet").glob("*.px[di]")))],
         )
     ],
     cmdclass={"build_ext": BuildExt},

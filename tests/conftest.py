@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -81,6 +82,14 @@ def nothing_left(_warm):
         left.append(f"of what _zmq counts, {counts} before and {_zmq.counts()} now")
     if left:
         pytest.fail("left behind: " + "; ".join(left))
+
+
+@pytest.fixture
+def ctrl_c():
+    """Have this process hear SIGINT, though it may have been started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import threading
 import time
 
-from ratchet import _zmq
-
 LONG = 10.0  # seconds that nothing here takes unless it hangs
+
+# The head of every program that is sent SIGINT. Where the tests were started with SIGINT ignored,
+# as a script's background job is, their programs would ignore it as well.
+CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
 class Task(threading.Thread):
@@ -42,11 +44,3 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.0005)
-
-
-def paused_calls(zsock):
-    return _zmq.waiting_calls(getattr(zsock, "zsock", zsock))
-
-
-def lines_of(zsock):
-    return _zmq.lines_of(getattr(zsock, "zsock", zsock))

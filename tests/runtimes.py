@@ -114,7 +114,7 @@ class Runtime:
             await self.turn()
 
     async def paused(self, zsock, n):
-        await self.until(lambda: __import__('helpers').paused_calls(zsock) == n, f"{n} callers to pause in {zsock!r}")
+        await self.until(lambda: zsock.waiting == n, f"{n} callers to pause in {zsock!r}")
 
 
 class OSThreads(Runtime):

@@ -485,7 +485,7 @@ def test_a_bytearray_changed_while_its_send_is_paused(full, name, size):
     given = data if name == "send" else [data]
     thread = threading.Thread(target=getattr(push, name), args=(given,), kwargs={"timeout": 5})
     thread.start()
-    while not __import__('helpers').paused_calls(push):
+    while not push.waiting:
         thread.join(0.0005)
         assert thread.is_alive()
     data[:] = b"b" * size

@@ -625,7 +625,7 @@ async def test_close_wakes_every_paused_caller(rt, endpoint):
     for task in tasks:
         with pytest.raises(ClosedError):
             await rt.join(task)
-    assert __import__('helpers').paused_calls(pair) == 0
+    assert pair.waiting == 0
 
 
 @behaviour

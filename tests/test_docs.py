@@ -181,6 +181,7 @@ def listed():
 def members(owner):
     """The public ones that users call; options have a page of their own."""
     inner = {"waiting", "rx", "tx", "join", "leave", "answer", "own", "wake_all", "ready_for"}
+    inner |= {"must_look"}
     inner |= {"watcher", "watchers", "identity", *map(str.lower, ratchet.options.TABLE)}
     public = {name for name in dir(owner) if not name.startswith("_")} - inner
     return {f"{owner.__name__}.{name}" for name in public}

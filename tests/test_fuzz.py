@@ -24,7 +24,7 @@ from helpers import LONG
 from hypothesis import strategies as st
 
 from ratchet import Error, UriError, options, zmqsocket
-from ratchet.socket_types import OLD_NAMES, TYPES
+from ratchet.uri import OLD_NAMES, TYPES
 
 TORTURE = os.environ.get("RATCHET_TORTURE", "") not in ("", "0")
 HUNG = 3600 if TORTURE else 50

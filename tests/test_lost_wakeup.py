@@ -13,7 +13,7 @@ from helpers import LONG, Task, until
 
 import ratchet.asyncio
 from ratchet import Timeout, zmqsocket
-from ratchet.asyncio import AsyncioRuntime as Looper
+from ratchet.asyncio import Looper
 
 THROTTLE = 0.01  # longer than libzmq puts off looking for news when it sends
 
@@ -91,7 +91,7 @@ def compute(seconds):
 def test_a_receiver_is_woken_when_another_call_answers_the_bell(how, inproc):
     with slow_to_wake() as yielding, pair(inproc) as (x, y):
         receiver = Task(x.recv, before=yielding)
-        until(lambda: __import__('helpers').paused_calls(x) == 1)
+        until(lambda: x.waiting == 1)
         time.sleep(THROTTLE)
         y.send(b"news")
         ANSWERS[how](x)
@@ -107,7 +107,7 @@ def test_a_sender_is_woken_when_another_call_answers_the_bell(how, inproc):
                 x.send(b"%d" % sent, timeout=0)
                 sent += 1
         sender = Task(x.send, b"last", before=yielding)
-        until(lambda: __import__('helpers').paused_calls(x) == 1)
+        until(lambda: x.waiting == 1)
         time.sleep(THROTTLE)
         received = [y.recv_all(timeout=0) for _ in range(sent)]
         ANSWERS[how](x)
@@ -120,7 +120,7 @@ def test_the_same_from_another_thread_over_any_transport(how, endpoint):
     with pair(endpoint) as (x, y):
         for i in range(5):
             receiver = Task(x.recv)
-            until(lambda: __import__('helpers').paused_calls(x) == 1)
+            until(lambda: x.waiting == 1)
             y.send(b"%d" % i, timeout=LONG)
             time.sleep(THROTTLE)
             Task(ANSWERS[how], x).value()
@@ -133,9 +133,9 @@ def test_the_same_from_another_thread_over_any_transport(how, endpoint):
 def test_one_who_was_woken_and_gives_up_passes_the_wake_on(inproc):
     with slow_to_wake() as yielding, pair(inproc) as (x, y):
         first = Task(x.recv, timeout=0.05, before=yielding)
-        until(lambda: __import__('helpers').paused_calls(x) == 1)
+        until(lambda: x.waiting == 1)
         second = Task(x.recv, before=yielding)
-        until(lambda: __import__('helpers').paused_calls(x) == 2)
+        until(lambda: x.waiting == 2)
         compute(0.06)  # the first one's time is up, and it could not run yet
         y.send(b"one")
         assert x.is_readable()
@@ -156,16 +156,16 @@ def test_a_thread_in_the_middle_of_a_message_each_way_ends(inproc):
         x.send(b"first", True)
         step.set()
         go_on.wait(LONG)
-        until(lambda: __import__('helpers').paused_calls(x) == 2)
+        until(lambda: x.waiting == 2)
         x.send(b"last")  # the sender behind it can go on; the receiver cannot yet
-        until(lambda: __import__('helpers').lines_of(x)[1].count == 0)
+        until(lambda: x.tx.count == 0)
 
     with pair(inproc) as (x, y):
         y.send_multipart([b"a", b"b"])
         half = Task(halves)
         step.wait(LONG)
         receiver, sender = Task(x.recv, timeout=3.0), Task(x.send, b"next", timeout=LONG)
-        until(lambda: __import__('helpers').paused_calls(x) == 2)
+        until(lambda: x.waiting == 2)
         y.send(b"c")
         compute(THROTTLE)
         x.is_readable()  # answers the bell: nobody is entitled to what is there

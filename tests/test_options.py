@@ -702,7 +702,7 @@ def test_subscriptions_of_a_real_socket(make: Make) -> None:
 
 def test_use_fd_takes_over_a_listener(make: Make, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
-    zsock = make("PULL", use_fd=os.dup(listener.fileno()), rcvtimeo=5.0)
+    zsock = make("PULL", use_fd=listener.fileno(), rcvtimeo=5.0)
     zsock.bind(f"tcp://127.0.0.1:{port}")
     make("PUSH").connect(f"tcp://127.0.0.1:{port}")
 

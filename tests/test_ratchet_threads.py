@@ -858,7 +858,7 @@ def test_block_on_what_is_closed(pipe, plain):
         pull.close()
         with pytest.raises(ratchet.ClosedError):
             task.result()
-        assert __import__('helpers').paused_calls(pull) == 0
+        assert pull.waiting == 0
 
     run_all(main)
 
@@ -962,7 +962,7 @@ def test_sigwait_belongs_to_the_main_thread():
 
 
 @pytest.mark.parametrize("where", ["asleep", "in a thread"])
-def test_ctrl_c_leaves_the_loop_which_can_go_on(where, pipe):
+def test_ctrl_c_leaves_the_loop_which_can_go_on(where, pipe, ctrl_c):
     pull, push = pipe
     before = signal.getsignal(signal.SIGINT)
     seen = []
@@ -1801,7 +1801,7 @@ def test_a_foreign_greenlet(pipe):
 
     def main():
         assert greenlet.greenlet(foreign).switch() == "back"
-        assert __import__('helpers').paused_calls(pull) == 0
+        assert pull.waiting == 0
         task = paused(thread.attach(pull.recv_all))
         push.send(b"x")
         assert task.result() == b"x"
@@ -1978,7 +1978,7 @@ def test_block_on_a_tracker_that_another_thread_waits_for(new, inproc, order):
             task.result(LONG)
 
     ratchet.run(main)
-    assert __import__('helpers').paused_calls(tracker) == 0
+    assert tracker.waiting == 0
 
 
 def test_a_signal_handler_receives_where_a_thread_is_paused(pipe):
@@ -2046,11 +2046,11 @@ def test_receivers_of_a_kernel_whose_os_thread_has_ended(pipe):
         made[0].loop_once(noblock=True)
 
     spawn_os(abandon).join()
-    assert __import__('helpers').paused_calls(pull) == 1
+    assert pull.waiting == 1
     made[0].close()
     push.send(b"x")
     assert pull.recv(timeout=LONG) == (b"x", False)
-    assert __import__('helpers').paused_calls(pull) == 0
+    assert pull.waiting == 0
 
 
 @pytest.mark.parametrize("seconds", [Fraction(1, 100), Decimal("0.01")])
@@ -2100,7 +2100,7 @@ def test_a_wake_without_memory_is_made_up_for(pipe):
 
     def main():
         one = thread.attach(pull.recv)
-        until(lambda: __import__('helpers').paused_calls(pull) == 1)
+        until(lambda: pull.waiting == 1)
         push.send(b"wake up")
         fail.set_nomemory(0, 0)
         try:

@@ -360,7 +360,7 @@ class Node:
 
     def awake(self):
         """Is any of its calls not paused, or not for long?"""
-        asleep = 0 if self.zsock.closed else __import__('helpers').paused_calls(self.zsock)
+        asleep = 0 if self.zsock.closed else self.zsock.waiting
         if len([call for call in self.calls if not call.over]) > asleep:
             return True
         return any(call.over or call.stopped for call in self.calls)

@@ -3,7 +3,7 @@
 import pytest
 
 import ratchet
-from ratchet.socket_types import OLD_NAMES, TYPES
+from ratchet.uri import OLD_NAMES, TYPES
 from ratchet.zmqsocket import prepare_uri
 
 ENDPOINTS = [
