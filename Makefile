@@ -48,7 +48,7 @@ bench-threads: $(VENV)/.ratchet $(VENV)/.bench  ## measure ratchet threads, besi
 bench-asyncio: $(VENV)/.ratchet $(VENV)/.bench  ## measure asyncio and uvloop, beside pyzmq and pyomq
 	$(RUN) -m benchmarks --libs ratchet-asyncio,pyzmq-asyncio,pyomq-asyncio --only one-call,round-trip,16,1K $(ARGS)
 	$(RUN) -m benchmarks --libs ratchet-uvloop,pyzmq-uvloop,pyomq-uvloop --only one-call,round-trip,16,1K $(ARGS)
-	$(RUN) -m benchmarks.ready
+	$(RUN) -m benchmarks.scale --ready
 
 scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure up to 10,000 sockets and threads; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks.scale --write docs/benchmarks.md $(ARGS)
@@ -61,11 +61,11 @@ memory: $(VENV)/.ratchet $(VENV)/.bench  ## measure the memory of sockets and th
 
 torture: $(VENV)/.ratchet $(VENV)/.bench $(VENV)/.test  ## load, faults and misuse, beside pyzmq; refresh docs/reliability.md
 	$(RUN) -m torture --write docs/reliability.md $(ARGS)
-	RATCHET_TORTURE=1 $(RUN) -m pytest tests/test_state_machine.py tests/test_stream_machine.py \
-		tests/test_fuzz.py tests/test_leaks.py
+	RATCHET_TORTURE=1 $(RUN) -m pytest tests/promises/test_state_machine.py \
+		tests/promises/test_stream_machine.py tests/promises/test_fuzz.py tests/memory/test_leaks.py
 
 soak: $(VENV)/.ratchet $(VENV)/.soak  ## run traffic with faults for 20 minutes, and count it
-	$(RUN) tools/soak.py --minutes 20 --plot build/soak.png $(ARGS)
+	$(RUN) -m torture.soak --minutes 20 --plot build/soak.png $(ARGS)
 
 lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
 	$(RUN) -m ruff check
@@ -75,7 +75,6 @@ lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflow
 	$(IN_VENV) pyright --pythonpath $(RUN)
 	$(IN_VENV) cython-lint $(CYTHON_SOURCES)
 	$(IN_VENV) validate-pyproject pyproject.toml
-	$(RUN) tools/check_identifiers.py
 	$(IN_VENV) shellcheck $(SCRIPTS)
 	$(IN_VENV) actionlint $(WORKFLOWS)
 	$(IN_VENV) zizmor --offline --no-progress --quiet .github

@@ -15,7 +15,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .adapters import ADAPTERS, ROOT
+from . import ROOT
+from .adapters import ADAPTERS
 from .scenario import SCENARIOS, Scale, Scenario, Skip, fate
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from .adapters import KINDS, LONG
+from harness.waiting import LONG
+
+from .adapters import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -45,7 +47,7 @@ class Scale:
     def __init__(self, full: bool, seed: int) -> None:
         self.full = full
         self.seed = seed
-        self.random = random.Random(seed)  # noqa: S311 - dice
+        self.random = random.Random(seed)
 
     def of(self, short: Any, full: Any) -> Any:
         return full if self.full else short

@@ -155,8 +155,7 @@ async def python_without_memory(rt: Any, scale: Scale) -> None:
     failed = 0
 
     async def direct(method: Any, *args: Any, **options: Any) -> Any:
-        found = method(*args, **options)
-        return await found if rt.kind == "asyncio" else found
+        return await rt.finished(method(*args, **options))
 
     async def within(start: int, stop: int, call: Any) -> tuple[bool, Any]:
         """Make one call that is ready, and nothing else, while memory fails: did it raise?"""

@@ -341,9 +341,7 @@ async def lent_buffers(rt: Any, scale: Scale) -> None:
             made = buffers(data)
             for name in list(made):
                 buffer = made.pop(name)
-                tracker = source.send(buffer, copy=False, **asks)
-                if rt.kind == "asyncio":
-                    tracker = await tracker
+                tracker = await rt.finished(source.send(buffer, copy=False, **asks))
                 with contextlib.suppress(BufferError):
                     resize(buffer)  # harmless, if the library has a copy
                 if dropped:
@@ -392,8 +390,7 @@ async def tracker_of_parts(rt: Any, _scale: Scale) -> None:
     """The tracker of a zero-copy message is done only when every part is."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
     asks = {"track": True} if rt.library == "pyzmq" else {}
-    tracker = source.send_multipart([bytes(1_000_000), b"small"], copy=False, **asks)
-    if rt.kind == "asyncio":
-        tracker = await tracker
+    parts = [bytes(1_000_000), b"small"]
+    tracker = await rt.finished(source.send_multipart(parts, copy=False, **asks))
     assert not tracker.done, "wrong: done while libzmq has the first part"
     await rt.recv_parts(sink)

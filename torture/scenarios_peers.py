@@ -35,7 +35,7 @@ async def feed_all(rt: Any, endpoint: str, name: bytes, count: int) -> None:
             await rt.sleep(0.001)
     sock.close()
     if rt.library == "pyzmq":
-        rt.home.Context.instance().term()  # its way to wait for the linger
+        rt.context().term()  # its way to wait for the linger
 
 
 @scenario()

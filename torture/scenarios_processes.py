@@ -238,10 +238,10 @@ async def lent_memory(rt: Any, _sock: Any) -> None:
     left, right = rt.pair("PAIR", "PAIR", "inproc://lent", linger=...)
     asks = {"track": True} if rt.library == "pyzmq" else {}
     for _ in range(2):
-        tracker = left.send(bytearray(1_000_000), copy=False, **asks)
-        KEPT.append(await tracker if rt.kind == "asyncio" else tracker)
+        tracker = await rt.finished(left.send(bytearray(1_000_000), copy=False, **asks))
+        KEPT.append(tracker)
     frame = right.recv(copy=False) if rt.library == "pyzmq" else right.recv_frame()
-    KEPT.extend((left, right, memoryview(await frame if rt.kind == "asyncio" else frame)))
+    KEPT.extend((left, right, memoryview(await rt.finished(frame))))
 
 
 STATES = (

@@ -112,42 +112,37 @@ async def in_poll(rt: Any, _full: Any, empty: Any) -> None:
 
 
 async def in_recv_all(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_all())
+    await rt.finished(empty.recv_all())
 
 
 async def in_recv_many(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_many(10))
+    await rt.finished(empty.recv_many(10))
 
 
 async def in_recv_frame(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_frame())
+    await rt.finished(empty.recv_frame())
 
 
 async def in_recv_frames(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_frames())
+    await rt.finished(empty.recv_frames())
 
 
 async def in_recv_into(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_into(bytearray(9)))
+    await rt.finished(empty.recv_into(bytearray(9)))
 
 
 async def in_iteration(rt: Any, _full: Any, empty: Any) -> None:
-    await (anext(empty) if rt.kind == "asyncio" else finished(rt, next(empty)))
+    await (anext(empty) if rt.kind == "asyncio" else rt.finished(next(empty)))
 
 
 async def in_send_many(rt: Any, full: Any, _empty: Any) -> None:
-    await finished(rt, full.send_many([b"x"] * 10))
+    await rt.finished(full.send_many([b"x"] * 10))
 
 
 async def in_a_tracker(rt: Any, _full: Any, _empty: Any) -> None:
     left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
-    tracker = await finished(rt, left.send(bytearray(9), copy=False))
-    await (tracker if rt.kind == "asyncio" else finished(rt, tracker.wait()))
-
-
-async def finished(rt: Any, outcome: Any) -> Any:
-    """Where calls block, it is over already."""
-    return await outcome if rt.kind == "asyncio" else outcome
+    tracker = await rt.finished(left.send(bytearray(9), copy=False))
+    await (tracker if rt.kind == "asyncio" else rt.finished(tracker.wait()))
 
 
 async def in_pause(rt: Any, _full: Any, _empty: Any) -> None:

@@ -1,0 +1,138 @@
+"""All that tests read of ratchet's inside is read here: what changes there changes here alone."""
+
+from ratchet import _platform, _zmq, kernel
+
+# The calls that pause, of a socket of either kind.
+PAUSING = (
+    *("send", "send_multipart", "send_many"),
+    *("recv", "recv_all", "recv_multipart", "recv_many"),
+    *("recv_frame", "recv_frames", "recv_into"),
+)
+
+# Names of `dir(zsock)` that are no part of the API.
+INNER = {"waiting", "rx", "tx", "join", "leave", "answer", "own", "wake_all", "ready_for"}
+INNER |= {"watcher", "watchers"}
+
+KERNEL_FILE = kernel.__file__
+
+# Sockets, trackers
+
+
+def paused_calls(bell):
+    """How many calls are paused in a socket, or wait for a tracker."""
+    return bell.waiting
+
+
+def paused_sends(zsock):
+    """How many of them are sends."""
+    return zsock.tx.count
+
+
+def open_sockets():
+    """Those of this process."""
+    return set(_zmq.open_sockets)
+
+
+def counts():
+    """What a build with RATCHET_DEBUG=1 has counted; None in others."""
+    return _zmq.counts()
+
+
+class Next(_zmq.Waiter):
+    """First in line for a receive: calls ``then`` when it is woken, before who wakes it goes on."""
+
+    def __init__(self, zsock, then):
+        super().__init__(_zmq.Caller())
+        self.zsock, self.then, self.got = zsock, then, None
+        zsock.join(zsock.rx, self)
+
+    def wake(self):
+        self.zsock.leave(self)
+        self.got = self.then()
+
+
+# Ratchets, their threads and polls
+
+
+def asleep(ratchet):
+    """Does the loop sleep?"""
+    return ratchet._kernel.asleep
+
+
+def threads_of(ratchet):
+    """Those that have not ended."""
+    return ratchet._kernel.threads
+
+
+def first_thread(ratchet):
+    """The one that runs the entry."""
+    return ratchet._first
+
+
+def paused_on(thread):
+    """What a ratchet thread is paused on, or None."""
+    return thread.paused_on
+
+
+def parked(thread):
+    """Is it paused in `pause`?"""
+    return thread.parked
+
+
+def joiners(thread):
+    """Who waits for the end of a thread."""
+    return thread.joiners
+
+
+def insides(ratchet):
+    """What a Ratchet hands out, which lives longer than it if a thread refers to it."""
+    return ratchet._kernel
+
+
+def signal_fd(ratchet):
+    """The descriptor that signals are written into."""
+    return ratchet._kernel.write_fd
+
+
+def before_sleep(ratchet, function):
+    """Have a function called once, between the loop's last look and its sleep."""
+    inside = ratchet._kernel
+    wait = inside.poll_wait
+
+    def first(seconds):
+        inside.poll_wait = wait
+        function()
+        return wait(seconds)
+
+    inside.poll_wait = first
+
+
+def use_poll(monkeypatch, poll):
+    """The poll of kernels made from now on."""
+    monkeypatch.setattr(kernel, "new_poll", poll)
+
+
+def around_ring(monkeypatch, around):
+    """Call ``around(real)`` where a kernel rings deadlines."""
+    real = kernel.Kernel.ring_deadlines
+    monkeypatch.setattr(kernel.Kernel, "ring_deadlines", lambda self: around(lambda: real(self)))
+
+
+def around_registering(monkeypatch, around):
+    """Wrap the call that has a kernel's epoll watch a descriptor."""
+    monkeypatch.setattr(_platform.Epoll, "watch_edge", around(_platform.Epoll.watch_edge))
+
+
+def around_wakeup(monkeypatch, make):
+    """Make the class of wake-up descriptors anew: `make(class)`."""
+    monkeypatch.setattr(_zmq, "Wakeup", make(_zmq.Wakeup))
+
+
+# asyncio
+
+
+def looper_class():
+    """What ratchet has in each event loop."""
+    import ratchet.asyncio
+
+    return ratchet.asyncio.Looper

@@ -1,0 +1,272 @@
+"""Forks: a child has none of its parent's sockets, and harms none."""
+
+import pytest
+
+# The beginning
+
+
+def test_threads_that_make_the_first_socket_at_once_share_one_context(run):
+    run("""
+        real, gate, seen = os.open, threading.Barrier(2), set()
+
+        def slow(*args):
+            if threading.get_ident() not in seen:
+                seen.add(threading.get_ident())
+                gate.wait(10)  # both have seen that there is no context yet
+            return real(*args)
+
+        made = []
+        threads = [threading.Thread(target=lambda: made.append(zmqsocket.new())) for _ in range(2)]
+        os.open = slow
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os.open = real
+        x, y = made
+        with x, y:
+            x.bind("inproc://x")
+            y.connect("inproc://x")
+            y.send(b"hello")
+            assert x.recv(timeout=5) == (b"hello", False)
+    """)
+
+
+# Fork
+
+
+def test_every_call_on_an_inherited_socket_raises(run):
+    run("""
+        x, y = pair(endpoint="tcp://127.0.0.1:*")
+        x.send(b"before")
+        calls = {
+            "send": lambda: y.send(b"x"), "send more": lambda: y.send(b"x", True),
+            "large": lambda: y.send(bytearray(300_000)),
+            "send_multipart": lambda: y.send_multipart([b"a", b"b"]),
+            "send_many": lambda: y.send_many([b"a"]), "recv": y.recv, "recv_all": y.recv_all,
+            "recv_multipart": y.recv_multipart, "recv_many": lambda: y.recv_many(3),
+            "recv now": lambda: y.recv(timeout=0), "iterate": lambda: next(iter(y)),
+            "bind": lambda: y.bind("inproc://a"), "connect": lambda: y.connect("inproc://a"),
+            "unbind": lambda: y.unbind("inproc://a"), "fileno": y.fileno, "get_fd": y.get_fd,
+            "disconnect": lambda: y.disconnect("inproc://a"), "with": lambda: y.__enter__(),
+            "is_readable": y.is_readable, "is_writable": y.is_writable, "more": y.is_rcvmore,
+            "option": lambda: y.linger, "set": lambda: setattr(y, "linger", 1),
+            "getsockopt": lambda: y.getsockopt("EVENTS"), "last_endpoint": lambda: y.last_endpoint,
+            "setsockopt": lambda: y.setsockopt("SNDHWM", 1),
+        }
+
+        def child():
+            for name, call in calls.items():
+                try:
+                    call()
+                except ratchet.ForkedError as error:
+                    assert "fork" in str(error) and "DEALER" in str(error), error
+                else:
+                    raise AssertionError(name)
+            assert "parent" in repr(y) and y.type == "DEALER"
+            y.close()
+            y.close(linger=0)
+            assert y.closed
+
+        assert fork(child) == 0
+        assert y.recv(timeout=5) == (b"before", False)
+        y.send(b"after")
+        assert x.recv(timeout=5) == (b"after", False)
+        x.close(), y.close()
+    """)
+
+
+def test_a_call_that_is_paused_when_a_signal_handler_forks_raises_in_the_child(run):
+    run("""
+        x, y = pair()
+        children = []
+
+        def handler(*_):
+            children.append(os.fork())
+            if children[0]:
+                y.send(b"for the parent")
+            else:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(10)
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            assert x.recv() == (b"for the parent", False) and children[0]
+        except ratchet.ForkedError:
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 9
+        x.close(), y.close()
+    """)
+
+
+@pytest.mark.parametrize("kind", ["SUB", "XSUB", "ROUTER", "REP"])
+def test_disconnect_of_an_inherited_socket_that_reads_ahead_raises(run, kind):
+    run(f"""
+        x = zmqsocket.new({kind!r}, linger=0.0)
+        x.connect("tcp://127.0.0.1:1")
+
+        def child():
+            try:
+                x.disconnect("tcp://127.0.0.1:1")
+            except ratchet.ForkedError:
+                return
+            raise AssertionError("it did something")
+
+        assert fork(child) == 0
+        x.disconnect("tcp://127.0.0.1:1")
+        x.close()
+    """)
+
+
+def test_new_sockets_work_in_the_child_and_in_its_child(run):
+    result = run("""
+        def work():
+            x, y = pair(endpoint="tcp://127.0.0.1:*")
+            thread = threading.Thread(target=lambda: x.send_multipart([b"a", bytes(300_000)]))
+            thread.start()
+            assert y.recv_multipart(timeout=5) == [b"a", bytes(300_000)]
+            thread.join()
+            for exception in (ratchet.Timeout,):
+                try:
+                    y.recv(timeout=0.01)
+                except exception:
+                    pass
+            x.close(), y.close()
+
+        def child():
+            work()
+            assert fork(work) == 0
+            work()
+
+        with zmqsocket.new("PULL") as first:
+            first.bind("inproc://pair")
+            with contextlib.suppress(ratchet.Timeout):
+                first.recv(timeout=0.01)  # this thread has its wake-up descriptor
+            assert fork(child) == 0
+        work()
+        print("done")
+    """)
+    assert result.out == "done\n"
+
+
+def test_a_tracker_of_the_parent_raises_in_the_child(run):
+    run("""
+        x, y = pair()
+        tracker = x.send(bytearray(9), copy=False)
+        with contextlib.suppress(ratchet.Timeout):
+            tracker.wait(0.001)  # it has a descriptor, which the child shares
+
+        def child():
+            for call in (tracker.wait, lambda: tracker.done):
+                try:
+                    call()
+                except ratchet.ForkedError:
+                    pass
+                else:
+                    raise AssertionError("it could tell")
+            assert "forked" in repr(tracker)
+
+        assert fork(child) == 0
+        y.recv()
+        tracker.wait(5)
+        assert fork(lambda: tracker.wait()) == 0  # it was done before
+        x.close(), y.close()
+    """)
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "os._exit(3)", "thing = 1 / 0", "fall off"])
+def test_a_child_ends_without_harm(run, end):
+    """With sockets of its parent's in its hands, and another thread of its parent's in recv."""
+    result = run(
+        f"""
+        import traceback
+        x, y = pair(endpoint="tcp://127.0.0.1:*")
+        received = []
+        thread = threading.Thread(target=lambda: received.append(x.recv()))
+        thread.start()
+        until(lambda: paused_calls(x) == 1)
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            cycle = [x, y]
+            cycle.append(cycle)
+            del x, y, cycle
+            gc.collect()
+            {end if "fall" not in end else "pass"}
+        else:
+            print(status(pid))
+            y.send(b"unharmed")
+            thread.join(5)
+            print(received)
+            x.close(), y.close()
+    """
+    )
+    code = {"thing = 1 / 0": 1, "fall off": 0}.get(end, 3)
+    # A child that falls off its end runs no more of the script, and neither says a word.
+    assert result.out == f"{code}\n[(b'unharmed', False)]\n"
+
+
+def test_a_fork_while_threads_send_and_receive(run):
+    run("""
+        x, y = pair(endpoint="tcp://127.0.0.1:*", sndhwm=50, rcvhwm=50)
+        got = []
+
+        def receive():
+            while (data := x.recv_all()) != b"end":
+                got.append(int(data))
+
+        def send():
+            for n in range(4000):
+                y.send(b"%d" % n)
+
+        def child():
+            for zsock in (x, y):
+                try:
+                    zsock.recv()
+                except ratchet.ForkedError:
+                    pass
+            a, b = pair()
+            a.send(b"new")
+            assert b.recv(timeout=5) == (b"new", False)
+            a.close(), b.close()
+
+        threads = [threading.Thread(target=target) for target in (receive, send)]
+        for thread in threads:
+            thread.start()
+        for _ in range(8):
+            assert fork(child) == 0
+        threads[1].join()
+        y.send(b"end")
+        threads[0].join()
+        assert got == list(range(4000))
+        x.close(), y.close()
+    """)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_a_multiprocessing_child_sends_last_is_delivered(run, method):
+    run(
+        """
+        import multiprocessing
+
+        def child(endpoint):
+            global zsock  # never closed
+            zsock = zmqsocket.new("PUSH")
+            zsock.connect(endpoint)
+            zsock.send_many([b"%d" % n for n in range(500)])
+            zsock.send(bytes(1_000_000))
+
+        if __name__ == "__main__":
+            method = multiprocessing.get_context(sys.argv[1])
+            with zmqsocket.new("PULL") as pull:
+                pull.bind("tcp://127.0.0.1:*")
+                process = method.Process(target=child, args=(pull.last_endpoint,))
+                process.start()
+                got = [pull.recv_all(timeout=10) for _ in range(501)]
+                assert got == [*(b"%d" % n for n in range(500)), bytes(1_000_000)]
+                process.join(10)
+                assert process.exitcode == 0
+        """,
+        method,
+    )

@@ -1,0 +1,379 @@
+"""Out of descriptors, threads and sockets; dropped sockets and their warnings."""
+
+import re
+import sys
+
+import pytest
+
+# Out of things
+
+
+@pytest.mark.parametrize("what", ["first", "more", "thread"])
+def test_out_of_descriptors_is_an_error_and_never_an_abort(run, what):
+    """Under every limit from too few for anything to enough."""
+    result = run(
+        """
+        import resource
+        what, hard = sys.argv[1], resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+        def sweep():
+            if what == "more":
+                x, y = pair(linger=0)
+            used = len(os.listdir("/dev/fd"))
+            ends = []
+            for extra in range(40):
+                # Each in a process of its own, for the first socket is special.
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(one(used + extra))
+                ends.append(status(pid))
+            assert set(ends) == {0, 7}, ends
+            assert ends == sorted(ends, reverse=True), ends  # errors, and then all is well
+            if what == "more":
+                x.close(), y.close()
+
+        def attempt():
+            made = []
+            try:
+                for n in range(2):
+                    made.append(zmqsocket.new("DEALER", linger=0))
+                made[0].bind(f"inproc://{(name := time.monotonic_ns())}")
+                made[0].bind("tcp://127.0.0.1:*")
+                made[1].connect(made[0].last_endpoint)
+                made[1].connect(f"inproc://{name}")
+                made[1].send(b"x", timeout=5)
+                if what == "thread":
+                    failed = []
+                    def wait():
+                        try:
+                            made[1].recv(timeout=0.001)
+                        except BaseException as error:
+                            failed.append(error)
+                    thread = threading.Thread(target=wait)
+                    thread.start()
+                    thread.join()
+                    if not isinstance(failed[0], ratchet.Timeout):
+                        raise failed[0]
+                try:
+                    made[1].recv(timeout=0.001)
+                except ratchet.Timeout:
+                    pass
+            finally:
+                for zsock in made:
+                    zsock.close()
+
+        def one(limit):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            try:
+                attempt()
+                end = 0
+            except ratchet.Error as error:
+                assert error.code == "EMFILE", error
+                end = 7
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+            attempt()
+            return end
+
+        import traceback
+        try:
+            sweep()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        """,
+        what,
+        err=None,
+    )
+    assert result.err == ""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_NPROC counts otherwise")
+def test_out_of_threads_is_an_error_and_never_an_abort(run):
+    run("""
+        import resource
+
+        def one():
+            if os.getuid() == 0:  # to whom the limit does not apply; nobody else has this number
+                os.setresuid(54_321, 54_321, 54_321)
+            soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+            try:
+                zmqsocket.new("PULL")
+                raise AssertionError
+            except ratchet.Error as error:
+                assert error.code == "EAGAIN" and "ulimit -u" in str(error), error
+            resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+            x, y = pair()
+            x.send(b"usable")
+            assert y.recv(timeout=5) == (b"usable", False)
+            x.close(), y.close()
+
+        assert fork(one) == 0
+    """)
+
+
+def test_a_thread_that_cannot_have_its_wake_up_descriptor_gets_an_error(run):
+    run("""
+        import resource
+        with zmqsocket.new("PULL") as zsock:
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            for call in (zsock.recv, zsock.recv_all, lambda: zsock.recv_many(2, timeout=5)):
+                try:
+                    call()
+                    raise AssertionError
+                except ratchet.Error as error:
+                    assert error.code == "EMFILE", error
+            assert paused_calls(zsock) == 0
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+            try:
+                zsock.recv(timeout=0.01)
+            except ratchet.Timeout:
+                print("usable")
+    """)
+
+
+def test_a_tracker_for_which_no_descriptor_was_left_can_be_waited_for_later(run):
+    run("""
+        import resource
+        x, y = pair()
+        with contextlib.suppress(ratchet.Timeout):
+            x.recv(timeout=0.001)  # this thread has its wake-up descriptor
+        tracker = x.send(bytearray(9), copy=False)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+        kept = []
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(os.open(os.devnull, os.O_RDONLY))
+        try:
+            tracker.wait(5)
+            raise AssertionError("there was a descriptor")
+        except ratchet.Error as error:
+            assert error.code == "EMFILE", error
+        for fd in kept:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        waiter = threading.Thread(target=tracker.wait, daemon=True)
+        waiter.start()
+        until(lambda: paused_calls(tracker))
+        y.recv()
+        waiter.join(10)
+        assert not waiter.is_alive()
+        x.close(), y.close()
+    """)
+
+
+def test_a_process_that_keeps_opening_gets_errors_and_recovers(run):
+    run("""
+        import resource
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        zmqsocket.new("PULL").close()
+        base = len(os.listdir("/dev/fd"))
+        for _ in range(3):
+            made = []
+            try:
+                while True:
+                    made.append(zmqsocket.new("PULL", linger=0))
+                    made[-1].bind("tcp://127.0.0.1:*")
+            except ratchet.Error as error:
+                assert error.code == "EMFILE", error
+            assert len(made) > 5
+            for zsock in made:
+                zsock.close()
+            until(lambda: len(os.listdir("/dev/fd")) <= base)  # libzmq's reaper has done it
+    """)
+
+
+def test_max_sockets_and_configure(run):
+    run("""
+        import pytest
+
+        for wrong in (
+            {"io_threads": -1}, {"max_sockets": 0}, {"max_sockets": 10**6}, {"spin": -1},
+            {"spin": float("nan")}, {"spin": 2},
+        ):
+            with pytest.raises(ValueError):
+                ratchet.configure(**wrong)
+        for wrong in ({"io_threads": "2"}, {"max_sockets": 1.5}, {"spin": "1"}, {"sockets": 1}):
+            with pytest.raises(TypeError):
+                ratchet.configure(**wrong)
+        before = len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 0
+        ratchet.configure(io_threads=3, max_sockets=5)
+        made = []
+        with pytest.raises(ratchet.Error) as caught:
+            while True:
+                made.append(zmqsocket.new("PULL"))
+        assert caught.value.code == "EMFILE" and "max_sockets" in str(caught.value)
+        assert 3 <= len(made) <= 5
+        if before:
+            assert len(os.listdir("/proc/self/task")) == before + 4  # and libzmq's reaper
+        with pytest.raises(ratchet.StateError, match="before the first socket"):
+            ratchet.configure(io_threads=1)
+        made.pop().close()
+        def again():
+            with contextlib.suppress(ratchet.Error):
+                return not made.append(zmqsocket.new("PULL"))
+
+        until(again)  # libzmq's reaper has its place free
+        for zsock in made:
+            zsock.close()
+    """)
+
+
+def test_an_import_starts_nothing(run):
+    run("""
+        import ratchet.options, ratchet.errors
+        assert threading.active_count() == 1
+        if os.path.exists("/proc/self/task"):
+            assert len(os.listdir("/proc/self/task")) == 1
+            kinds = {os.readlink(entry) for entry in os.scandir("/proc/self/fd")
+                     if os.path.lexists(entry)}
+            assert not any("event" in kind for kind in kinds), kinds
+        assert "asyncio" not in sys.modules and "multiprocessing" not in sys.modules
+        assert ratchet.libzmq_version() >= (4, 3)
+        ratchet.configure(io_threads=1)  # still possible
+    """)
+
+
+def test_ten_thousand_sockets_come_and_go(run):
+    run("""
+        import resource
+
+        def cycle(count):
+            for n in range(count):
+                with zmqsocket.new("DEALER") as zsock:
+                    if n % 20 == 0:
+                        zsock.bind(f"inproc://{n}")
+                        with contextlib.suppress(ratchet.Timeout):
+                            zsock.recv(timeout=0)
+            gc.collect()
+
+        def descriptors():
+            return len(os.listdir("/dev/fd"))
+
+        cycle(1000)
+        until(lambda: descriptors() < 30)
+        fds, rss = descriptors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cycle(9000)
+        until(lambda: descriptors() <= fds, "descriptors")
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - rss
+        assert grown < 4000 * (1024 if sys.platform == "darwin" else 1), grown
+    """)
+
+
+def test_sockets_dropped_while_threads_wait_in_others(run):
+    result = run(
+        """
+        x, y = pair()
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(x.recv())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(lambda: paused_calls(x) == 3)
+        for n in range(200):
+            dropped = zmqsocket.new("PULL")
+            dropped.bind(f"inproc://{n}")
+            cycle = [dropped]
+            cycle.append(cycle)
+            del dropped, cycle
+            gc.collect()
+        del x  # the threads have it
+        gc.collect()
+        for _ in range(3):
+            y.send(b"x")
+        for thread in threads:
+            thread.join(5)
+        assert got == [(b"x", False)] * 3
+        y.close()
+        """,
+        flags=["-W", "ignore::ResourceWarning"],
+    )
+    assert result.out == ""
+
+
+def test_names_of_a_class_derived_from_str(run):
+    """They leave nothing behind that would keep the exit."""
+    run("""
+        import enum
+
+        class Name(enum.StrEnum):
+            TYPE = "PAIR"
+            OLD = "XREQ"
+            AT = "inproc://here"
+
+        with zmqsocket.new(Name.TYPE) as x, zmqsocket.new("PAIR") as y, zmqsocket.new(Name.OLD):
+            assert type(x.bind(Name.AT)) is str
+            assert y.connect(Name.AT)
+            y.send(b"hello")
+            assert x.recv(timeout=5) == (b"hello", False)
+            assert "inproc://here" in repr(x)
+            y.disconnect(Name.AT)
+            x.unbind(Name.AT)
+    """)
+
+
+# Warnings
+
+
+def test_a_dropped_socket_warns_of_the_place_where_it_was_made(run):
+    result = run(
+        """
+        def make():
+            return zmqsocket.new("PULL")  # here it was made
+
+        def drop():
+            zsock = make()
+            zsock.bind("inproc://dropped")
+            del zsock
+
+        drop()
+        gc.collect()
+        with zmqsocket.new("PULL") as again:
+            again.bind("inproc://another")
+        """,
+        flags=["-X", "tracemalloc=5", "-W", "default::ResourceWarning"],
+        err=None,
+    )
+    assert result.err.count("ResourceWarning") == 1
+    assert re.search(
+        r"ResourceWarning: unclosed .*PULL socket bound to inproc://dropped", result.err
+    )
+    assert "# here it was made" in result.err
+
+
+def test_no_warning_for_a_socket_that_was_closed_or_never_made(run):
+    run("""
+        zsock = zmqsocket.new("PULL")
+        zsock.close()
+        del zsock
+        with zmqsocket.new("PULL"):
+            pass
+        for wrong in (lambda: zmqsocket.new("NONE"), lambda: zmqsocket.new("PULL", nonsense=1),
+                      lambda: zmqsocket.new("PULL", rcvhwm="many")):
+            try:
+                wrong()
+            except (TypeError, ValueError):
+                pass
+        gc.collect()
+    """)
+
+
+def test_a_warning_that_is_an_error_does_not_keep_the_socket(run):
+    run(
+        """
+        seen = []
+        sys.unraisablehook = lambda what: seen.append(what.exc_type)
+        zmqsocket.new("PULL").close()
+        base = len(os.listdir("/dev/fd"))
+        for n in range(20):
+            zsock = zmqsocket.new("PULL")
+            zsock.bind(f"inproc://{n}")
+            del zsock
+            gc.collect()
+        assert seen == [ResourceWarning] * 20, seen
+        until(lambda: len(os.listdir("/dev/fd")) <= base)
+        """,
+        err=None,
+    )

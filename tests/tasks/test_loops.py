@@ -1,0 +1,454 @@
+"""Many tasks, several loops and other threads on one socket; loops and sockets that are closed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from harness.internals import looper_class, paused_calls
+from harness.loops import (
+    RECEIVES,
+    drained,
+    in_loop,
+    link,
+    paused,
+    until,
+)
+from harness.sockets import ANSWERS, SENDS, THROTTLE, fill
+from harness.waiting import LONG, SHORT
+
+import ratchet
+import ratchet.asyncio
+from ratchet import ClosedError, Timeout, errors
+
+# Many tasks, many threads, many loops
+
+
+@in_loop
+async def test_a_thousand_tasks_on_one_socket():
+    with link("PAIR", "PAIR", sndhwm=0, rcvhwm=0) as (left, right):
+        await drained(left)
+        receivers = [asyncio.create_task(left.recv()) for _ in range(1000)]
+        await paused(left, 1000)
+        for n in range(1000):
+            await right.send(b"%d" % n)
+        assert await asyncio.gather(*receivers) == [(b"%d" % n, False) for n in range(1000)]
+
+
+@pytest.mark.parametrize(
+    "name", ["send", "is_readable", "is_writable", "getsockopt", "last_endpoint", "bind"]
+)
+@in_loop
+async def test_no_wake_up_is_lost_when_another_call_answers(name, endpoint):
+    with link("DEALER", "DEALER", endpoint) as (x, y):
+        for n in range(5):
+            task = asyncio.create_task(x.recv_all())
+            await paused(x)
+            y.sync.send(b"%d" % n)
+            time.sleep(THROTTLE)  # noqa: ASYNC251 - the loop shall not see the bell ring
+            ANSWERS[name](x.sync if name == "send" else x)
+            assert await asyncio.wait_for(task, LONG / 2) == b"%d" % n
+
+
+@in_loop
+async def test_shared_by_tasks_threads_and_ratchet_threads(endpoint):
+    """Three kinds of senders, three of receivers, all at once on two sockets."""
+    each, kinds = 300, 3
+    got = []
+
+    def in_thread(function):
+        return asyncio.to_thread(function)
+
+    def in_ratchet(function):
+        return asyncio.to_thread(ratchet.run, function)
+
+    with link("DEALER", "DEALER", endpoint) as (left, right):
+        stop = []
+
+        def send(name):
+            for n in range(each):
+                right.sync.send_multipart([b"%d" % name, b"%d" % n])
+
+        def receive():
+            sync = left.sync
+            while (message := sync.recv_multipart()) != [b"stop"]:
+                got.append(message)
+            stop.append(1)
+
+        async def send_async(name):
+            for n in range(each):
+                await right.send(b"%d" % name, True)
+                await right.send(b"%d" % n)
+
+        async def receive_async():
+            while (message := await left.recv_multipart()) != [b"stop"]:
+                got.append(message)
+            stop.append(1)
+
+        receivers = [
+            *(asyncio.ensure_future(receive_async()) for _ in range(2)),
+            asyncio.ensure_future(in_thread(receive)),
+            asyncio.ensure_future(in_ratchet(receive)),
+        ]
+        await asyncio.gather(send_async(0), in_thread(lambda: send(1)), in_ratchet(lambda: send(2)))
+        for n in range(len(receivers)):
+            await right.send(b"stop")
+            await until(lambda n=n: len(stop) > n)
+        await asyncio.gather(*receivers)
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert sorted(got) == sorted(
+        [b"%d" % name, b"%d" % n] for name in range(kinds) for n in range(each)
+    )
+
+
+@in_loop
+async def test_a_call_that_blocks_the_loop_goes_before_its_tasks():
+    """They cannot go on before it does."""
+    with link() as (pull, push):
+        task = asyncio.create_task(pull.recv())
+        await paused(pull)
+        push.sync.send_many([b"1", b"2"])
+        assert pull.sync.recv(timeout=LONG / 2) == (b"1", False)
+        assert await task == (b"2", False)
+
+
+@in_loop
+async def test_a_wake_up_while_the_future_is_being_made(monkeypatch):
+    """Another OS thread answers the bell then, and finds no future to set."""
+    looper = looper_class()
+    make = looper.future
+
+    def interrupted(self, waiter):
+        monkeypatch.setattr(looper, "future", make)
+        push.sync.send(b"x")
+        thread = threading.Thread(target=pull.is_readable)
+        thread.start()
+        thread.join()
+        return make(self, waiter)
+
+    with link() as (pull, push):
+        monkeypatch.setattr(looper, "future", interrupted)
+        assert await pull.recv_all() == b"x"
+
+
+def test_one_loop_after_another(in_new_loop):
+    with link() as (pull, push):
+
+        async def once():
+            task = asyncio.create_task(pull.recv_all())
+            await paused(pull)
+            await push.send(b"x")
+            with pytest.raises(Timeout):
+                await pull.recv(timeout=SHORT)
+            return await task
+
+        for _ in range(3):
+            assert in_new_loop(once()) == b"x"
+
+
+def test_loops_in_several_threads_at_once(in_new_loop):
+    with link(sndhwm=0, rcvhwm=0) as (pull, push):
+        got, failed = [], []
+
+        async def receive():
+            with contextlib.suppress(ClosedError):
+                while True:
+                    got.append(await (pull.recv_all() if len(got) % 2 else anext(pull)))
+
+        async def several():
+            await asyncio.gather(*(receive() for _ in range(3)))
+
+        def thread():
+            try:
+                in_new_loop(several())
+            except StopAsyncIteration:
+                pass
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=thread) for _ in range(3)]
+        for t in threads:
+            t.start()
+
+        async def send():
+            for n in range(600):
+                await push.send(b"%d" % n)
+                if not n % 50:
+                    await asyncio.sleep(0.001)
+            await until(lambda: len(got) == 600)
+            await paused(pull, 9)
+            pull.close()  # while they wait in other threads' loops
+
+        in_new_loop(send())
+        for t in threads:
+            t.join(LONG)
+            assert not t.is_alive()
+        assert not failed
+        assert sorted(got) == sorted(b"%d" % n for n in range(600))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("where", ["here", "another thread"])
+@pytest.mark.parametrize("state", ["waiting", "woken"])
+def test_a_loop_closed_with_calls_pending(kind, in_new_loop, state, where, caplog):
+    """Who was left behind stands in nobody's way, and nothing is said about it."""
+    with link() as (pull, push):
+        loop = kind.loop_factory()
+        pending = loop.create_task(pull.recv())
+        loop.run_until_complete(paused(pull))
+        if state == "woken":
+            push.sync.send(b"1")
+            pull.is_readable()
+        loop.close()
+        got = []
+
+        async def receive():
+            task = asyncio.create_task(pull.recv(timeout=LONG / 4))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if state == "waiting":
+                await push.send(b"1")
+            got.append(await task)
+
+        if where == "here":
+            in_new_loop(receive())
+        else:
+            thread = threading.Thread(target=lambda: in_new_loop(receive()))
+            thread.start()
+            thread.join(LONG)
+        assert got == [(b"1", False)]
+        assert not pending.done()
+        pending._log_destroy_pending = False
+
+
+def test_sockets_left_open_by_a_loop(in_new_loop):
+    async def main():
+        pull = ratchet.asyncio.new("PULL")
+        pull.bind("tcp://127.0.0.1:*")
+        with pytest.raises(Timeout):
+            await pull.recv(timeout=SHORT)
+        task = asyncio.create_task(pull.recv())
+        await paused(pull)
+        return pull, task  # which asyncio.run cancels
+
+    pull, task = in_new_loop(main())
+    assert task.cancelled()
+    assert (paused_calls(pull), pull.closed) == (0, False)
+    pull.close()
+
+
+def test_debug_mode(in_new_loop, caplog):
+    async def main():
+        loop = asyncio.get_running_loop()
+        assert loop.get_debug()
+        with link() as (pull, push):
+            tasks = [asyncio.create_task(call(pull)) for call in RECEIVES.values()]
+            await paused(pull, len(tasks))
+            tasks.pop().cancel()
+            await asyncio.to_thread(push.sync.send_many, [b"x"] * 9)
+            await asyncio.gather(*tasks)
+            while pull.is_readable():
+                await pull.recv()
+            with pytest.raises(Timeout):
+                await pull.recv(timeout=SHORT)
+            task = asyncio.create_task(pull.recv())
+            await paused(pull)
+            await asyncio.to_thread(pull.close)
+            with pytest.raises(ClosedError):
+                await task
+
+    in_new_loop(main(), debug=True)
+    assert not [record for record in caplog.records if "Executing" not in record.getMessage()]
+
+
+@in_loop
+async def test_task_group():
+    with link() as (pull, push):
+        with pytest.raises(ExceptionGroup):  # noqa: PT012
+            async with asyncio.TaskGroup() as group:
+                waiting = [group.create_task(pull.recv()) for _ in range(3)]
+                group.create_task(pull.recv(timeout=SHORT))
+        assert all(task.cancelled() for task in waiting)
+        assert paused_calls(pull) == 0
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(pull.recv_all())
+            group.create_task(push.send(b"x"))
+        assert task.result() == b"x"
+
+
+# Closing
+
+
+@pytest.mark.parametrize("by", ["task", "thread"])
+@in_loop
+async def test_close_wakes_everybody(by):
+    with link("PAIR", "PAIR", sndhwm=1, rcvhwm=1) as (left, _):
+        fill(left.sync)
+        names = {**RECEIVES, **SENDS}
+        tasks = [asyncio.create_task(make(left)) for make in names.values()]
+        await paused(left, len(tasks))
+        fd = left.get_fd()
+        if by == "task":
+            left.close()
+            assert not asyncio.get_running_loop().remove_reader(fd)
+        else:
+            await asyncio.to_thread(left.close)
+        for name, task in zip(names, tasks, strict=True):
+            with pytest.raises(StopAsyncIteration if name == "async for" else ClosedError):
+                await task
+        assert paused_calls(left) == 0
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+
+@pytest.mark.skipif(not hasattr(os, "dup2") or sys.platform == "win32", reason="numbers of POSIX")
+@in_loop
+async def test_a_descriptor_used_again_after_close_from_another_thread():
+    """The number is given back only after the loop, in its next turn, has let go of it."""
+    loop = asyncio.get_running_loop()
+    pull = ratchet.asyncio.new("PULL")
+    task = asyncio.create_task(pull.recv())
+    await paused(pull)
+    number = pull.get_fd()
+    thread = threading.Thread(target=pull.close)
+    thread.start()
+    thread.join()
+    assert pull.closed
+    os.fstat(number)  # the loop has had no turn: nobody else can have the number
+    with pytest.raises(ClosedError):
+        await task
+    deadline = time.monotonic() + LONG
+    with contextlib.suppress(OSError):
+        while os.fstat(number):  # libzmq closes it in a thread of its own
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0)
+    assert not loop.remove_reader(number)
+
+
+@in_loop
+async def test_a_socket_with_the_number_of_one_that_was_closed():
+    for n in range(30):
+        with link() as (pull, push):
+            task = asyncio.create_task(pull.recv())
+            await paused(pull)
+            await push.send(b"%d" % n)
+            assert await task == (b"%d" % n, False)
+            if n % 2:
+                thread = threading.Thread(target=pull.close)
+                thread.start()
+                thread.join()
+
+
+def test_a_loop_that_cannot_watch_descriptors():
+    """As the Proactor loop of Windows: the error says what to do."""
+
+    class Proactor(asyncio.SelectorEventLoop):
+        def add_reader(self, *args):
+            raise NotImplementedError
+
+        remove_reader = add_reader
+
+    async def main():
+        with link() as (pull, push):
+            await push.send(b"x")  # what is ready needs no watching
+            assert await pull.recv() == (b"x", False)
+            for _ in range(2):
+                with pytest.raises(ratchet.Error, match="SelectorEventLoop") as caught:
+                    await pull.recv()
+                assert type(caught.value) is errors.Error
+                assert paused_calls(pull) == 0
+
+    with asyncio.Runner(loop_factory=Proactor) as runner:
+        runner.run(main())
+
+
+PROGRAM = """
+import asyncio, sys, ratchet.asyncio
+async def main():
+    async with ratchet.asyncio.new("PAIR") as pull, ratchet.asyncio.new("PAIR") as push:
+        pull.bind("inproc://x")
+        push.connect("inproc://x")
+        print("ready", flush=True)
+        try:
+            if sys.argv[1] == "busy":
+                while True:
+                    await push.send(b"x")
+                    await pull.recv()
+            await asyncio.gather(pull.recv(), pull.recv(timeout=1000))
+        except asyncio.CancelledError:
+            print("cancelled", paused_calls(pull), flush=True)
+            raise
+if sys.argv[2] == "uvloop":
+    import uvloop
+    factory = uvloop.new_event_loop
+else:
+    factory = None
+with asyncio.Runner(loop_factory=factory) as runner:
+    runner.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+@pytest.mark.parametrize("work", ["paused", "busy"])
+def test_ctrl_c(kind, work):
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, work, kind.name]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=LONG)
+        finally:
+            process.kill()
+    assert out == "cancelled 0\n"
+    assert error.endswith("KeyboardInterrupt\n")
+    assert "ignored" not in error
+    assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("ends", ["waiting", "busy"])
+def test_a_loop_in_a_daemon_thread_at_the_exit(kind, ends):
+    """It ends without a word, and so do its tasks."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", DAEMON, kind.name, ends],
+        capture_output=True,
+        text=True,
+        timeout=4 * LONG,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+DAEMON = """
+import asyncio, sys, threading, warnings
+import ratchet.asyncio
+warnings.simplefilter("ignore", ResourceWarning)
+if sys.argv[1] == "uvloop":
+    from uvloop import run
+else:
+    from asyncio import run
+begun = threading.Event()
+
+async def receive(zsock):
+    while True:
+        await zsock.recv()
+
+async def main():
+    left, right = ratchet.asyncio.new("PAIR", linger=0), ratchet.asyncio.new("PAIR", linger=0)
+    left.bind("inproc://pair")
+    right.connect("inproc://pair")
+    tasks = [asyncio.create_task(receive(zsock)) for zsock in (left, right)]
+    await asyncio.sleep(0)
+    begun.set()
+    while sys.argv[2] == "busy":
+        await left.send(b"x")
+    await asyncio.sleep(60)
+
+threading.Thread(target=lambda: in_new_loop(main()), daemon=True).start()
+begun.wait(10)
+"""
