@@ -9,13 +9,13 @@ import threading
 import time
 
 import ratchet
-from harness.internals import paused_calls
+from harness.internals import paused_calls, signal_fd
 from harness.sockets import fill
 from harness.waiting import until
-from ratchet import zmqsocket
+from ratchet import thread, zmqsocket
 
 __all__ = ["contextlib", "fill", "fork", "gc", "os", "pair", "paused_calls", "ratchet", "signal"]
-__all__ += ["status", "sys", "threading", "time", "until", "zmqsocket"]
+__all__ += ["signal_fd", "status", "sys", "thread", "threading", "time", "until", "zmqsocket"]
 
 
 def pair(left="DEALER", right="DEALER", endpoint="inproc://pair", **options):

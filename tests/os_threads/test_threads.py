@@ -1,109 +1,16 @@
 """Many OS threads on one socket: nothing is lost, torn, unfair or crashes."""
 
 import asyncio
-import collections
-import itertools
 import os
 import select
-import threading
-import time
 
 import pytest
 from harness.internals import Next, around_registering, paused_calls
-from harness.sockets import fill
-from harness.waiting import LONG, Task, until
+from harness.waiting import Task, until
 
 import ratchet
 import ratchet.asyncio
-from ratchet import ClosedError, Timeout, zmqsocket
-
-LARGE = 300_000  # bytes; copied without the GIL
-
-
-@pytest.mark.parametrize(("senders", "receivers"), [(1, 8), (8, 1), (4, 4)])
-def test_every_message_goes_to_exactly_one_receiver(link, senders, receivers):
-    count = 3000
-    pull, push = link("PULL", "PUSH", sndhwm=10, rcvhwm=10)
-    sending = [
-        Task(lambda i=i: [push.send(b"%d %d" % (i, n)) for n in range(count)])
-        for i in range(senders)
-    ]
-
-    def receive():
-        got = []
-        while (data := pull.recv_all()) != b"end":
-            got.append(tuple(map(int, data.split())))
-        return got
-
-    receiving = [Task(receive) for _ in range(receivers)]
-    for task in sending:
-        task.value()
-    for _ in range(receivers):
-        push.send(b"end")
-    got = [task.value() for task in receiving]
-    for one in got:
-        for i in range(senders):  # a receiver sees each sender's messages in their order
-            mine = [n for who, n in one if who == i]
-            assert mine == sorted(mine)
-    assert sorted(itertools.chain(*got)) == [(i, n) for i in range(senders) for n in range(count)]
-
-
-@pytest.mark.parametrize("size", [5, LARGE])
-def test_parts_never_interleave(link, size):
-    """Senders send part by part, receivers receive part by part and in one go."""
-    count = 150 if size == 5 else 12
-    router, dealer = link("DEALER", "DEALER", sndhwm=3, rcvhwm=3)
-
-    def send(i):
-        for n in range(count):
-            parts = [b"%d %d" % (i, n), bytes([i]) * size, bytes([i]) * (size + n)]
-            if n % 2:
-                dealer.send_multipart(parts)
-            else:
-                for part in parts[:-1]:
-                    dealer.send(part, True)
-                dealer.send(parts[-1])
-
-    def receive(part_by_part):
-        got = []
-        while True:
-            if part_by_part:
-                parts = []
-                more = True
-                while more:
-                    part, more = router.recv()
-                    parts.append(part)
-            else:
-                parts = router.recv_multipart()
-            if parts == [b"end"]:
-                return got
-            i, n = map(int, parts[0].split())
-            assert parts[1:] == [bytes([i]) * size, bytes([i]) * (size + n)]
-            got.append((i, n))
-
-    receiving = [Task(receive, part_by_part) for part_by_part in (True, True, False)]
-    sending = [Task(send, i) for i in range(4)]
-    for task in sending:
-        task.value()
-    for _ in receiving:
-        dealer.send(b"end")
-    got = itertools.chain(*(task.value() for task in receiving))
-    assert sorted(got) == [(i, n) for i in range(4) for n in range(count)]
-
-
-def test_waiters_are_served_first_come_first_served(link):
-    pull, push = link("PULL", "PUSH")
-    served = []
-    tasks = []
-    for i in range(20):
-        tasks.append(Task(lambda i=i: served.append((i, pull.recv_all()))))
-        until(lambda i=i: paused_calls(pull) == i + 1)
-    for i in range(20):
-        push.send(b"%d" % i)
-        until(lambda i=i: len(served) == i + 1)
-    for task in tasks:
-        task.value()
-    assert served == [(i, b"%d" % i) for i in range(20)]
+from ratchet import ClosedError, zmqsocket
 
 
 def test_a_newcomer_does_not_overtake_who_waits(link):
@@ -120,92 +27,6 @@ def test_a_newcomer_does_not_overtake_who_waits(link):
         task.value()
     assert got == {i: b"%d" % i for i in range(5)}
     assert newcomer == [b"%d" % i for i in range(5, 10)]
-
-
-def test_senders_are_served_first_come_first_served(link):
-    pull, push = link("PULL", "PUSH", sndhwm=1, rcvhwm=1)
-    sent = fill(push)
-    tasks = []
-    for i in range(10):
-        tasks.append(Task(push.send, b"%d" % (sent + i)))
-        until(lambda i=i: paused_calls(push) == i + 1)
-    assert [pull.recv_all() for _ in range(sent + 10)] == [b"%d" % i for i in range(sent + 10)]
-    for task in tasks:
-        task.value()
-
-
-@pytest.mark.parametrize("how", ["recv", "send", "both"])
-def test_close_wakes_three_hundred(link, how):
-    left, right = link("DEALER", "DEALER", sndhwm=1, rcvhwm=1)
-    if how != "recv":
-        fill(right)
-    send = {"recv": 0, "send": 2, "both": 1}[how]
-    calls = [right.recv if i % 2 >= send else lambda: right.send(b"x") for i in range(300)]
-    tasks = [Task(call) for call in calls]
-    until(lambda: paused_calls(right) == 300)
-    right.close()
-    for task in tasks:
-        with pytest.raises(ClosedError):
-            task.value()
-    assert paused_calls(right) == 0
-    assert left.closed is False
-
-
-def test_a_thousand_joins_and_leaves_beside_traffic(link):
-    """Receives that mostly time out never take a message with them."""
-    pull, push = link("PULL", "PUSH")
-    got, timeouts = [], collections.Counter()
-    done = threading.Event()
-
-    def impatient(i):
-        n = 0
-        while not done.is_set():
-            n += 1
-            try:
-                got.append(int(pull.recv_all(timeout=(0, 0.0002, 0.001)[n % 3])))
-            except Timeout:
-                timeouts[i] += 1
-
-    tasks = [Task(impatient, i) for i in range(6)]
-    for n in range(1500):
-        push.send(b"%d" % n)
-        if n % 3 == 0:
-            time.sleep(0.0005)  # let the queue run empty
-    until(lambda: len(got) >= 1500)
-    done.set()
-    for task in tasks:
-        task.value()
-    assert sorted(got) == list(range(1500))
-    assert sum(timeouts.values()) > 1000
-
-
-def test_a_thread_that_ends_in_the_middle_of_a_message_frees_the_socket(link):
-    left, right = link("DEALER", "DEALER")
-    Task(right.send, b"half a message", True).value()
-    right.send(b"whole")
-    assert left.recv() == (b"whole", False)
-
-    ready, end = threading.Event(), threading.Event()
-
-    def half():
-        right.send(b"half a message", True)
-        left.recv()
-        ready.set()
-        end.wait(LONG)
-
-    right.send_multipart([b"1", b"2", b"3"])
-    task = Task(half)
-    ready.wait(LONG)
-    with pytest.raises(Timeout):
-        right.send(b"not yet", timeout=0)
-    sender = Task(right.send_multipart, [b"a", b"b"])
-    receiver = Task(left.recv_multipart)
-    until(lambda: paused_calls(right) == paused_calls(left) == 1)
-    end.set()
-    task.value()
-    sender.value()
-    assert receiver.value() == [b"a", b"b"]
-    assert not left.is_rcvmore()
 
 
 CHAOS = """
@@ -288,62 +109,6 @@ CHAOS = """
 )
 def test_random_operations_and_close_from_many_threads(run, count, transport, rng):
     assert int(run(CHAOS, str(count), transport, str(rng.getrandbits(30))).out) > 0
-
-
-def test_closers_race_with_receivers_and_senders(run):
-    run("""
-        import threading
-        import ratchet
-        from ratchet import zmqsocket
-
-        def call(function, *args):
-            gate.wait(10)
-            try:
-                while True:
-                    function(*args)
-            except ratchet.ClosedError:
-                closed.append(function)
-
-        for n in range(60):
-            left, right = (zmqsocket.new("PAIR", linger=0, sndhwm=5, rcvhwm=5) for _ in range(2))
-            left.bind(f"inproc://{n}")
-            right.connect(f"inproc://{n}")
-            gate, closed = threading.Barrier(6), []
-            calls = [(left.recv,), (left.send, bytes(150_000)), (right.recv_all,),
-                     (right.send_multipart, [b"a", b"b"]), (right.recv_many, 10)]
-            threads = [threading.Thread(target=call, args=args) for args in calls]
-            for thread in threads:
-                thread.start()
-            gate.wait(10)
-            closers = [threading.Thread(target=zsock.close) for zsock in (left, right) * 4]
-            for thread in closers:
-                thread.start()
-            for thread in threads + closers:
-                thread.join(10)
-            assert len(closed) == 5, closed
-    """)
-
-
-def test_threads_that_come_and_go_leave_no_descriptors(run):
-    run("""
-        import os, threading
-        from ratchet import Timeout, zmqsocket
-
-        def wait():
-            try:
-                zsock.recv(timeout=0.0001)
-            except Timeout:
-                pass
-
-        with zmqsocket.new("PULL") as zsock:
-            wait()
-            before = len(os.listdir("/dev/fd"))
-            for _ in range(2000):
-                thread = threading.Thread(target=wait)
-                thread.start()
-                thread.join()
-            assert len(os.listdir("/dev/fd")) == before
-    """)
 
 
 def test_a_high_water_mark_is_set_after_an_inproc_peer_has_left(run):

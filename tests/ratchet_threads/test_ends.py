@@ -365,45 +365,6 @@ def test_a_sender_that_ends_when_there_is_room(name, how, new, inproc):
     ratchet.run(main)
 
 
-def test_a_storm_of_ends_loses_nothing(poll, pipe, rng):
-    """Receivers of all kinds, killed, alarmed and timed out at random, and replaced."""
-    pull, push = pipe
-    count, got = 3000, []
-
-    def receiver(call, limit, alarm):
-        while True:
-            thread.alarm(alarm)
-            with contextlib.suppress(ratchet.Timeout, ratchet.Alarm):
-                got.extend(messages(call(pull, timeout=limit)))
-                if rng.random() < 0.3:
-                    thread.timer(0)
-
-    def sender():
-        for n in range(count):
-            push.send(b"%d" % n)
-            if rng.random() < 0.5:
-                thread.timer(0)
-
-    def main():
-        def start():
-            limit, alarm = rng.choice([0.0001, 0.001, LONG]), rng.choice([None, 0.0005, 0.002])
-            call = rng.choice(list(RECEIVES.values()))
-            return thread.attach(receiver, call, limit, alarm)
-
-        receivers = [start() for _ in range(4)]
-        work = thread.attach(sender)
-        while not work.done:
-            thread.timer(0)
-            n = rng.randrange(len(receivers))
-            thread.kill(receivers[n])
-            receivers[n] = start()
-        until(lambda: len(got) >= count)
-        thread.kill_all(receivers)
-
-    ratchet.run(main)
-    assert sorted(got, key=int) == [b"%d" % n for n in range(count)]
-
-
 def test_a_wake_without_memory_is_made_up_for(pipe):
     """Nothing rings a second time: the message is there, and its receiver waits without a limit."""
     fail = pytest.importorskip("_testcapi")

@@ -92,30 +92,6 @@ async def test_every_message_to_exactly_one_receiver(rt, endpoint):
 
 
 @behaviour
-async def test_senders_and_receivers_both_ways(rt, endpoint):
-    """A sender on a socket answers its bell: the receivers beside it must still be woken."""
-    one, two = await rt.link("DEALER", "DEALER", endpoint)
-    each, names = 400, range(2)
-
-    async def send(zsock, name):
-        for n in range(each):
-            await zsock.send(b"%d %d" % (name, n))
-
-    async def recv(zsock):
-        return [await zsock.recv_all() for _ in range(each)]
-
-    tasks = [rt.spawn(recv(zsock)) for zsock in (one, two) for _ in names]
-    senders = [rt.spawn(send(zsock, name)) for name in names for zsock in (two, one)]
-    for task in senders:
-        await rt.join(task)
-    got = [await rt.join(task) for task in tasks]
-    for pair in (got[:2], got[2:]):
-        assert sorted(pair[0] + pair[1]) == sorted(
-            b"%d %d" % (k, n) for k in names for n in range(each)
-        )
-
-
-@behaviour
 async def test_parts_never_interleave(rt, endpoint, rng):
     """Senders and receivers by part, among others that send and receive whole messages."""
     pull, push = await rt.link("PULL", "PUSH", endpoint)
@@ -303,31 +279,3 @@ async def test_close_wakes_every_paused_caller(rt, endpoint):
         with pytest.raises(ClosedError):
             await rt.join(task)
     assert paused_calls(pair) == 0
-
-
-@behaviour
-async def test_close_from_among_the_users(rt, endpoint):
-    """Senders, receivers and a closer at work at the same time: an error for each, and no crash."""
-    for n in range(5):  # an ipc endpoint is free again only when libzmq gets to it
-        fresh = endpoint.replace("inproc://", f"inproc://{n}").replace("/s", f"/s{n}")
-        pull, push = await rt.link("PULL", "PUSH", fresh)
-
-        async def forever(call):
-            with pytest.raises(ClosedError):  # noqa: PT012
-                while True:
-                    await call()
-                    await rt.turn()
-
-        calls = [
-            pull.recv,
-            lambda pull=pull: pull.recv_many(10),
-            lambda push=push: push.send(LARGE),
-            lambda push=push: push.send_multipart([b"x", LARGE]),
-            lambda push=push: push.send_many([b"x"] * 10),
-        ]
-        tasks = [rt.spawn(forever(call)) for call in calls]
-        await pull.recv()
-        for zsock in (pull, push):
-            zsock.close(linger=0)
-        for task in tasks:
-            await rt.join(task)

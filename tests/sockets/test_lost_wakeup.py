@@ -148,49 +148,6 @@ def test_a_thread_in_the_middle_of_a_message_each_way_ends(inproc):
         assert time.monotonic() - began < 2.0  # woken; not merely looked once more at its deadline
 
 
-def test_five_threads_on_two_sockets_lose_nothing(inproc):
-    """Two receivers and a sender on one socket, a receiver and a sender on the other."""
-    deadline = time.monotonic() + 3.0
-    end = b"end"
-
-    def sender(zsock, ends):
-        sent = 0
-        while time.monotonic() < deadline and sent < 400_000:
-            for _ in range(1 + sent % 7):
-                zsock.send(b"%d" % sent)
-                sent += 1
-            if sent % 16 == 0:
-                time.sleep(0.0002)  # the receivers run dry and go to sleep
-        for _ in range(ends):
-            zsock.send(end)
-        return sent
-
-    def receiver(zsock):
-        got = []
-        while True:
-            data, more = zsock.recv()
-            assert not more
-            if data == end:
-                return got
-            got.append(int(data))
-
-    with pair(inproc) as (x, y):
-        for zsock in (x, y):
-            zsock.set_timeout(LONG)
-        two = [Task(receiver, x), Task(receiver, x)]
-        one = Task(receiver, y)
-        to_two, to_one = Task(sender, y, 2), Task(sender, x, 1)
-        for task in (to_two, to_one, *two, one):
-            task.join(LONG + 5)
-        assert one.value() == list(range(to_one.value()))
-        first, second = (task.value() for task in two)
-        assert first == sorted(first)
-        assert second == sorted(second)
-        assert sorted(first + second) == list(range(to_two.value()))
-        assert to_one.value() > 1000
-        assert to_two.value() > 1000
-
-
 def test_another_thread_looks_while_a_task_begins_to_watch(monkeypatch, inproc):
     """It wakes the task, which has no future yet, and is about to go to sleep."""
     looper = looper_class()

@@ -202,30 +202,6 @@ async def test_no_timeout(rt, inproc):
 
 
 @behaviour
-async def test_nothing_is_lost_to_timeouts(rt, endpoint):
-    pull, push = await rt.link("PULL", "PUSH", endpoint)
-    sent = [b"%d" % n for n in range(200)]
-
-    async def sender():
-        for n, data in enumerate(sent):
-            await (push.send(data) if n % 3 else push.send_multipart([data, b""]))
-            for _ in range(n % 4):  # sometimes it is late
-                await rt.turn()
-
-    task = rt.spawn(sender())
-    got, timeouts = [], 0
-    while len(got) < len(sent):
-        try:
-            got.append(await pull.recv_all(timeout=0 if len(got) % 2 else 0.0002))
-        except Timeout:
-            timeouts += 1
-            await rt.turn()
-    await rt.join(task)
-    assert got == sent
-    assert timeouts
-
-
-@behaviour
 async def test_a_full_queue(rt, endpoint):
     """With no peer, sends pause at the high-water mark; what was taken arrives, and only that."""
     push, where = await absent(rt, "PUSH", endpoint, sndhwm=3)
