@@ -85,7 +85,7 @@ docs: $(VENV)/.ratchet $(VENV)/.docs  ## build the documentation as a site into 
 	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees $(ARGS) docs build/docs
 
 wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for each Python here
-	$(IN_VENV) $(abspath $(RUN)) tools/make_wheels.py $(ARGS)
+	$(IN_VENV) $(abspath $(RUN)) tools/wheels.py build $(ARGS)
 	ls -l dist
 
 matrix:  ## test on Python 3.14 and 3.15 with libzmq 4.3.5, in a chroot (as root)

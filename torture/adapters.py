@@ -10,28 +10,22 @@ A scenario is written once, as a coroutine. Beside what each runtime of `harness
     poll(sock, timeout)         awaited: is it readable by then? By the library's poller, if any
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
 from harness.runtimes import OSThreads, RatchetThreads, Stoppable, Tasks, drive
 from harness.waiting import LONG
 
 from . import ROOT
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
 KINDS = ("threads", "cooperative", "asyncio")
 MILLISECONDS = ("linger", "heartbeat_ivl", "heartbeat_timeout", "heartbeat_ttl", "reconnect_ivl")
 
 
-def given(options: dict[str, Any]) -> dict[str, Any]:
+def given(options):
     """No linger, unless another is given; `...` is the library's default."""
     merged = {"linger": 0.0, **options}
     return {name: value for name, value in merged.items() if value is not ...}
@@ -45,36 +39,34 @@ class Library:
     timeouts: tuple[type[BaseException], ...] = ()
     errors: tuple[type[BaseException], ...] = ()  # a clean refusal
 
-    def program(self, where: str, *args: str, **options: Any) -> subprocess.Popen[str]:
+    def program(self, where, *args, **options):
         """Start `function(runtime, *args)`, given as "module:function", in a process of its own."""
         command = [sys.executable, "-X", "faulthandler", "-m", "torture", "--program", where]
         return subprocess.Popen(
             [*command, self.library, self.kind, *args], cwd=ROOT, text=True, **options
         )
 
-    def fork(self) -> int:
+    def fork(self):
         """As os.fork, the way the library wants it."""
         return os.fork()
 
-    async def finished(self, outcome: Any) -> Any:
+    async def finished(self, outcome):
         """Where calls block, it is over already."""
         return await outcome if self.kind == "asyncio" else outcome
 
-    def pair(
-        self, left: str, right: str, endpoint: str = "tcp://127.0.0.1:*", **options: Any
-    ) -> tuple[Any, Any]:
+    def pair(self, left, right, endpoint="tcp://127.0.0.1:*", **options):
         """Two sockets: the left one is bound, the right one connected to it."""
         bound, other = self.new(left, **options), self.new(right, **options)
         other.connect(self.bind(bound, endpoint))
         return bound, other
 
-    def new(self, kind: str, **options: Any) -> Any:
+    def new(self, kind, **options):
         raise NotImplementedError
 
-    def bind(self, sock: Any, endpoint: str) -> str:
+    def bind(self, sock, endpoint):
         raise NotImplementedError
 
-    async def sleep(self, seconds: float = 0) -> None:
+    async def sleep(self, seconds=0):
         raise NotImplementedError
 
 
@@ -83,7 +75,7 @@ class Ratchet(Library):
 
     library = "ratchet"
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         import ratchet
 
@@ -91,25 +83,25 @@ class Ratchet(Library):
         self.timeouts = (ratchet.Timeout,)
         self.errors = (ratchet.Error,)
 
-    def new(self, kind: str, **options: Any) -> Any:
-        return self.make(kind, **given(options))  # type: ignore[attr-defined]
+    def new(self, kind, **options):
+        return self.make(kind, **given(options))
 
-    def bind(self, sock: Any, endpoint: str) -> str:
+    def bind(self, sock, endpoint):
         return str(sock.bind(endpoint))
 
-    async def send(self, sock: Any, data: Any, timeout: float | None = None) -> None:
+    async def send(self, sock, data, timeout=None):
         await self.finished(sock.send(data, timeout=timeout))
 
-    async def recv(self, sock: Any, timeout: float | None = None) -> bytes:
-        return (await self.finished(sock.recv(timeout=timeout)))[0]  # type: ignore[no-any-return]
+    async def recv(self, sock, timeout=None):
+        return (await self.finished(sock.recv(timeout=timeout)))[0]
 
-    async def send_parts(self, sock: Any, parts: Any, timeout: float | None = None) -> None:
+    async def send_parts(self, sock, parts, timeout=None):
         await self.finished(sock.send_multipart(parts, timeout=timeout))
 
-    async def recv_parts(self, sock: Any, timeout: float | None = None) -> list[bytes]:
-        return await self.finished(sock.recv_multipart(timeout=timeout))  # type: ignore[no-any-return]
+    async def recv_parts(self, sock, timeout=None):
+        return await self.finished(sock.recv_multipart(timeout=timeout))
 
-    async def poll(self, sock: Any, timeout: float) -> bool:
+    async def poll(self, sock, timeout):
         if self.kind == "cooperative":
             return self.ratchet.thread.block_on([sock], timeout=timeout) is not None
         try:  # it has no poller here: a receive waits
@@ -118,7 +110,7 @@ class Ratchet(Library):
             return False
         return True
 
-    async def paused(self, sock: Any, count: int = 1) -> None:
+    async def paused(self, sock, count=1):
         """Wait until so many calls are paused in the socket."""
         from harness.internals import paused_calls
 
@@ -134,7 +126,7 @@ class Pyzmq(Library):
     library = "pyzmq"
     home = "zmq"
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         import zmq
 
@@ -143,41 +135,41 @@ class Pyzmq(Library):
         self.errors = (zmq.ZMQError,)
         self.context = importlib.import_module(self.home).Context.instance
 
-    def new(self, kind: str, **options: Any) -> Any:
+    def new(self, kind, **options):
         sock = self.context().socket(getattr(self.zmq, kind))
         for name, value in given(options).items():
             setattr(sock, name, int(value * 1000) if name in MILLISECONDS else value)
         return sock
 
-    def bind(self, sock: Any, endpoint: str) -> str:
+    def bind(self, sock, endpoint):
         sock.bind(endpoint)
         return str(sock.last_endpoint.decode().rstrip("\0"))
 
-    def limit(self, sock: Any, option: str, timeout: float | None) -> int:
+    def limit(self, sock, option, timeout):
         """Set the timeout for this call; answer the flags it needs."""
         if timeout == 0:
             return int(self.zmq.NOBLOCK)
         setattr(sock, option, -1 if timeout is None else max(1, int(timeout * 1000)))
         return 0
 
-    async def send(self, sock: Any, data: Any, timeout: float | None = None) -> None:
+    async def send(self, sock, data, timeout=None):
         await self.finished(sock.send(data, self.limit(sock, "sndtimeo", timeout)))
 
-    async def recv(self, sock: Any, timeout: float | None = None) -> bytes:
+    async def recv(self, sock, timeout=None):
         flags = self.limit(sock, "rcvtimeo", timeout)
-        return await self.finished(sock.recv(flags))  # type: ignore[no-any-return]
+        return await self.finished(sock.recv(flags))
 
-    async def send_parts(self, sock: Any, parts: Any, timeout: float | None = None) -> None:
+    async def send_parts(self, sock, parts, timeout=None):
         await self.finished(sock.send_multipart(parts, self.limit(sock, "sndtimeo", timeout)))
 
-    async def recv_parts(self, sock: Any, timeout: float | None = None) -> list[bytes]:
+    async def recv_parts(self, sock, timeout=None):
         flags = self.limit(sock, "rcvtimeo", timeout)
-        return await self.finished(sock.recv_multipart(flags))  # type: ignore[no-any-return]
+        return await self.finished(sock.recv_multipart(flags))
 
-    async def poll(self, sock: Any, timeout: float) -> bool:
+    async def poll(self, sock, timeout):
         return bool(await self.finished(sock.poll(int(timeout * 1000))))
 
-    async def paused(self, _sock: Any, _count: int = 1) -> None:
+    async def paused(self, _sock, _count=1):
         """Nothing tells how many wait; by then they do."""
         await self.sleep(0.2)
 
@@ -187,33 +179,33 @@ class Gevent(Stoppable):
 
     kind = "cooperative"
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.gevent = importlib.import_module("gevent")
         hub = self.gevent.get_hub()
         hub.exception_stream = None  # errors are raised where results are asked for
 
-    def main(self, function: Callable[..., Any], *args: Any) -> Any:
+    def main(self, function, *args):
         return self.gevent.spawn(drive, function(self, *args)).get()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def spawn(self, coroutine):
         return self.gevent.spawn(drive, coroutine)
 
-    async def wait(self, task: Any, seconds: float | None = LONG) -> bool:
+    async def wait(self, task, seconds=LONG):
         task.join(seconds)
         return self.ended(task)
 
-    async def join(self, task: Any, limit: float = LONG) -> Any:
+    async def join(self, task, limit=LONG):
         assert await self.wait(task, limit), "hangs"
         return task.get()
 
-    def ended(self, task: Any) -> bool:
+    def ended(self, task):
         return bool(task.ready())
 
-    def cancel(self, task: Any) -> None:
+    def cancel(self, task):
         task.kill()
 
-    async def sleep(self, seconds: float = 0) -> None:
+    async def sleep(self, seconds=0):
         self.gevent.sleep(seconds)
 
 
@@ -226,10 +218,10 @@ class PyzmqCooperative(Gevent, Pyzmq):
 
     home = "zmq.green"
 
-    def fork(self) -> int:
+    def fork(self):
         return int(importlib.import_module("gevent.os").fork())
 
-    def limit(self, sock: Any, option: str, timeout: float | None) -> int:
+    def limit(self, sock, option, timeout):
         if timeout is None:
             return 0
         if timeout > 0:
@@ -244,7 +236,7 @@ class PyzmqAsyncio(Tasks, Pyzmq):
     home = "zmq.asyncio"
 
 
-ADAPTERS: dict[tuple[str, str], Callable[[], Any]] = {
+ADAPTERS = {
     ("ratchet", kind.kind): type(f"Ratchet{kind.__name__}", (kind, Ratchet), {})
     for kind in (OSThreads, RatchetThreads, Tasks)
 } | {("pyzmq", cls.kind): cls for cls in (PyzmqThreads, PyzmqCooperative, PyzmqAsyncio)}

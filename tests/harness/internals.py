@@ -14,6 +14,7 @@ INNER = {"waiting", "rx", "tx", "join", "leave", "answer", "own", "wake_all", "r
 INNER |= {"watcher", "watchers"}
 
 KERNEL_FILE = kernel.__file__
+RING = kernel.Kernel.ring_deadlines
 
 # Sockets, trackers
 
@@ -114,8 +115,8 @@ def use_poll(monkeypatch, poll):
 
 def around_ring(monkeypatch, around):
     """Call ``around(real)`` where a kernel rings deadlines."""
-    real = kernel.Kernel.ring_deadlines
-    monkeypatch.setattr(kernel.Kernel, "ring_deadlines", lambda self: around(lambda: real(self)))
+    ring = "ring_deadlines"
+    monkeypatch.setattr(kernel.Kernel, ring, lambda self: around(lambda: RING(self)))
 
 
 def around_registering(monkeypatch, around):

@@ -523,8 +523,7 @@ def play(machine, cuts, steps, often):
         print_blob=True,
     )
     @hypothesis.given(
-        cuts=st.sampled_from(cuts),
-        program=st.lists(step, min_size=LENGTH, max_size=LENGTH),
+        cuts=st.sampled_from(cuts), program=st.lists(step, min_size=LENGTH, max_size=LENGTH)
     )
     def run(cuts, program):
         machine(cuts).run(program)

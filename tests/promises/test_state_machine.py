@@ -37,10 +37,7 @@ STEPS = {
         *(NUMBER, HOST, st.sampled_from(SENDS)),
         *(st.lists(SIZES, min_size=1, max_size=4), TIMEOUTS, RACE),
     ),
-    "recv": (
-        *(NUMBER, HOST, st.sampled_from(RECEIVES)),
-        *(st.sampled_from([1, 2, 100]), TIMEOUTS),
-    ),
+    "recv": (*(NUMBER, HOST, st.sampled_from(RECEIVES)), *(st.sampled_from([1, 2, 100]), TIMEOUTS)),
     "kill_or_cancel": (NUMBER,),
     "look": (NUMBER, st.sampled_from(["is_readable", "is_writable", "get_fd", "__repr__"])),
     "set_option": (NUMBER, st.sampled_from(["sndhwm", "rcvhwm", "linger", "tos", "sndbuf"])),

@@ -19,17 +19,7 @@ import time
 import pytest
 from harness.waiting import LONG
 from hypothesis import strategies as st
-from promises.machine import (
-    HOST,
-    NUMBER,
-    RACE,
-    RECEIVES,
-    TIMEOUTS,
-    Idle,
-    Machine,
-    pick,
-    play,
-)
+from promises.machine import HOST, NUMBER, RACE, RECEIVES, TIMEOUTS, Idle, Machine, pick, play
 from promises.model import TORTURE, Call, Message, Node
 
 NEW, CONNECTED, GONE = "NEW", "CONNECTED", "GONE"
@@ -339,10 +329,7 @@ STEPS = {
         *(SIZES, TIMEOUTS, st.sampled_from([False, False, False, True]), RACE),
     ),
     "send_plain": (NUMBER, SIZES, RACE),
-    "recv": (
-        *(NUMBER, HOST, st.sampled_from(RECEIVES)),
-        *(st.sampled_from([1, 2, 100]), TIMEOUTS),
-    ),
+    "recv": (*(NUMBER, HOST, st.sampled_from(RECEIVES)), *(st.sampled_from([1, 2, 100]), TIMEOUTS)),
     "recv_plain": (NUMBER,),
     "kill_or_cancel": (NUMBER,),
     "look": (NUMBER, st.sampled_from(["is_readable", "is_writable", "get_fd", "__repr__"])),

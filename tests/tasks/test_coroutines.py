@@ -9,13 +9,7 @@ import warnings
 
 import pytest
 from harness.internals import paused_calls
-from harness.loops import (
-    RECEIVES,
-    in_loop,
-    link,
-    paused,
-    until,
-)
+from harness.loops import RECEIVES, in_loop, link, paused, until
 from harness.sockets import SENDS, fill
 from harness.waiting import LONG, SHORT
 

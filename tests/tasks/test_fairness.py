@@ -6,15 +6,7 @@ import time
 import weakref
 
 import pytest
-from harness.loops import (
-    BURST,
-    alive,
-    burst,
-    drained,
-    in_loop,
-    link,
-    paused,
-)
+from harness.loops import BURST, alive, burst, drained, in_loop, link, paused
 from harness.waiting import LONG, SHORT
 
 import ratchet

@@ -6,17 +6,7 @@ import functools
 
 import pytest
 from harness.internals import paused_calls
-from harness.loops import (
-    RECEIVES,
-    burst,
-    drained,
-    in_loop,
-    link,
-    paused,
-    turns,
-    until,
-    watched,
-)
+from harness.loops import RECEIVES, burst, drained, in_loop, link, paused, turns, until, watched
 from harness.sockets import SENDS, fill, messages
 from harness.waiting import SHORT
 

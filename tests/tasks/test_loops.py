@@ -4,21 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 
 import pytest
 from harness.internals import looper_class, paused_calls
-from harness.loops import (
-    RECEIVES,
-    drained,
-    in_loop,
-    link,
-    paused,
-    until,
-)
+from harness.loops import RECEIVES, drained, in_loop, link, paused, until
 from harness.sockets import ANSWERS, SENDS, THROTTLE, fill
 from harness.waiting import LONG, SHORT
 
@@ -367,88 +359,76 @@ def test_a_loop_that_cannot_watch_descriptors():
 
 
 PROGRAM = """
-import asyncio, sys, ratchet.asyncio
-async def main():
-    async with ratchet.asyncio.new("PAIR") as pull, ratchet.asyncio.new("PAIR") as push:
-        pull.bind("inproc://x")
-        push.connect("inproc://x")
-        print("ready", flush=True)
-        try:
-            if sys.argv[1] == "busy":
-                while True:
-                    await push.send(b"x")
-                    await pull.recv()
-            await asyncio.gather(pull.recv(), pull.recv(timeout=1000))
-        except asyncio.CancelledError:
-            print("cancelled", paused_calls(pull), flush=True)
-            raise
-if sys.argv[2] == "uvloop":
-    import uvloop
-    factory = uvloop.new_event_loop
-else:
-    factory = None
-with asyncio.Runner(loop_factory=factory) as runner:
-    runner.run(main())
+import asyncio, warnings
+import ratchet.asyncio
+from harness.runtimes import KINDS
+
+kind, work = sys.argv[1:]
+run = next(one for one in KINDS if one.name == kind)().main
+warnings.simplefilter("ignore", ResourceWarning)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 @pytest.mark.parametrize("work", ["paused", "busy"])
-def test_ctrl_c(kind, work):
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, work, kind.name]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+def test_ctrl_c(script, kind, work):
+    program = script(
+        PROGRAM
+        + """
+async def main(rt):
+    async with ratchet.asyncio.new("PAIR") as pull, ratchet.asyncio.new("PAIR") as push:
+        pull.bind("inproc://x")
+        push.connect("inproc://x")
+        print("ready", flush=True)
         try:
-            assert process.stdout.readline() == "ready\n"
-            process.send_signal(signal.SIGINT)
-            out, error = process.communicate(timeout=LONG)
-        finally:
-            process.kill()
-    assert out == "cancelled 0\n"
-    assert error.endswith("KeyboardInterrupt\n")
-    assert "ignored" not in error
-    assert process.returncode == -signal.SIGINT
+            while work == "busy":
+                await push.send(b"x")
+                await pull.recv()
+            await asyncio.gather(pull.recv(), pull.recv(timeout=1000))
+        except asyncio.CancelledError:
+            print("cancelled", paused_calls(pull), flush=True)
+            raise
 
-
-@pytest.mark.parametrize("ends", ["waiting", "busy"])
-def test_a_loop_in_a_daemon_thread_at_the_exit(kind, ends):
-    """It ends without a word, and so do its tasks."""
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", DAEMON, kind.name, ends],
-        capture_output=True,
-        text=True,
-        timeout=4 * LONG,
-        check=False,
+run(main)
+""",
+        *(kind.name, work),
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    program.said("ready")
+    program.interrupt()
+    result = program.end(LONG)
+    assert result.out == "cancelled 0\n"
+    assert result.err.endswith("KeyboardInterrupt\n")
+    assert "ignored" not in result.err
+    assert result.status == -signal.SIGINT
 
 
-DAEMON = """
-import asyncio, sys, threading, warnings
-import ratchet.asyncio
-warnings.simplefilter("ignore", ResourceWarning)
-if sys.argv[1] == "uvloop":
-    from uvloop import run
-else:
-    from asyncio import run
+@pytest.mark.parametrize("work", ["waiting", "busy"])
+def test_a_loop_in_a_daemon_thread_at_the_exit(run, kind, work):
+    """It ends without a word, and so do its tasks."""
+    result = run(
+        PROGRAM
+        + """
 begun = threading.Event()
 
 async def receive(zsock):
     while True:
         await zsock.recv()
 
-async def main():
+async def main(rt):
     left, right = ratchet.asyncio.new("PAIR", linger=0), ratchet.asyncio.new("PAIR", linger=0)
     left.bind("inproc://pair")
     right.connect("inproc://pair")
     tasks = [asyncio.create_task(receive(zsock)) for zsock in (left, right)]
     await asyncio.sleep(0)
     begun.set()
-    while sys.argv[2] == "busy":
+    while work == "busy":
         await left.send(b"x")
     await asyncio.sleep(60)
 
-threading.Thread(target=lambda: in_new_loop(main()), daemon=True).start()
+threading.Thread(target=lambda: run(main), daemon=True).start()
 begun.wait(10)
-"""
+""",
+        *(kind.name, work),
+        limit=4 * LONG,
+    )
+    assert result.out == ""

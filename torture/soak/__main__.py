@@ -1,8 +1,8 @@
 """Soaks ratchet: traffic of every runtime in several processes, with faults; each message counts.
 
 Run as `python -m torture.soak --minutes 20 --plot soak.png`. Two processes, `left` and `right`,
-live all the time; three victims, one of each runtime, are killed and started again. Each message has a
-stream, a session, a number and a checksum. There are four kinds:
+live all the time; three victims, one of each runtime, are killed and started again. Each message
+has a stream, a session, a number and a checksum. There are four kinds:
 
 - steady: between `left` and `right`, and inside each. Every message must come exactly once, and in
   order unless several receivers share the socket. A sender may close its socket and open another,
@@ -20,8 +20,6 @@ Ends with status 1 if a message is lost, duplicated, torn or out of order, if an
 hangs, or if memory or descriptors of `left` or `right` grew by more than the slack after the
 warm-up.
 """
-
-from __future__ import annotations
 
 import argparse
 import importlib.util

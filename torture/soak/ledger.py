@@ -1,7 +1,5 @@
 """The messages of the soak, and what has come of each stream."""
 
-from __future__ import annotations
-
 import random
 import struct
 import time

@@ -4,8 +4,6 @@ What to do comes as a line of JSON on stdin, then orders, a word a line; what ha
 stdout, a line of JSON each.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import json

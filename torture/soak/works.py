@@ -1,7 +1,5 @@
 """The works of the soak: senders, receivers, clients, servers; once for every runtime."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
@@ -34,8 +32,8 @@ ENDING = {
 
 stopping = threading.Event()  # senders come to an end
 closing = threading.Event()  # so does everything
-faults: Counter[str] = Counter()
-opened: set = set()  # sockets
+faults = Counter()
+opened = set()  # sockets
 lock = threading.Lock()
 
 
