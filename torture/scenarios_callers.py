@@ -56,6 +56,17 @@ async def mingle(rt, scale, callers, endpoint):
         sock.close()
 
 
+OF_RATCHET = (
+    lambda sock: sock.send(bytes(200_000), timeout=0.001),  # which is copied without the GIL
+    lambda sock: sock.send_multipart([b"a", bytes(200_000), b"c"], timeout=0.001),
+    lambda sock: sock.send_many([b"m"] * 600, timeout=0.001),
+    lambda sock: sock.send(b"part", True, timeout=0.001),
+    lambda sock: sock.recv(timeout=0.001),
+    lambda sock: sock.recv_many(300, timeout=0.001),
+    lambda sock: sock.recv_frames(timeout=0.001),
+)
+
+
 @scenario()
 async def closed_by_a_caller(rt, scale):
     """2 to 16 callers do what they like with one socket, until one closes it: every call ends."""
@@ -76,6 +87,8 @@ async def closed_by_a_caller(rt, scale):
                         _ = sock.sndhwm, sock.fileno(), sock.last_endpoint
                     elif scale.random.random() < 0.1:
                         sock.close()
+                    elif rt.library == "ratchet":
+                        await rt.finished(scale.random.choice(OF_RATCHET)(sock))
                 await rt.sleep(0)
 
         async def wait(sock):

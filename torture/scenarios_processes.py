@@ -54,9 +54,23 @@ async def child_makes_its_own(rt, _sock):
         await talk(rt)
 
 
+async def child_forks(rt, sock):
+    """Its own child makes sockets of its own too."""
+    await child_makes_its_own(rt, sock)
+    pid = rt.fork()
+    if pid == 0:
+        status = 1
+        try:
+            await child_makes_its_own(rt, sock)
+            status = 0
+        finally:
+            os._exit(status)
+    assert reap(pid).status == 0
+
+
 ACTS = (
     *(child_sends, child_receives, child_polls, child_closes, child_collects),
-    *(child_leaves, child_makes_its_own),
+    *(child_leaves, child_makes_its_own, child_forks),
 )
 
 
@@ -81,7 +95,7 @@ async def forked_child(rt, _scale):
                 await act(rt, theirs)
                 status = 0
             except rt.errors:  # a clean refusal, but not of what is its own
-                status = int(act is child_makes_its_own)
+                status = int(act in (child_makes_its_own, child_forks))
             except SystemExit:
                 raise
             finally:

@@ -82,89 +82,56 @@ async def alarmed(rt, seconds):
         rt.ratchet.thread.pause()
 
 
-async def in_recv(rt, _full, empty):
-    await rt.recv(empty)
+# Where Ctrl-C finds a program, beside a full PUSH and an empty PULL.
+WAITS = {
+    "recv": lambda rt, _full, empty: rt.recv(empty),
+    "send": lambda rt, full, _empty: rt.send(full, b"x"),
+    "recv_parts": lambda rt, _full, empty: rt.recv_parts(empty),
+    "send_parts": lambda rt, full, _empty: rt.send_parts(full, [b"x", b"y"]),
+    "poll": lambda rt, _full, empty: rt.poll(empty, 60),
+    "a loop of ready calls": lambda rt, _full, _empty: ready_calls(rt),
+}
+OF_RATCHET = {
+    "recv_all": lambda rt, _full, empty: rt.finished(empty.recv_all()),
+    "recv_many": lambda rt, _full, empty: rt.finished(empty.recv_many(10)),
+    "recv_frame": lambda rt, _full, empty: rt.finished(empty.recv_frame()),
+    "recv_frames": lambda rt, _full, empty: rt.finished(empty.recv_frames()),
+    "recv_into": lambda rt, _full, empty: rt.finished(empty.recv_into(bytearray(9))),
+    "iteration": lambda rt, _full, empty: (
+        anext(empty) if rt.kind == "asyncio" else rt.finished(next(empty))
+    ),
+    "send_many": lambda rt, full, _empty: rt.finished(full.send_many([b"x"] * 10)),
+    "a tracker": lambda rt, _full, _empty: tracked(rt),
+}
+OF_ITS_THREADS = {
+    "pause": lambda rt, _full, _empty: rt.thread.pause(),
+    "timer": lambda rt, _full, _empty: rt.thread.timer(60),
+    "block_on a descriptor": lambda rt, _full, _empty: on_a_descriptor(rt),
+    "wait_all": lambda rt, _full, _empty: rt.thread.wait_all([rt.spawn(rt.sleep(60))]),
+    "sigwait": lambda rt, _full, _empty: rt.thread.sigwait("SIGUSR1"),
+    "offload": lambda rt, _full, _empty: rt.thread.offload(time.sleep, 60),
+}
 
 
-async def in_send(rt, full, _empty):
-    await rt.send(full, b"x")
+async def ready_calls(rt):
+    left, right = rt.pair("PAIR", "PAIR", "inproc://busy")
+    while True:
+        await rt.send(left, b"x")
+        await rt.recv(right)
 
 
-async def in_recv_parts(rt, _full, empty):
-    await rt.recv_parts(empty)
-
-
-async def in_send_parts(rt, full, _empty):
-    await rt.send_parts(full, [b"x", b"y"])
-
-
-async def in_poll(rt, _full, empty):
-    await rt.poll(empty, 60)
-
-
-# Only ratchet has these.
-
-
-async def in_recv_all(rt, _full, empty):
-    await rt.finished(empty.recv_all())
-
-
-async def in_recv_many(rt, _full, empty):
-    await rt.finished(empty.recv_many(10))
-
-
-async def in_recv_frame(rt, _full, empty):
-    await rt.finished(empty.recv_frame())
-
-
-async def in_recv_frames(rt, _full, empty):
-    await rt.finished(empty.recv_frames())
-
-
-async def in_recv_into(rt, _full, empty):
-    await rt.finished(empty.recv_into(bytearray(9)))
-
-
-async def in_iteration(rt, _full, empty):
-    await (anext(empty) if rt.kind == "asyncio" else rt.finished(next(empty)))
-
-
-async def in_send_many(rt, full, _empty):
-    await rt.finished(full.send_many([b"x"] * 10))
-
-
-async def in_a_tracker(rt, _full, _empty):
+async def tracked(rt):
     left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
     tracker = await rt.finished(left.send(bytearray(9), copy=False))
     await (tracker if rt.kind == "asyncio" else rt.finished(tracker.wait()))
 
 
-async def in_pause(rt, _full, _empty):
-    rt.ratchet.thread.pause()
-
-
-async def in_timer(rt, _full, _empty):
-    rt.ratchet.thread.timer(60)
-
-
-async def in_block_on_a_descriptor(rt, _full, _empty):
+def on_a_descriptor(rt):
     left, _right = socket.socketpair()
-    rt.ratchet.thread.block_on([left])
+    rt.thread.block_on([left])
 
 
-async def in_wait_all(rt, _full, _empty):
-    rt.ratchet.thread.wait_all([rt.spawn(rt.sleep(60))])
-
-
-async def in_sigwait(rt, _full, _empty):
-    rt.ratchet.thread.sigwait("SIGUSR1")
-
-
-async def in_offload(rt, _full, _empty):
-    rt.ratchet.thread.offload(time.sleep, 60)
-
-
-async def in_a_result(rt, _full, _empty):
+def a_result(rt, _full, _empty):
     """Of a ratchet thread, in another OS thread."""
     kernel = rt.ratchet.new(lambda: None)
     thread = kernel.attach(lambda: rt.ratchet.thread.timer(60))
@@ -172,32 +139,19 @@ async def in_a_result(rt, _full, _empty):
     thread.result()
 
 
-async def in_a_loop_of_ready_calls(rt, _full, _empty):
-    left, right = rt.pair("PAIR", "PAIR", "inproc://busy")
-    while True:
-        await rt.send(left, b"x")
-        await rt.recv(right)
-
-
 @scenario()
 def control_c(rt, _scale):
     """Ctrl-C leaves every wait with KeyboardInterrupt, and the sockets can be used again."""
-    waits = [in_recv, in_send, in_recv_parts, in_send_parts, in_poll, in_a_loop_of_ready_calls]
+    waits = WAITS
     if rt.library == "ratchet":
-        waits += [in_recv_all, in_recv_many, in_recv_frame, in_recv_frames, in_recv_into]
-        waits += [in_iteration, in_send_many, in_a_tracker]
-        if rt.kind == "cooperative":
-            waits += [in_pause, in_timer, in_block_on_a_descriptor, in_wait_all, in_sigwait]
-            waits.append(in_offload)
-        if rt.kind == "threads":
-            waits.append(in_a_result)
-    for wait in waits:
-        interrupt(rt, wait)
+        of_kind = {"cooperative": OF_ITS_THREADS, "threads": {"a result": a_result}}
+        waits = {**WAITS, **OF_RATCHET, **of_kind.get(rt.kind, {})}
+    for name, wait in waits.items():
+        interrupt(rt, name, wait)
 
 
-def interrupt(rt, wait):
+def interrupt(rt, name, wait):
     """Send this process SIGINT while it waits, from a thread: it may be given to any thread."""
-    name = wait.__name__
     socks = []
 
     async def main(rt):
@@ -206,7 +160,9 @@ def interrupt(rt, wait):
         socks.extend((full, sink, empty))
         await fill(rt, full)
         started.start()
-        await wait(rt, full, empty)
+        outcome = wait(rt, full, empty)  # where calls block, it has waited by now
+        if outcome is not None:
+            await outcome
 
     async def again(rt):
         full, sink, _empty = socks
@@ -239,5 +195,5 @@ def interrupt(rt, wait):
 
 def give_up(name):
     """Nobody heard it."""
-    print(f"outcome: hangs {name.replace('_', ' ')}", flush=True)
+    print(f"outcome: hangs in {name}", flush=True)
     os._exit(1)

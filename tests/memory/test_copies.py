@@ -1,6 +1,5 @@
 """Large messages without copies: what is lent to libzmq, and what is received in its memory."""
 
-import array
 import asyncio
 import gc
 import select
@@ -68,44 +67,6 @@ async def test_what_could_not_be_sent_is_given_back_at_once(rt):
     assert references(data) == before
     gc.collect()
     buffer.append(1)  # nobody holds it
-
-
-@pytest.mark.parametrize("transport", ["inproc", "tcp"])
-@behaviour
-async def test_a_buffer_cannot_be_resized_until_it_has_left(rt, request, transport):
-    push, pull = await rt.link("PUSH", "PULL", request.getfixturevalue(transport))
-    for kind in (bytearray, lambda data: array.array("b", data)):
-        buffer = kind(b"r" * LARGE)
-        tracker = await push.send(buffer, copy=False)
-        if transport == "inproc":  # it leaves when it is received
-            assert not tracker.done
-            assert "under way" in repr(tracker)
-            with pytest.raises(BufferError):
-                buffer.pop()
-            with pytest.raises(Timeout, match="not all has left within"):
-                tracker.wait(0.001)
-        assert await pull.recv_all() == bytes(buffer)
-        await left(rt, tracker)
-        assert tracker.done
-        assert "done" in repr(tracker)
-        tracker.wait(0)
-        buffer.pop()
-
-
-@behaviour
-async def test_a_tracker_is_done_when_every_part_has_left(rt):
-    push, pull = await rt.link("PUSH", "PULL", "inproc://parts")
-    first, second = bytearray(LARGE), bytearray(b"tiny")
-    tracker = await push.send_multipart([first, b"bytes", second], copy=False)
-    frames = await pull.recv_frames()
-    assert [bytes(frame) for frame in frames] == [bytes(first), b"bytes", b"tiny"]
-    assert [frame.more for frame in frames] == [True, True, False]
-    for _ in range(3):
-        assert not tracker.done
-        frames.pop(0)
-    await left(rt, tracker)
-    first.pop()
-    second.pop()
 
 
 @behaviour

@@ -119,37 +119,6 @@ def test_disconnect_of_an_inherited_socket_that_reads_ahead_raises(run, kind):
     """)
 
 
-def test_new_sockets_work_in_the_child_and_in_its_child(run):
-    result = run("""
-        def work():
-            x, y = pair(endpoint="tcp://127.0.0.1:*")
-            thread = threading.Thread(target=lambda: x.send_multipart([b"a", bytes(300_000)]))
-            thread.start()
-            assert y.recv_multipart(timeout=5) == [b"a", bytes(300_000)]
-            thread.join()
-            for exception in (ratchet.Timeout,):
-                try:
-                    y.recv(timeout=0.01)
-                except exception:
-                    pass
-            x.close(), y.close()
-
-        def child():
-            work()
-            assert fork(work) == 0
-            work()
-
-        with zmqsocket.new("PULL") as first:
-            first.bind("inproc://pair")
-            with contextlib.suppress(ratchet.Timeout):
-                first.recv(timeout=0.01)  # this thread has its wake-up descriptor
-            assert fork(child) == 0
-        work()
-        print("done")
-    """)
-    assert result.out == "done\n"
-
-
 def test_a_tracker_of_the_parent_raises_in_the_child(run):
     run("""
         x, y = pair()
@@ -173,35 +142,3 @@ def test_a_tracker_of_the_parent_raises_in_the_child(run):
         assert fork(lambda: tracker.wait()) == 0  # it was done before
         x.close(), y.close()
     """)
-
-
-@pytest.mark.parametrize("end", ["sys.exit(3)", "os._exit(3)", "thing = 1 / 0", "fall off"])
-def test_a_child_ends_without_harm(run, end):
-    """With sockets of its parent's in its hands, and another thread of its parent's in recv."""
-    result = run(
-        f"""
-        import traceback
-        x, y = pair(endpoint="tcp://127.0.0.1:*")
-        received = []
-        thread = threading.Thread(target=lambda: received.append(x.recv()))
-        thread.start()
-        until(lambda: paused_calls(x) == 1)
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            cycle = [x, y]
-            cycle.append(cycle)
-            del x, y, cycle
-            gc.collect()
-            {end if "fall" not in end else "pass"}
-        else:
-            print(status(pid))
-            y.send(b"unharmed")
-            thread.join(5)
-            print(received)
-            x.close(), y.close()
-    """
-    )
-    code = {"thing = 1 / 0": 1, "fall off": 0}.get(end, 3)
-    # A child that falls off its end runs no more of the script, and neither says a word.
-    assert result.out == f"{code}\n[(b'unharmed', False)]\n"

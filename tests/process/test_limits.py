@@ -85,28 +85,6 @@ def test_a_tracker_for_which_no_descriptor_was_left_can_be_waited_for_later(run)
     """)
 
 
-def test_a_process_that_keeps_opening_gets_errors_and_recovers(run):
-    run("""
-        import resource
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-        zmqsocket.new("PULL").close()
-        base = len(os.listdir("/dev/fd"))
-        for _ in range(3):
-            made = []
-            try:
-                while True:
-                    made.append(zmqsocket.new("PULL", linger=0))
-                    made[-1].bind("tcp://127.0.0.1:*")
-            except ratchet.Error as error:
-                assert error.code == "EMFILE", error
-            assert len(made) > 5
-            for zsock in made:
-                zsock.close()
-            until(lambda: len(os.listdir("/dev/fd")) <= base)  # libzmq's reaper has done it
-    """)
-
-
 def test_max_sockets_and_configure(run):
     run("""
         import pytest
@@ -155,32 +133,6 @@ def test_an_import_starts_nothing(run):
         assert "asyncio" not in sys.modules and "multiprocessing" not in sys.modules
         assert ratchet.libzmq_version() >= (4, 3)
         ratchet.configure(io_threads=1)  # still possible
-    """)
-
-
-def test_ten_thousand_sockets_come_and_go(run):
-    run("""
-        import resource
-
-        def cycle(count):
-            for n in range(count):
-                with zmqsocket.new("DEALER") as zsock:
-                    if n % 20 == 0:
-                        zsock.bind(f"inproc://{n}")
-                        with contextlib.suppress(ratchet.Timeout):
-                            zsock.recv(timeout=0)
-            gc.collect()
-
-        def descriptors():
-            return len(os.listdir("/dev/fd"))
-
-        cycle(1000)
-        until(lambda: descriptors() < 30)
-        fds, rss = descriptors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        cycle(9000)
-        until(lambda: descriptors() <= fds, "descriptors")
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - rss
-        assert grown < 4000 * (1024 if sys.platform == "darwin" else 1), grown
     """)
 
 

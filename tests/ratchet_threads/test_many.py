@@ -13,7 +13,7 @@ from harness.ratchets import spawn_os
 from harness.waiting import LONG
 
 import ratchet
-from ratchet import thread, zmqsocket
+from ratchet import thread
 
 
 def test_sockets_shared_by_two_kernels_and_os_threads(poll, new, tcp):
@@ -70,28 +70,6 @@ def test_sockets_shared_by_two_kernels_and_os_threads(poll, new, tcp):
     assert not failed
     names = [kernel + side for kernel in (b"a", b"b", b"c") for side in (b"l", b"r")]
     assert got == collections.Counter(b"%s %d" % (name, n) for name in names for n in range(each))
-
-
-def test_kernels_in_several_os_threads(inproc):
-    done = []
-
-    def main(n):
-        with zmqsocket.new("PAIR") as one, zmqsocket.new("PAIR") as two:
-            one.bind(inproc + str(n))
-            two.connect(inproc + str(n))
-            echo = thread.attach(lambda: [one.send(data) for data in iter(one.recv_all, b"")])
-            for k in range(300):
-                two.send(b"%d" % k)
-                assert two.recv_all() == b"%d" % k
-                assert thread.self().kernel is echo.kernel
-            two.send(b"")
-            thread.wait_all([echo])
-        done.append(n)
-
-    tasks = [spawn_os(ratchet.run, main, n) for n in range(4)]
-    for task in tasks:
-        task.join(LONG)
-    assert sorted(done) == [0, 1, 2, 3]
 
 
 # Many, and nothing left

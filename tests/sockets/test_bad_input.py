@@ -1,12 +1,10 @@
 """Wrong use: a clear error that says what was given and what to do, and nothing is lost to it."""
 
 import array
-import contextlib
 import copy
 import ctypes
 import mmap
 import pickle
-import threading
 
 import pytest
 
@@ -491,35 +489,3 @@ def test_a_bytearray_is_free_after_a_timeout(full, name, size):
     pull = arrive()
     with pytest.raises(Timeout):
         pull.recv(timeout=0.005)
-
-
-@pytest.mark.parametrize("name", ["send", "send more", "send_multipart", "send_many"])
-def test_a_bytearray_resized_during_its_send(link, name):
-    """Who resizes it gets a BufferError while it is read; the message is of before or after."""
-    pull, push = link
-    assert pull.recv_all() == b"before"
-    short, long = b"a" * 4 * MIB, b"b" * 5 * MIB
-    data, over = bytearray(short), threading.Event()
-
-    def resize():
-        while not over.is_set():
-            for state in (long, short):
-                with contextlib.suppress(BufferError):
-                    data[:] = state
-
-    thread = threading.Thread(target=resize)
-    thread.start()
-    try:
-        for _ in range(20):
-            SENDS[name](push, data)
-            if name == "send more":
-                push.send(b"end")
-            if name == "send_many":
-                assert pull.recv_all() == b"1"
-            assert {short, long} & set(pull.recv_multipart())
-            if name == "send_many":
-                assert pull.recv_all() == b"3"
-    finally:
-        over.set()
-        thread.join()
-    push.send(b"before")

@@ -15,7 +15,7 @@ from harness.waiting import LONG, SHORT
 
 import ratchet
 import ratchet.asyncio
-from ratchet import ClosedError, StateError, Timeout, zmqsocket
+from ratchet import Timeout, zmqsocket
 
 # Coroutines
 
@@ -250,44 +250,6 @@ async def test_a_task_that_ends_in_mid_message_blocks_nobody(how):
         await asyncio.wait([task])
         assert await asyncio.gather(*tasks) == [(b"next", False), None]
         assert await pull.recv_multipart() == [b"last"]
-
-
-@in_loop
-async def test_async_with_and_async_for():
-    async with ratchet.asyncio.new("PULL") as pull, ratchet.asyncio.new("PUSH") as push:
-        pull.bind("inproc://iterate")
-        push.connect("inproc://iterate")
-        await push.send_many([b"1", b"2", b"3"])
-        got = []
-        async for data in pull:
-            got.append(data)
-            if len(got) == 3:
-                pull.close()
-        assert got == [b"1", b"2", b"3"]
-        push.set_timeout(1.0)
-        assert (push.get_timeout(), push.closed) == (1.0, False)
-    assert push.closed
-    with pytest.raises(ClosedError):
-        async with push:
-            pass
-    with pytest.raises(ClosedError):
-        await push.send(b"x")
-
-
-@in_loop
-async def test_req_out_of_turn_and_errors_by_await():
-    with link("REP", "REQ") as (rep, req):
-        for call in (rep.send(b"x"), req.recv()):
-            with pytest.raises(StateError):
-                await call
-        await req.send(b"?")
-        await rep.recv()
-        await rep.send(b"!")
-        assert await req.recv() == (b"!", False)
-    with pytest.raises(ValueError, match="unknown socket type"):
-        ratchet.asyncio.new("pull")
-    with pytest.raises(TypeError):
-        ratchet.asyncio.new("PULL", rcvhwm="many")
 
 
 def test_a_socket_of_each_kind_with_the_other():

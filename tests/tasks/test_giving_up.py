@@ -35,16 +35,6 @@ async def by_argument(rng, call):
     return await call(timeout=rng.choice([0, 0, 0.00001, 0.0005]))
 
 
-async def by_cancel_of_one_of_two(rng, call):
-    """Of two calls one is given up: the other is served."""
-    given_up, kept = asyncio.create_task(call()), asyncio.create_task(call())
-    given_up.add_done_callback(lambda task: task.cancelled() or kept.cancel())
-    both = asyncio.gather(given_up, kept, return_exceptions=True)
-    asyncio.get_running_loop().call_later(rng.choice([0, 0.0005]), given_up.cancel)
-    done = await both
-    return [value for value in done if not isinstance(value, asyncio.CancelledError)]
-
-
 GAVE_UP = (asyncio.CancelledError, TimeoutError)
 WAYS = [by_cancel, by_timeout, by_wait_for, by_argument]
 PAIRS = [  # who receives, who sends
@@ -109,36 +99,6 @@ async def test_no_message_is_lost_to_a_receive_that_gives_up(rng, left, right, h
         await task
         assert [data[data.rindex(b"<") :] for data in got] == [b"<%s>" % data for data in sent]
         assert gave_up
-
-
-@in_loop
-async def test_no_message_is_lost_among_many_who_give_up(rng):
-    with link(sndhwm=0, rcvhwm=0) as (pull, push):
-        got, sent = [], [b"%d" % n for n in range(1000)]
-
-        async def receive():
-            while len(got) < len(sent):
-                way = rng.choice([*WAYS, by_cancel_of_one_of_two])
-                name = rng.choice(["recv", "recv_all", "recv_many"])
-                with contextlib.suppress(*GAVE_UP):
-                    found = await way(rng, functools.partial(RECEIVES[name], pull))
-                    several = way is by_cancel_of_one_of_two
-                    for one in found if several else [found]:
-                        got.extend(messages(one))
-
-        async def send():
-            for data in sent:
-                await push.send(data)
-                await turns(rng.choice([0, 0, 0, 1]))
-
-        tasks = [asyncio.create_task(receive()) for _ in range(7)]
-        await send()
-        await until(lambda: len(got) >= len(sent))
-        for task in tasks:
-            task.cancel()  # some are left in a receive that nothing comes to
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert sorted(got) == sorted(sent)
-        await paused(pull, 0)
 
 
 @pytest.mark.parametrize(("left", "right"), [("REP", "REQ"), ("ROUTER", "REQ"), ("REP", "DEALER")])
