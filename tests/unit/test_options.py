@@ -525,6 +525,20 @@ def test_one_option_under_two_keywords() -> None:
         Fake().set_options({"identity": b"a", "routing_id": b"b"})
 
 
+def test_keywords_do_not_undo_each_other() -> None:
+    zsock = Fake("SUB")
+    zsock.set_options(
+        {
+            "subscribe": b"",
+            "curve_server": True,
+            "curve_secretkey": HELLO,
+            "rcvhwm": 1,
+            "plain_server": False,
+        }
+    )
+    assert [name for name, _ in zsock.calls] == ["44", "49", "24", "47", "subscribe"]
+
+
 def check_types(zsock: Options) -> None:
     """For type checkers: what each kind of property reads as."""
     assert_type(zsock.sndhwm, int)
