@@ -48,7 +48,7 @@ bench-threads: $(VENV)/.ratchet $(VENV)/.bench  ## measure ratchet threads, besi
 bench-asyncio: $(VENV)/.ratchet $(VENV)/.bench  ## measure asyncio and uvloop, beside pyzmq and pyomq
 	$(RUN) -m benchmarks --libs ratchet-asyncio,pyzmq-asyncio,pyomq-asyncio --only one-call,round-trip,16,1K $(ARGS)
 	$(RUN) -m benchmarks --libs ratchet-uvloop,pyzmq-uvloop,pyomq-uvloop --only one-call,round-trip,16,1K $(ARGS)
-	$(RUN) -m benchmarks.scale --ready
+	$(RUN) -m benchmarks.ready
 
 scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure up to 10,000 sockets and threads; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks.scale --write docs/benchmarks.md $(ARGS)

@@ -29,11 +29,12 @@ zsock.connect(sys.argv[1])
 """
 
 
-def delivered(script, source, flags=()):
+def delivered(script, source, before=""):
     """What a sink in another process gets from a script, and how the script ended."""
     sink = script(SINK)
     endpoint = sink.process.stdout.readline().strip()
-    result = script(SOURCE + textwrap.dedent(source), endpoint, flags=flags).end()
+    text = textwrap.dedent(before) + SOURCE + textwrap.dedent(source)
+    result = script(text, endpoint).end()
     got = sink.end()
     assert (got.status, got.err) == (0, "")
     return got.out.strip(), result
@@ -78,25 +79,14 @@ def test_atexit_handlers_still_send(script, before):
 
 def test_an_atexit_handler_registered_before_the_first_socket_still_sends(script):
     """The exit handlers of multiprocessing run before it."""
-    sink = script(SINK)
-    endpoint = sink.process.stdout.readline().strip()
-    source = script(
-        """
+    before = """
         import atexit
-
-        def farewell():
-            zsock.send(b"end")
-
-        atexit.register(farewell)
+        atexit.register(lambda: zsock.send(b"end"))
         import multiprocessing.util
-
-        zsock = zmqsocket.new("PUSH")
-        zsock.connect(sys.argv[1])
-        """,
-        endpoint,
-    ).end()
-    assert (source.status, source.err) == (0, "")
-    assert sink.end().out == "1 b'end'\n"
+        """
+    got, result = delivered(script, "", before=before)
+    assert got == "1 b'end'"
+    assert (result.status, result.err) == (0, "")
 
 
 ABSENT = """

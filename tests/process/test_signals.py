@@ -7,13 +7,7 @@ import pytest
 
 CALLS = {
     "recv": "x.recv()",
-    "recv_all": "x.recv_all()",
-    "recv_multipart": "x.recv_multipart()",
-    "recv_many": "x.recv_many(10)",
-    "iterate": "for data in x: pass",
     "send": "x.send(b'lost')",
-    "large": "x.send(bytes(300_000))",
-    "send_multipart": "x.send_multipart([b'lost', b'lost'])",
     "send_many": "x.send_many([b'lost', b'lost'])",
     "timeout": "x.recv(timeout=60)",
 }

@@ -3,76 +3,56 @@
 import collections
 import contextlib
 import gc
-import threading
 import tracemalloc
 import weakref
 
 import greenlet
 import pytest
-from harness.ratchets import spawn_os
+from harness import waiting
+from harness.runtimes import Elsewhere, OSThreads, RatchetThreads, Tasks
 from harness.waiting import LONG
 
 import ratchet
+import ratchet.asyncio
 from ratchet import thread
 
-
-def test_sockets_shared_by_two_kernels_and_os_threads(poll, new, tcp):
-    """Senders and receivers of each kind on both sockets at once: each message arrives once."""
-    left, right = new("DEALER"), new("DEALER")
-    left.bind(tcp)
-    right.connect(left.last_endpoint)
-    each, got, failed = 400, collections.Counter(), []
-
-    def sender(zsock, name):
-        for n in range(each):
-            zsock.send(b"%s %d" % (name, n))
-
-    def receiver(zsock):
-        found = []
-        while (data := zsock.recv_all()) != b"stop":
-            found.append(data)
-        got.update(found)
-
-    def jobs(name):
-        return [(sender, zsock, name + side) for zsock, side in ((left, b"l"), (right, b"r"))]
-
-    def in_kernel(name):
-        def main():
-            tasks = [thread.attach(*job) for job in jobs(name)]
-            readers = [thread.attach(receiver, zsock) for zsock in (left, right) * 2]
-            thread.wait_all(tasks)
-            senders_done.release()
-            thread.wait_all(readers)
-
-        try:
-            ratchet.run(main)
-        except BaseException as error:
-            failed.append(error)
-
-    def in_os_threads(name):
-        tasks = [spawn_os(*job) for job in jobs(name)]
-        readers = [spawn_os(receiver, zsock) for zsock in (left, right)]
-        for task in tasks:
-            task.join()
-        senders_done.release()
-        for task in readers:
-            task.join()
-
-    senders_done = threading.Semaphore(0)
-    hosts = [spawn_os(in_kernel, b"a"), spawn_os(in_kernel, b"b"), spawn_os(in_os_threads, b"c")]
-    for _ in hosts:
-        assert senders_done.acquire(timeout=3 * LONG), failed
-    for zsock in (left, right):
-        zsock.send_many([b"stop"] * 5)
-    for host in hosts:
-        host.join(LONG)
-        assert not host.is_alive()
-    assert not failed
-    names = [kernel + side for kernel in (b"a", b"b", b"c") for side in (b"l", b"r")]
-    assert got == collections.Counter(b"%s %d" % (name, n) for name in names for n in range(each))
-
-
 # Many, and nothing left
+
+
+def test_sockets_shared_by_every_kind_of_thread(poll, endpoint):
+    """OS threads, two kernels and a loop send and receive on both sockets at once."""
+    each, got, ended = 300, collections.Counter(), []
+
+    async def send(zsock, name):
+        for n in range(each):
+            data = b"%s %d" % (name, n)
+            await (zsock.send(data) if n % 2 else zsock.send_multipart([name, b" %d" % n]))
+
+    async def receive(zsock):
+        while (data := await zsock.recv_all()) != b"stop":
+            got[data] += 1
+        ended.append(zsock)
+
+    hosts = [Elsewhere(kind()) for kind in (OSThreads, RatchetThreads, RatchetThreads, Tasks)]
+    ends = [ratchet.asyncio.new("DEALER", linger=0) for _ in range(2)]
+    ends[0].bind(endpoint)
+    ends[1].connect(ends[0].last_endpoint)
+    names = [b"%d%d" % (n, side) for n in range(len(hosts)) for side in range(2)]
+    try:
+        for name in names:
+            host, zsock = hosts[name[0] - ord("0")], ends[name[1] - ord("0")]
+            host.do(lambda rt, zsock=zsock: rt.spawn(receive(rt.use(zsock))))
+            host.do(lambda rt, zsock=zsock, name=name: rt.spawn(send(rt.use(zsock), name)))
+        waiting.until(lambda: got.total() == each * len(names), "all messages")
+        for n in range(len(names)):
+            ends[n % 2].sync.send(b"stop", timeout=LONG)
+        waiting.until(lambda: len(ended) == len(names), "the receivers")
+    finally:
+        for zsock in ends:
+            zsock.close()
+        for host in hosts:
+            host.close()
+    assert got == collections.Counter(b"%s %d" % (name, n) for name in names for n in range(each))
 
 
 def test_thousands_of_threads():

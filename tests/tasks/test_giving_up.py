@@ -274,38 +274,3 @@ async def test_no_reader_is_left_when_the_last_has_given_up(how):
         await paused(pull)
         await push.send(b"x")
         assert await task == (b"x", False)
-
-
-@in_loop
-async def test_who_waits_behind_one_who_gives_up_is_served():
-    """The first is woken by the message, and cancelled before it takes it."""
-    with link() as (pull, push):
-        tasks = [asyncio.create_task(pull.recv()) for _ in range(6)]
-        await paused(pull, 6)
-        for n in range(0, 6, 2):
-            push.sync.send(b"%d" % n)
-            assert pull.is_readable()  # which wakes the head
-            tasks[n].cancel()
-            assert await tasks[n + 1] == (b"%d" % n, False)
-            assert tasks[n].cancelled()
-
-
-@in_loop
-async def test_taken_of_a_cancelled_send_many():
-    with link(rcvhwm=3, sndhwm=3) as (pull, push):
-        task = asyncio.create_task(push.send_many([b"%d" % n for n in range(500)]))
-        await paused(push)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        taken = caught.value.taken
-        assert 1 <= taken < 500
-        with pytest.raises(Timeout) as caught:
-            await push.send_many([b"x"], timeout=SHORT)
-        assert caught.value.taken == 0
-        got = await pull.recv_many(500)
-        while len(got) < taken:
-            got += await pull.recv_many(500)
-        assert got == [b"%d" % n for n in range(taken)]
-        with pytest.raises(Timeout):
-            await pull.recv(timeout=SHORT)

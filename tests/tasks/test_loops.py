@@ -11,7 +11,7 @@ import time
 import pytest
 from harness.internals import looper_class, paused_calls
 from harness.loops import RECEIVES, drained, in_loop, link, paused, until
-from harness.sockets import ANSWERS, SENDS, THROTTLE, fill
+from harness.sockets import SENDS, fill
 from harness.waiting import LONG, SHORT
 
 import ratchet
@@ -30,72 +30,6 @@ async def test_a_thousand_tasks_on_one_socket():
         for n in range(1000):
             await right.send(b"%d" % n)
         assert await asyncio.gather(*receivers) == [(b"%d" % n, False) for n in range(1000)]
-
-
-@pytest.mark.parametrize(
-    "name", ["send", "is_readable", "is_writable", "getsockopt", "last_endpoint", "bind"]
-)
-@in_loop
-async def test_no_wake_up_is_lost_when_another_call_answers(name, endpoint):
-    with link("DEALER", "DEALER", endpoint) as (x, y):
-        for n in range(5):
-            task = asyncio.create_task(x.recv_all())
-            await paused(x)
-            y.sync.send(b"%d" % n)
-            time.sleep(THROTTLE)  # noqa: ASYNC251 - the loop shall not see the bell ring
-            ANSWERS[name](x.sync if name == "send" else x)
-            assert await asyncio.wait_for(task, LONG / 2) == b"%d" % n
-
-
-@in_loop
-async def test_shared_by_tasks_threads_and_ratchet_threads(endpoint):
-    """Three kinds of senders, three of receivers, all at once on two sockets."""
-    each, kinds = 300, 3
-    got = []
-
-    def in_thread(function):
-        return asyncio.to_thread(function)
-
-    def in_ratchet(function):
-        return asyncio.to_thread(ratchet.run, function)
-
-    with link("DEALER", "DEALER", endpoint) as (left, right):
-        stop = []
-
-        def send(name):
-            for n in range(each):
-                right.sync.send_multipart([b"%d" % name, b"%d" % n])
-
-        def receive():
-            sync = left.sync
-            while (message := sync.recv_multipart()) != [b"stop"]:
-                got.append(message)
-            stop.append(1)
-
-        async def send_async(name):
-            for n in range(each):
-                await right.send(b"%d" % name, True)
-                await right.send(b"%d" % n)
-
-        async def receive_async():
-            while (message := await left.recv_multipart()) != [b"stop"]:
-                got.append(message)
-            stop.append(1)
-
-        receivers = [
-            *(asyncio.ensure_future(receive_async()) for _ in range(2)),
-            asyncio.ensure_future(in_thread(receive)),
-            asyncio.ensure_future(in_ratchet(receive)),
-        ]
-        await asyncio.gather(send_async(0), in_thread(lambda: send(1)), in_ratchet(lambda: send(2)))
-        for n in range(len(receivers)):
-            await right.send(b"stop")
-            await until(lambda n=n: len(stop) > n)
-        await asyncio.gather(*receivers)
-        await asyncio.get_running_loop().shutdown_default_executor()
-    assert sorted(got) == sorted(
-        [b"%d" % name, b"%d" % n] for name in range(kinds) for n in range(each)
-    )
 
 
 @in_loop

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 # Wake-ups of threads, kernels, tasks and trackers, and who is starved or left behind.
 PART = (
     "tracker or looks_around or close_wakes or first_come or gives_its_descriptor_back"
-    " or shared_by_tasks or sigwait or fork"
+    " or shared_by_every or sigwait or fork"
 )
 
 
