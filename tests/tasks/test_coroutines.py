@@ -5,7 +5,6 @@ import inspect
 import io
 import sys
 import threading
-import warnings
 
 import pytest
 from harness.internals import paused_calls
@@ -22,8 +21,10 @@ from ratchet import Timeout, zmqsocket
 
 @in_loop
 async def test_a_call_that_is_never_awaited_has_no_effect():
-    with link() as (pull, push), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python says so of coroutines
+    with (  # noqa: PT031 - all of it
+        link() as (pull, push),
+        pytest.warns(RuntimeWarning, match="never awaited") as told,
+    ):
         for make in SENDS.values():
             make(push)
         push.send(b"x", True)
@@ -32,6 +33,7 @@ async def test_a_call_that_is_never_awaited_has_no_effect():
             make(pull)
         assert await pull.recv_multipart() == [b"only"]
         assert not pull.is_readable()
+        assert len(told) == len(SENDS) + 1 + len(RECEIVES)
 
 
 @in_loop

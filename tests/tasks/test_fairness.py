@@ -162,6 +162,8 @@ async def test_a_message_at_the_deadline_is_taken():
 async def test_thousands_of_timeouts_leave_nothing():
     loop = asyncio.get_running_loop()
     with link("PAIR", "PAIR") as (left, right):
+        patient = asyncio.create_task(right.recv(timeout=5000))  # without it the last would clear
+        await paused(right)
         before = alive("TaskWaiter", "Future", "TimerHandle")
         for n in range(3000):
             task = asyncio.create_task(left.recv(timeout=1000 + n % 7))
@@ -175,6 +177,7 @@ async def test_thousands_of_timeouts_leave_nothing():
         del task
         assert alive("TaskWaiter", "Future", "TimerHandle") < before + 300
         assert len(getattr(loop, "_scheduled", ())) < 100
+        patient.cancel()
 
 
 # Leaks
