@@ -86,6 +86,14 @@ def messages(zsock: zmqsocket.ZMQSocket) -> None:
 
 def socket_options(zsock: zmqsocket.ZMQSocket) -> None:
     assert_type(zsock.sndhwm, int)
+    assert_type(zsock.maxmsgsize, int | None)
+    assert_type(zsock.handshake_ivl, float)
+    assert_type(zsock.tcp_keepalive, bool | None)
+    assert_type(zsock.identity, bytes)
+    assert_type(zsock.xpub_welcome_msg, bytes)
+    assert_type(zsock.plain_username, str | None)
+    assert_type(zsock.mechanism, str)
+    assert_type(zsock.events, int)
     assert_type(zsock.linger, float | None)
     assert_type(zsock.ipv6, bool)
     assert_type(zsock.routing_id, bytes)

@@ -7,6 +7,7 @@ import mmap
 import pickle
 
 import pytest
+from harness.sockets import RECEIVES
 
 from ratchet import ClosedError, Error, StateError, Timeout, zmqsocket
 
@@ -17,12 +18,6 @@ SENDS = {
     "send more": lambda zsock, data, **kwargs: zsock.send(data, True, **kwargs),
     "send_multipart": lambda zsock, data, **kw: zsock.send_multipart([b"1", data, b"3"], **kw),
     "send_many": lambda zsock, data, **kw: zsock.send_many([b"1", data, b"3"], **kw),
-}
-RECEIVES = {
-    "recv": lambda zsock, **kwargs: zsock.recv(**kwargs),
-    "recv_all": lambda zsock, **kwargs: zsock.recv_all(**kwargs),
-    "recv_multipart": lambda zsock, **kwargs: zsock.recv_multipart(**kwargs),
-    "recv_many": lambda zsock, **kwargs: zsock.recv_many(5, **kwargs),
 }
 sends = pytest.mark.parametrize("send", SENDS.values(), ids=SENDS)
 receives = pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
