@@ -88,7 +88,7 @@ wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for
 	$(IN_VENV) $(abspath $(RUN)) tools/wheels.py build $(ARGS)
 	ls -l dist
 
-matrix:  ## test on Python 3.14 and 3.15 with libzmq 4.3.5, in a chroot (as root)
+matrix:  ## test on Debian 13 and sid: Python 3.13 to 3.15, libzmq 4.3.5, in chroots (as root)
 	tools/matrix.sh $(ARGS)
 
 clean:  ## remove everything that was made here

@@ -261,6 +261,20 @@ cdef object stop():
 
 cdef Call_ usual_send, usual_recv, usual_recv_all
 
+
+cdef inline bint beside_kernel(PausingSocket zsock):
+    """While a kernel loops somewhere: may the call be made at once, as it may while none does?"""
+    cdef KernelCore kernel
+    if zsock.born != generation:
+        return False
+    if ratchet_kernel_here == NULL:
+        return True
+    kernel = <KernelCore> ratchet_kernel_here
+    if kernel.budget <= 1:
+        return False  # `breathe` lets the others run
+    kernel.budget -= 1
+    return True
+
 # For calls whose error is passed on as it is: Cython would add a line to the traceback.
 ctypedef PyObject *(*Now_)(PausingSocket zsock, Op op) noexcept
 ctypedef PyObject *(*Quick_)(
@@ -273,10 +287,10 @@ cdef PyObject *quick_send(
 ) except? NULL:
     if (
         count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LEND
-        and zsock.born == plain and not zsock.tx.shut
+        and (zsock.born == plain or beside_kernel(zsock)) and not zsock.tx.shut
         and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
     ):
-        zsock.asked = True
+        zsock.asked = ASKED | SENT
         zsock.after()
         return new_reference(None)
     return usual_send(zsock, args, count, names)
@@ -286,7 +300,7 @@ cdef inline PyObject *quick_receive(
     PausingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, Op op, Call_ usual
 ) except? NULL:
     cdef int size
-    if count == 0 and zsock.born == plain and not zsock.rx.shut:
+    if count == 0 and (zsock.born == plain or beside_kernel(zsock)) and not zsock.rx.shut:
         if names == NULL:
             data = small_one(zsock.handle, &size)
             if data is None:

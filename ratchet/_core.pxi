@@ -1,10 +1,10 @@
 # One libzmq socket: its life, endpoints, options by number, and what it is ready for.
 
 cdef class Remains:
-    """What is left of a closed socket until every event loop has forgotten its descriptor.
+    """What is left of a closed socket while somebody is about to watch its descriptor.
 
-    Only then may the number be given back, for the next to get it would be taken for this one. A
-    loop of another OS thread forgets when it has its next turn, and holds on to this until then.
+    Only then may the number be given back, for the next to get it would be taken for this one. At
+    the exit event loops hold on to it too, until they have forgotten their duplicates.
     """
     cdef void *handle
     cdef unsigned int born
@@ -23,15 +23,9 @@ cdef class Remains:
         self.close()
 
 
-cdef str plain_endpoint(endpoint):
-    if not isinstance(endpoint, str):
-        raise TypeError(f"an endpoint is a str, such as 'tcp://*:1337', not {kind_of(endpoint)}")
-    return str.__str__(endpoint)  # of a subclass, such as a member of a StrEnum, its text
-
-
-cdef bytes c_endpoint(str endpoint):
-    check_endpoint(endpoint)
-    return os.fsencode(endpoint)
+def exit_waits():
+    """Is the exit waiting for event loops to forget what they watch?"""
+    return letting_go
 
 
 cdef class Core(Doorbell):
@@ -43,15 +37,20 @@ cdef class Core(Doorbell):
     cdef tuple nothing               # what to say then; made when it is needed first
     cdef bint can_send, can_recv, writable_tells, reads_ahead, used
     cdef bint tight                  # a REP with a low sndhwm
+    cdef Form form                   # what its messages must look like
+    cdef bint mandatory, raw, conflate  # options that decide on that
+    cdef bint broken                 # libzmq would end the process at the next receive
     cdef Py_ssize_t fd
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
+    cdef public frozenset _judged    # options set so far that `_setup_fault` looks at, or None
     cdef list held                   # parts sent with more=True; their caller owns tx
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
     cdef list ahead                  # whole messages taken before a call, parts as above or joined
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset given             # each connect_routing_id so far
+    cdef object listener             # what `use_fd` gave (`_binding.pxi`), or None
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -89,6 +88,7 @@ cdef class Core(Doorbell):
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.born = generation
         self.type = name
+        self.mandatory, self.raw = name == "ROUTER", name == "STREAM"
         self.divert()
         zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if name == "ROUTER":
@@ -148,12 +148,16 @@ cdef class Core(Doorbell):
                 zmq_setsockopt(self.handle, ZMQ_LINGER, &ms, sizeof(ms))
         if self.handle == NULL:
             return
+        if self.born == generation:
+            self.free_endpoints()
         handle, self.handle = self.handle, NULL
         if self.born != generation:
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
-        self.held = self.parts = self.ahead = None
+        note_linger(self, handle)
+        self.held = self.parts = self.ahead = self.listener = None
+        self.rx.aside = self.tx.aside = None
         ratchet_collect()
         remains = Remains()
         remains.handle = handle
@@ -164,7 +168,6 @@ cdef class Core(Doorbell):
             if exiting and not letting_go:
                 remains.close()
         open_sockets.discard(self)
-        closed_lately.append(self.describe())
 
     def __enter__(self):
         self.alive("enter")
@@ -240,9 +243,11 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
-        if ipc_taken(endpoint):
-            raise self.fail(errno.EADDRINUSE, f"bind to {endpoint!r}")
-        self.endpoint_call(0, data, endpoint)
+        self.admit(endpoint, True)
+        if self.listener is not None and endpoint.startswith(("tcp://", "ipc://")):
+            bind_listener(self, data, endpoint)
+        else:
+            bind_anew(self, data, endpoint)
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
         self.nothing = None
@@ -257,6 +262,7 @@ cdef class Core(Doorbell):
         """
         endpoint = plain_endpoint(endpoint)
         data = c_endpoint(endpoint)
+        self.admit(endpoint, False)
         # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
         identity = self._remembered and self._remembered.get("CONNECT_ROUTING_ID")
         if identity is not None and (identity in self.given or self.knows(identity)):
@@ -280,6 +286,20 @@ cdef class Core(Doorbell):
     def disconnect(self, endpoint):
         """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
         self.undo(3, "connected to", endpoint)
+
+    cdef int admit(self, str endpoint, bint binding) except -1:
+        """Raise for a bind or connect that libzmq would take, and that can never come about."""
+        cdef int number = errno.EINVAL
+        what = f"{'bind' if binding else 'connect'} to {endpoint!r}"
+        self.alive(what)
+        why = endpoint_fault(endpoint, binding, self._get_int(ZMQ_IPV6))
+        if why is None and self._judged is not None:
+            why, number = self._setup_fault(endpoint, binding)
+        if why is None and not binding and endpoint.startswith("ipc://") and os.name != "nt":
+            why = no_socket_fault(endpoint[6:])
+        if why is not None:
+            raise errors.refusal(number, f"{self.describe()}: cannot {what}: {why}")
+        return 0
 
     cdef bint knows(self, bytes identity) except -1:
         """Has a peer of this ROUTER that identity? Only to begin a message for it tells."""
@@ -307,14 +327,33 @@ cdef class Core(Doorbell):
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])
+            if which == 2:
+                give_up(entries[0][1], entries[0][2])
+                while entries[0] in self.endpoints:  # two binds with one listener end together
+                    self.endpoints.remove(entries[0])
             self.nothing = None
         self.after()
 
+    cdef int free_endpoints(self) except -1:
+        """Let others bind to what is about to be closed (`_binding.pxi`)."""
+        for how, actual, given in self.endpoints:
+            if how == "bound to":
+                if actual.startswith("inproc://"):
+                    data = os.fsencode(actual)
+                    zmq_unbind(self.handle, <bytes> data)
+                else:
+                    give_up(actual, given)
+        return 0
+
     cdef void divert(self) noexcept:
         """Which calls have more to do than the hot path does? `Traffic.attempt` does it."""
-        self.rx.detour = self.ahead is not None
+        self.form = TWO if self.raw else ADDRESSED if self.mandatory else ANY
+        if self.conflate:
+            self.form = ONE
+        self.rx.detour = self.ahead is not None or self.conflate
         self.tx.detour = (
-            self.tight or self.type == "STREAM" or (self.rx.detour and self.type == "REP")
+            self.tight or self.form != ANY or self.type == "XSUB"
+            or (self.ahead is not None and self.type == "REP")
         )
         self.rx.update()
         self.tx.update()
@@ -324,20 +363,23 @@ cdef class Core(Doorbell):
         return 0
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
-        cdef int rc
+        cdef int rc, number
+        cdef uint64_t threads = 0
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.alive(what)
         if which <= 1:
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             head_room(3, what)
+            threads = threads_for(self, endpoint if which else None)
         elif which == 3 and self.reads_ahead:
             self.take_ahead()
         while True:
+            set_errno(0)  # of a malformed tipc address libzmq says nothing
             if which == 0:
-                rc = zmq_bind(self.handle, data)
+                rc = ratchet_call_on(zmq_bind, self.handle, data, threads)
             elif which == 1:
-                rc = zmq_connect(self.handle, data)
+                rc = ratchet_call_on(zmq_connect, self.handle, data, threads)
             elif which == 2:
                 rc = zmq_unbind(self.handle, data)
             else:
@@ -345,8 +387,14 @@ cdef class Core(Doorbell):
             if rc >= 0:
                 self.used = True
                 return 0
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno() or errno.EINVAL, what)  # tipc's may say nothing
+            number = zmq_errno()
+            if number == EAGAIN:  # what it found in its mailbox before
+                number = 0
+            if number != EINTR:
+                hint = bind_hint(number, endpoint) if which == 0 else None
+                if hint is not None:
+                    raise errors.refusal(number, f"{self.describe()}: cannot {what}: {hint}")
+                raise self.fail(number or errno.EINVAL, what)  # tipc's may say nothing
 
     @property
     def last_endpoint(self) -> str:
@@ -388,12 +436,30 @@ cdef class Core(Doorbell):
                 f"{self.describe()}: set high-water marks before bind and connect, best as "
                 "arguments of new()",
             )
+        self.refuse_late(number)
         self.set_raw(number, &value, sizeof(value))
+        if number == ZMQ_ROUTER_MANDATORY:
+            self.mandatory = value
+        elif number == ZMQ_ROUTER_RAW:
+            self.raw = value
+        elif number == ZMQ_CONFLATE:
+            self.conflate = value
+        self.divert()
         if number == ZMQ_SNDHWM and self.type == "REP":
             # It drops a reply when it has not read that there is room: at most half the mark that
             # the peer has not told yet, and 100 messages between two times that libzmq reads.
             self.tight = 0 < value < 256
             self.divert()
+
+    cdef int refuse_late(self, int number) except -1:
+        """Raise for what libzmq takes after bind and connect, and then does not do."""
+        if self.used and number == ZMQ_CONFLATE:
+            raise errors.StateError(
+                errno.EBUSY,
+                f"{self.describe()}: set conflate before bind and connect, best as an argument of "
+                "new(); it does nothing to the queues that are there",
+            )
+        return 0
 
     def _set_int64(self, int number, int64_t value):
         self.set_raw(number, &value, sizeof(value))
@@ -421,6 +487,11 @@ cdef class Core(Doorbell):
         self.after()
         return 0
 
+    def _listen_with(self, int descriptor):
+        """Bind with a listener of the user's from now on; -1: with a new one, as usual."""
+        self.alive("set an option")
+        self.listener = None if descriptor < 0 else Listener(descriptor)
+
     def set_timeout(self, seconds):
         """How long every method that pauses may take. None (the default) or negative: for ever."""
         self._recv_timeout = self._send_timeout = to_seconds(seconds)
@@ -443,10 +514,14 @@ cdef class Core(Doorbell):
     cdef int filter(self, bytes prefix, bint on) except -1:
         what = "subscribe" if on else "unsubscribe"
         self.alive(what)
+        if self.type in ("SUB", "XSUB"):
+            check_prefix(self, what, len(prefix))
         if self.type == "XSUB":
             prefix = (b"\1" if on else b"\0") + prefix
+            asked = self.asked
             if not put_small(self, prefix, len(prefix)):
                 raise self.fail(EAGAIN, what)
+            self.asked = asked  # no message of the user's, for which the exit would linger
             self.after()
         elif self.type == "SUB" or (self._remembered or {}).get("XPUB_MANUAL"):
             number = ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE
@@ -466,6 +541,18 @@ cdef class Core(Doorbell):
         """ZMQ_FD, for an event loop: it may be time for `is_readable` (zmq_getsockopt(3))."""
         self.alive("get the descriptor")
         return self.fd
+
+    def _duplicate(self):
+        """A descriptor that rings as `get_fd`'s does and is the caller's own, to close as well.
+
+        A loop has one reader for each number, so the program's own would take the place of ours.
+        """
+        cdef Py_ssize_t fd
+        self.alive("wait")
+        fd = ratchet_duplicate(self.fd)  # with the GIL: nobody closes the socket meanwhile
+        if fd < 0:
+            raise from_errno(zmq_errno(), f"{self.describe()}: cannot wait for it in an event loop")
+        return fd
 
     def fileno(self):
         """The same as `get_fd`."""
@@ -493,7 +580,7 @@ cdef class Core(Doorbell):
         cdef int events
         self.alive("wait")
         waiter.woken = False
-        if line is None or line.turn() is not waiter:
+        if line is None or line.turn(waiter) is not waiter:
             return False
         events = self.look()
         self.ring(events, waiter)
@@ -516,6 +603,9 @@ cdef class Core(Doorbell):
                 return RX | TX
         if self.parts is not None:
             events |= RX  # for their owner, who may have queued for them already
+        if self.rx.aside is not None and self.rx.first is not None:
+            if self.rx.first.caller in self.rx.aside:
+                events |= RX  # it has come back for its parts
         if self.ahead is not None:
             events = RX if self.type == "REP" else events | RX  # libzmq has received it already
         return events

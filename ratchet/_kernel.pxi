@@ -58,6 +58,15 @@ cdef class ThreadCore(Caller):
         self.name = getattr(getattr(func, "func", func), "__qualname__", None) or repr(func)
         self.background = background
 
+    cdef object runtime(self):
+        return self.kernel
+
+    cdef bint stopped(self) except -1:
+        return self.kernel.owner is None
+
+    cdef bint gone(self) except -1:
+        return self.kernel.write_fd < 0
+
     cpdef throw(self, error):
         """Have it raised when the thread next runs; nothing takes the place of a `Killed`."""
         if not isinstance(self.thrown, errors.Killed):
@@ -98,7 +107,13 @@ cdef class KernelWaiter(Waiter):
             ratchet_signal(self.thread.kernel.write_fd)
 
     cpdef bint gone(self):
-        return self.thread.kernel.write_fd < 0  # it was closed
+        return self.thread.kernel.closed
+
+    cpdef object runtime(self):
+        return self.thread.kernel
+
+    cpdef bint stopped(self):
+        return self.thread.kernel.owner is None
 
     cpdef pause(self, Doorbell bell, double until):
         cdef ThreadCore thread = self.thread
@@ -118,14 +133,17 @@ cdef class KernelCore:
     cdef readonly ThreadCore current        # who runs; None: the hub
     cdef readonly object ended          # deque of threads that have, and are not yet accounted for
     cdef public object hub
+    cdef public object owner            # the OS thread that loops, by its ident; None: none does
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
-    cdef public bint asleep
+    cdef public bint asleep, closed
+    cdef public unsigned int born       # the process generation that made its descriptors
     cdef readonly set threads           # that have not ended
     cdef public Py_ssize_t foreground   # how many of them loop() waits for
     cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
     cdef public bint stopping, ending
     cdef readonly list heap             # of deadlines
     cdef readonly dict bells            # descriptor -> weak reference to its socket
+    cdef readonly dict waiting          # descriptor -> who waits for it as for any other
     cdef public object poll_wait
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
@@ -144,13 +162,14 @@ cdef class KernelCore:
         self.threads = set()
         self.heap = []
         self.bells = {}
+        self.waiting = {}
 
     cpdef resume(self, ThreadCore thread):
         """Let ``thread`` run on the next turn. From any OS thread."""
         if not thread.queued and not thread.done:
             self.ready.append(thread)
             thread.queued = True
-            if self.asleep:
+            if self.asleep and self.born == generation:
                 ratchet_signal(self.write_fd)
 
     cpdef suspend(self, ThreadCore me, object why, double until):
@@ -177,7 +196,7 @@ cdef class KernelCore:
 
     def wake_up(self):
         """Have the loop take a look around. From any OS thread."""
-        if self.asleep:
+        if self.asleep and self.born == generation:
             ratchet_signal(self.write_fd)
 
     def take_hub(self):
@@ -275,6 +294,8 @@ cdef class KernelCore:
                     return
             elif self.heap:
                 seconds = max(0.0, (<tuple> self.heap[0])[0] - monotonic())
+        if self.born != generation:
+            self.own()
         self.asleep = True  # from here on, who resumes a thread from elsewhere wakes this one
         try:
             if self.ready or not block or self.stopping:
@@ -302,6 +323,8 @@ cdef class KernelCore:
         for fd, mask in events:
             reference = self.bells.get(fd)
             if reference is not None:
+                if self.waiting and fd in self.waiting:
+                    self.happened(fd, mask)
                 bell = reference()
                 if bell is not None and (not self.edge or bell.waiting):
                     bell.ring(bell.look(), None)
@@ -331,6 +354,10 @@ cdef class KernelCore:
             self.resume(me)
             self.suspend(me, "its turn", INFINITY)
         return 0
+
+    def own(self):
+        """Have descriptors of this process's."""
+        raise NotImplementedError
 
     def watch(self, Doorbell bell):
         """Have the bell answered from now on while somebody waits for it."""

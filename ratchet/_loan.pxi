@@ -9,7 +9,11 @@ cdef extern from *:
     """
     /* Of a Tracker and its loans, whoever goes last: if it has a bell, that rings when nothing is
        lent. The bell's descriptors are set before `bell` is, and closed by who goes last. */
-    typedef struct { int lent, users, bell; Py_ssize_t read_fd, write_fd; } ratchet_account;
+    typedef struct {
+        int lent, users, bell;
+        unsigned int born;  /* in another process the bell's descriptors are not ours to touch */
+        Py_ssize_t read_fd, write_fd;
+    } ratchet_account;
     typedef struct ratchet_loan {
         struct ratchet_loan *next;
         PyObject *owner;
@@ -19,7 +23,10 @@ cdef extern from *:
 
     static ratchet_account *ratchet_open_account(void) {
         ratchet_account *account = malloc(sizeof(ratchet_account));
-        if (account != NULL) account->lent = account->bell = 0, account->users = 1;
+        if (account != NULL) {
+            account->lent = account->bell = 0, account->users = 1;
+            account->born = ratchet_generation;
+        }
         return account;
     }
     static void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd) {
@@ -28,11 +35,13 @@ cdef extern from *:
     }
     static void ratchet_leave_account(ratchet_account *account) {
         if (account == NULL || RATCHET_ADD(&account->users, -1) > 0) return;
-        if (account->bell) ratchet_close_bell(account->read_fd, account->write_fd);
+        if (account->bell && account->born == ratchet_generation)
+            ratchet_close_bell(account->read_fd, account->write_fd);
         free(account);
     }
     static void ratchet_settle(ratchet_account *account) {
-        if (RATCHET_ADD(&account->lent, -1) == 0 && RATCHET_ADD(&account->bell, 0))
+        if (RATCHET_ADD(&account->lent, -1) == 0 && RATCHET_ADD(&account->bell, 0)
+                && account->born == ratchet_generation)
             ratchet_signal(account->write_fd);
     }
     static void ratchet_give_back(void *data, void *hint) {
@@ -75,6 +84,7 @@ cdef extern from *:
     """
     ctypedef struct ratchet_account:
         int lent, bell
+        unsigned int born
         Py_ssize_t read_fd, write_fd
     ratchet_account *ratchet_open_account()
     void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd)
@@ -116,14 +126,28 @@ cdef class Tracker(Doorbell):
     def done(self) -> bool:
         """Has everything left?"""
         if lent_now(&self.account.lent, 0):
-            if self.born != generation:
-                raise errors.ForkedError(
-                    errno.EBADF,
-                    "cannot tell in a forked child: what the parent process sends it tracks itself",
-                )
+            self.ours()
             return False
         ratchet_collect()
         return True
+
+    cdef int ours(self) except -1:
+        """Raise if it cannot be done in this process, and have an account that is this one's."""
+        cdef ratchet_account *fresh
+        if self.born == generation:
+            return 0
+        if lent_now(&self.account.lent, 0):
+            raise errors.ForkedError(
+                errno.EBADF,
+                "cannot tell in a forked child: what the parent process sends it tracks itself",
+            )
+        fresh = ratchet_open_account()
+        if fresh == NULL:
+            raise MemoryError("no memory for a Tracker")
+        ratchet_leave_account(self.account)
+        self.account = fresh
+        self.born = generation
+        return 0
 
     cdef int look(self) noexcept:
         return RX if lent_now(&self.account.lent, 0) == 0 else 0
@@ -156,7 +180,7 @@ cdef class Tracker(Doorbell):
                         f"{self!r}: not all has left within {limit:g} s; does the peer receive?",
                     )
                 me.woken = False
-                me.pause(self, deadline)
+                me.pause(self, soon_if(self.rx.depends(me), deadline))
         finally:
             self.leave(me)
 
@@ -168,7 +192,7 @@ cdef class Tracker(Doorbell):
     def leave(self, Waiter waiter not None):
         """Give up or be done; without another one, nobody watches."""
         self.exit(waiter)
-        if not self.waiting:
+        if not self.waiting and self.born == generation:
             self.unwatch(None)
 
     def __await__(self):
@@ -178,10 +202,14 @@ cdef class Tracker(Doorbell):
 
     def fileno(self):
         """A descriptor that is readable when it is done, for an event loop."""
-        cdef ratchet_account *account = self.account
+        cdef ratchet_account *account
         cdef Py_ssize_t read_fd, write_fd
+        self.ours()
+        account = self.account
         if not account.bell:  # made when somebody waits first
             read_fd, write_fd = new_wakeup().detach()  # lets other threads run, which
+            if account.born != generation:  # or fork
+                return self.fileno()
             if account.bell:  # may have made one meanwhile
                 ratchet_close_bell(read_fd, write_fd)
             else:

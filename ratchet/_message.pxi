@@ -123,6 +123,8 @@ cdef class Target:
             raise TypeError(
                 f"recv_into() takes a writable buffer, such as a bytearray, not {kind_of(buffer)}"
             ) from None
+        except ValueError as error:
+            raise buffer_error(buffer, error) from None
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)
@@ -131,7 +133,17 @@ cdef class Target:
 cdef extern from *:
     """
     /* (data, False). For speed: the pair returned last is used again when nobody else has it, as
-       zip() does it; making one costs half as much as a receive. Large data is not kept alive. */
+       zip() does it; making one costs half as much as a receive. Large data is not kept alive.
+       zip() also has the garbage collector track its tuple again, which may have stopped; bytes and
+       a bool are in no cycle. Without the GIL a reference count proves nothing. */
+    #if PY_VERSION_HEX >= 0x030E0000  /* from 3.14 on a tuple remembers its hash */
+    #define RATCHET_FORGET_HASH(pair) (((PyTupleObject *) (pair))->ob_hash = -1)
+    #else
+    #define RATCHET_FORGET_HASH(pair) ((void) 0)
+    #endif
+    #ifdef Py_GIL_DISABLED
+    #define ratchet_pair(data) PyTuple_Pack(2, data, Py_False)
+    #else
     RATCHET_INLINE PyObject *ratchet_pair(PyObject *data) {
         static PyObject *spare = NULL;
         if (PyBytes_GET_SIZE(data) >= 4096) return PyTuple_Pack(2, data, Py_False);
@@ -139,6 +151,7 @@ cdef extern from *:
             PyObject *old = PyTuple_GET_ITEM(spare, 0);
             Py_INCREF(data);
             PyTuple_SET_ITEM(spare, 0, data);
+            RATCHET_FORGET_HASH(spare);
             Py_DECREF(old);
         } else {
             PyObject *fresh = PyTuple_Pack(2, data, Py_False);
@@ -148,6 +161,7 @@ cdef extern from *:
         Py_INCREF(spare);
         return spare;
     }
+    #endif
     """
     tuple single "ratchet_pair"(bytes data)
 
@@ -214,7 +228,19 @@ cdef int get_view(data, Py_buffer *view) except -1:
         raise TypeError(
             f"a message is bytes or another object with a buffer, not {kind_of(data)}"
         ) from None
+    except ValueError as error:
+        raise buffer_error(data, error) from None
     return 0
+
+
+cdef object buffer_error(data, error):
+    """What to raise when it has a buffer but does not give it: numpy says ValueError of it."""
+    if isinstance(data, memoryview):
+        return error  # it was released
+    return BufferError(
+        f"the buffer of {kind_of(data)} cannot be used: {error}; it has to be C-contiguous, as "
+        "numpy.ascontiguousarray() makes it, and to receive into it, writable"
+    )
 
 
 cdef bytes snapshot(data):

@@ -2,7 +2,7 @@
 # before it sleeps. It sleeps without the GIL.
 #
 # The descriptor of its own is what another thread writes to when it has answered the bell and
-# found that this one can go on. Only the head of a line watches the bell, so that a message
+# found that this one can go on. Only the leader of a line watches the bell, so that a message
 # does not wake sixteen threads of which fifteen go back to sleep.
 
 # The main thread runs the signal handlers, but the signal may land on any thread, or just before
@@ -109,7 +109,7 @@ cdef class OSThread(Caller):
         return 0
 
     def __dealloc__(self):
-        if self.tick_fd >= 0:
+        if self.tick_fd >= 0 and self.born == generation:
             ratchet_close(self.tick_fd)
 
     cdef OSWaiter waiter(self):
@@ -143,11 +143,11 @@ cdef class OSWaiter(Waiter):
         self.caller = self.thread = thread
 
     cpdef wake(self):
-        if self.asleep:
+        if self.asleep and self.thread.born == generation:  # a child has not got that thread
             ratchet_signal(self.thread.write_fd)
 
     cpdef promote(self):
-        if self.asleep and not self.watching:
+        if self.asleep and not self.watching and self.thread.born == generation:
             ratchet_signal(self.thread.write_fd)
 
     cpdef pause(self, Doorbell bell, double until):
@@ -157,8 +157,10 @@ cdef class OSWaiter(Waiter):
         cdef double left, look, began, back
         self.thread.prepare()
         mine = self.thread.wake_fd
-        while not self.woken:
-            self.watching = self.line is not None and self.line.first is self
+        # A signal handler may fork, and the child has nothing to wait for here.
+        while not self.woken and self.thread.born == generation:
+            self.watching = self.line is not None and (
+                self.line.first is self or self.line.leads(self))
             watched = bell.descriptor() if self.watching else -1
             slice_ms = SIGNAL_SLICE_MS if self.thread.main and self.thread.tick_fd < 0 else -1
             if until != INFINITY:
@@ -197,7 +199,7 @@ cdef class OSWaiter(Waiter):
             if ready > 0 and ready & 2:
                 ratchet_drain(self.thread.tick_fd)
             PyErr_CheckSignals()
-            if ready > 0 and ready & 5 or self.thread.born != generation:  # its handler forked
+            if ready > 0 and ready & 5:
                 break
 
 

@@ -44,10 +44,20 @@ cdef extern from *:
         while (recv((SOCKET) fd, scrap, sizeof(scrap), 0) == (int) sizeof(scrap)) {}
     }
     static void ratchet_close(Py_ssize_t fd) { closesocket((SOCKET) fd); }
+    static Py_ssize_t ratchet_duplicate(Py_ssize_t fd) {
+        WSAPROTOCOL_INFOW info;
+        SOCKET copy = INVALID_SOCKET;
+        if (WSADuplicateSocketW((SOCKET) fd, GetCurrentProcessId(), &info) == 0)
+            copy = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
+                              WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+        if (copy == INVALID_SOCKET) errno = EMFILE;
+        return copy == INVALID_SOCKET ? -1 : (Py_ssize_t) copy;
+    }
     static void ratchet_at_fork(void (*child)(void)) { (void) child; }
     static int ratchet_try_threads(int count) { (void) count; return 0; }
     #else
     #include <errno.h>
+    #include <fcntl.h>
     #include <poll.h>
     #include <pthread.h>
     #include <sched.h>
@@ -86,6 +96,9 @@ cdef extern from *:
         while (read((int) fd, scrap, sizeof(scrap)) == (ssize_t) sizeof(scrap)) {}
     }
     static void ratchet_close(Py_ssize_t fd) { close((int) fd); }
+    static Py_ssize_t ratchet_duplicate(Py_ssize_t fd) {
+        return fcntl((int) fd, F_DUPFD_CLOEXEC, 3);
+    }
     static void ratchet_at_fork(void (*child)(void)) { pthread_atfork(0, 0, child); }
     static void *ratchet_idle(void *gate) {
         pthread_mutex_lock(gate);
@@ -110,6 +123,8 @@ cdef extern from *:
         return error;
     }
     #endif
+    #include <errno.h>
+    static void ratchet_set_errno(int number) { errno = number; }
     static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
 
     #if defined(__linux__) && !defined(RATCHET_NO_TIMERFD)
@@ -124,6 +139,31 @@ cdef extern from *:
     #else
     static Py_ssize_t ratchet_ticker(int ms) { (void) ms; return -1; }
     #endif
+
+    /* Whether libzmq has closed a descriptor, although its number may be another's by now: an
+       epoll forgets a file that is closed, and knows each by its number and itself. It is never
+       waited for. -1, and never gone: not here. */
+    #ifdef __linux__
+    #include <fcntl.h>
+    #include <sys/epoll.h>
+    static int ratchet_ledger(void) { return epoll_create1(EPOLL_CLOEXEC); }
+    static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
+        struct epoll_event nothing = {0};
+        return epoll_ctl(ledger, EPOLL_CTL_ADD, (int) fd, &nothing) == 0 ? fd : -1;
+    }
+    static int ratchet_gone(int ledger, Py_ssize_t fd) {
+        struct epoll_event nothing = {0};
+        if (fd < 0 || epoll_ctl(ledger, EPOLL_CTL_MOD, (int) fd, &nothing) == 0) return 0;
+        return errno == ENOENT || (errno == EBADF && fcntl(ledger, F_GETFD) >= 0);
+    }
+    #else
+    static int ratchet_ledger(void) { return -1; }
+    static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
+        (void) ledger, (void) fd;
+        return -1;
+    }
+    static int ratchet_gone(int ledger, Py_ssize_t fd) { (void) ledger, (void) fd; return 0; }
+    #endif
     """
     # Waits for any of three descriptors, -1 for none: bits 1, 2 and 4; 0: not in time.
     int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) noexcept nogil
@@ -133,8 +173,13 @@ cdef extern from *:
     double ratchet_clock() noexcept nogil  # seconds; 0 where there is no ratchet_spin
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept
+    Py_ssize_t ratchet_duplicate(Py_ssize_t fd) noexcept  # -1: errno tells
     void ratchet_nap() noexcept nogil
     void ratchet_signal(Py_ssize_t fd) noexcept nogil
     void ratchet_drain(Py_ssize_t fd) noexcept nogil
     void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
     int ratchet_try_threads(int count) noexcept
+    void set_errno "ratchet_set_errno"(int number) noexcept
+    int ratchet_ledger() noexcept
+    Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) noexcept
+    bint ratchet_gone(int ledger, Py_ssize_t fd) noexcept

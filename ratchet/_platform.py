@@ -1,4 +1,9 @@
-"""What differs between operating systems: waking a sleeping thread, and watching descriptors."""
+"""What differs between operating systems: waking a sleeping thread, and watching descriptors.
+
+In a forked child a number may be another thing's by now. So what is here holds descriptors as plain
+numbers, which nothing closes by itself, and knows the process in which it made them: in another one
+it leaves them alone (docs/decisions/007-fork.md).
+"""
 
 from __future__ import annotations
 
@@ -16,13 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll", "ready"]
 
 
+def process() -> int:
+    """Which process this is, of those that were forked from one another; `_zmq` sets it."""
+    return 0
+
+
 class EventWakeup:
     """A wake-up over Linux' eventfd(2): one descriptor, one number."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_born", "_fd", "_process")
 
     def __init__(self) -> None:
         self._fd = -1
+        self._process = process  # at the exit the module may have lost its names
+        self._born = process()  # before: a signal handler may fork in between
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
@@ -39,48 +51,66 @@ class EventWakeup:
         return fd, fd
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        if self._fd >= 0:
+        if self._fd >= 0 and self._born == self._process():
             close(self._fd)
 
 
 class PairWakeup:
     """A wake-up over a socket pair: what macOS and Windows have, and what a signal can set too."""
 
-    __slots__ = ("_reader", "_writer")
+    __slots__ = ("_born", "_process", "_reader", "_writer")
 
     def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        self._reader = self._writer = -1
+        self._process = process
+        self._born = process()
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._reader, self._writer = reader.detach(), writer.detach()
 
     def fileno(self) -> int:
         """The descriptor, readable while set."""
-        return self._reader.fileno()
+        return self._reader
 
     def write_fileno(self) -> int:
         """The descriptor to write to, which sets it."""
-        return self._writer.fileno()
+        return self._writer
 
     def detach(self) -> tuple[int, int]:
         """Both descriptors, which are the caller's from now on."""
-        return self._reader.detach(), self._writer.detach()
+        fds = self._reader, self._writer
+        self._reader = self._writer = -1
+        return fds
 
     def clear(self) -> None:
         """Make it not readable."""
         try:
-            while self._reader.recv(4096):
+            while len(_read(self._reader, 4096)) == 4096:
                 pass
         except BlockingIOError:
             pass
 
-    def close(self) -> None:
-        """Give the descriptors back."""
-        self._reader.close()
-        self._writer.close()
+    def close(self, close: Callable[[int], None] = socket.close) -> None:
+        """Give the descriptors back, unless they are another process's."""
+        if self._reader >= 0 and self._born == self._process():
+            close(self._reader)
+            close(self._writer)
+        self._reader = self._writer = -1
 
     def __del__(self) -> None:
-        if hasattr(self, "_writer"):
-            self.close()
+        self.close()
+
+
+def _read(fd: int, size: int) -> bytes:
+    """As os.read, which on Windows reads no sockets."""
+    if sys.platform != "win32":
+        return os.read(fd, size)
+    reader = socket.socket(fileno=fd)
+    try:
+        return reader.recv(size)
+    finally:
+        reader.detach()
 
 
 Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") else PairWakeup
@@ -110,7 +140,7 @@ class Poll:
 
     def watch_edge(self, fd: int) -> None:
         """Tell when ``fd`` becomes readable, until `forget`."""
-        self._register(fd, selectors.EVENT_READ)
+        self.watch(fd, True, False)
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
         """Tell while ``fd`` is ready for one of these, until `forget` or the next `watch`."""
@@ -143,11 +173,8 @@ class Poll:
         ]
 
     def close(self) -> None:
-        """Give its descriptor back."""
-        try:
-            self._selector.close()
-        except OSError:
-            pass  # a kqueue, which a forked child has not got
+        """Give its descriptor back; in the process that made it."""
+        self._selector.close()
 
 
 class Epoll(Poll):

@@ -4,6 +4,9 @@
 # and takes its message in the very step that returns it: a task that is cancelled before or while
 # it waits has taken nothing. Written by hand, since a coroutine of Python or Cython costs more
 # than the receive itself; `am_send` is the slot that spares a ready call the StopIteration.
+# `await` uses it in Python 3.11; from 3.12 on it asks `tp_iternext`, which has only an exception to
+# return a value with. That one is made before the call is: a message that was taken must not be
+# lost to a MemoryError.
 #
 # Who a call belongs to, in the middle of a message, is known by the contextvars.Context in which
 # the call was made: each task has its own, and wait_for() and create_task() run the call in
@@ -25,14 +28,51 @@ cdef extern from *:
         Py_INCREF(context);
         return context;
     }
-    static void ratchet_set_send(PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **)) {
+    static void (*ratchet_end_call)(PyObject *) = NULL;
+    static PyObject *ratchet_spare_stop = NULL;  /* a StopIteration that is not in use */
+    /* The next step of a call. A call that is over is a StopIteration with its result; if it has
+       none and `bare`, it is NULL and no exception, as the slot allows. */
+    static PyObject *ratchet_step(PyObject *call, int bare) {
+        PyObject *result = NULL, *stop = ratchet_spare_stop;
+        ratchet_spare_stop = NULL;  /* it is ours, whoever runs meanwhile */
+        if (stop == NULL && (stop = PyObject_CallNoArgs(PyExc_StopIteration)) == NULL) {
+            PyErr_Clear();
+            ratchet_end_call(call);
+            return PyErr_NoMemory();
+        }
+        int over = Py_TYPE(call)->tp_as_async->am_send(call, Py_None, &result) == PYGEN_RETURN;
+        if (over && !(bare && result == Py_None)) {
+            Py_XSETREF(((PyStopIterationObject *) stop)->value, result);
+        #if PY_VERSION_HEX >= 0x030C0000
+            PyErr_SetRaisedException(stop);
+        #else
+            PyErr_Restore(Py_NewRef(PyExc_StopIteration), stop, NULL);
+        #endif
+            return NULL;
+        }
+        if (ratchet_spare_stop == NULL) ratchet_spare_stop = stop;
+        else Py_DECREF(stop);
+        if (over) Py_CLEAR(result);
+        return result;
+    }
+    static PyObject *ratchet_next(PyObject *call) {
+        return ratchet_step(call, 1);
+    }
+    static void ratchet_set_send(
+        PyObject *type, int (*send)(PyObject *, PyObject *, PyObject **), void (*end)(PyObject *)
+    ) {
+        ratchet_end_call = end;
         ((PyTypeObject *) type)->tp_as_async->am_send = (sendfunc) send;
+        ((PyTypeObject *) type)->tp_iternext = ratchet_next;
         PyType_Modified((PyTypeObject *) type);
     }
     """
+    object ratchet_step(object call, bint bare)
     int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
     object ratchet_context()
-    void ratchet_set_send(object type, int (*send)(object, object, PyObject **) except -1)
+    void ratchet_set_send(
+        object type, int (*send)(object, object, PyObject **) except -1,
+        void (*end)(object) noexcept)
 
 # Ready calls in a row, all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = 128
@@ -45,12 +85,40 @@ cdef enum Stage:
     NEW, YIELDED, WAITING, OVER
 
 
+cdef bint loop_stopped(looper) except -1:
+    """Does the loop not run?"""
+    loop = looper._loop()
+    if loop is None:
+        return True
+    # To ask asyncio's own is_running() may run a signal handler, whose exception nobody could take.
+    return loop._thread_id is None if looper.plain else not loop.is_running()
+
+
+cdef class TaskCaller(Caller):
+    """A task, or whoever else made calls in one context, as the owner of a message."""
+    cdef object looper
+
+    def __init__(self, looper):
+        self.looper = looper
+
+    cdef object runtime(self):
+        return self.looper
+
+    cdef bint stopped(self) except -1:
+        return loop_stopped(self.looper)
+
+    cdef bint gone(self) except -1:
+        return self.looper.loop is None
+
+
 cdef class TaskWaiter(Waiter):
     """A paused task."""
     cdef readonly object looper
     cdef public object future
     cdef public double deadline
     cdef public int entries  # in the looper's heap
+    cdef unsigned int born
+    cdef public list callbacks  # of its future, while that is being set
 
     @property
     def queued(self):
@@ -60,16 +128,24 @@ cdef class TaskWaiter(Waiter):
     def __init__(self, Caller caller, looper):
         self.caller = caller
         self.looper = looper
+        self.born = generation
         self.deadline = INFINITY
 
     cpdef wake(self):
-        if self.future is not None and not (
-            exiting and self.looper.ident != threading.get_ident()
-        ):  # see `Call.step`
-            self.looper.wake(self.future)
+        if self.future is None:
+            return
+        if (exiting or self.born != generation) and self.looper.ident != threading.get_ident():
+            return  # see `Call.step`; and a child must not write to the loops of its parent
+        self.looper.wake(self)
 
     cpdef bint gone(self):
         return self.looper.loop is None
+
+    cpdef object runtime(self):
+        return self.looper
+
+    cpdef bint stopped(self):
+        return loop_stopped(self.looper)
 
 
 NAMES = (
@@ -102,10 +178,7 @@ cdef class Call:
         return self
 
     def __next__(self):
-        value = self.step()
-        if self.stage == OVER:
-            raise StopIteration(value)
-        return value
+        return ratchet_step(self, False)
 
     def send(self, value):
         """As any coroutine's."""
@@ -127,7 +200,10 @@ cdef class Call:
         if waiter is not None:
             self.waiter = None
             self.zsock.exit(waiter)
-            waiter.looper.gone(self.zsock, waiter)
+            if waiter.born == generation:
+                waiter.looper.gone(self.zsock, waiter)
+            else:  # its reader is the parent's, in an epoll that is the parent's too
+                waiter.looper.done(waiter)
 
     def __dealloc__(self):
         if self.waiter is not None:
@@ -150,6 +226,17 @@ cdef class Call:
     def cr_await(self):
         """What it waits for, for debuggers."""
         return None if self.waiter is None else self.waiter.future
+
+    @property
+    def taken(self):
+        """Of `send_many`: how many messages have gone by now, however the call ends.
+
+        The exception says it too, but not every way to end a task lets that through: in Python 3.11
+        `asyncio.timeout` does not refer to it, `wait_for` drops it, and a TaskGroup always does.
+        """
+        if self.op != SEND_MANY:
+            raise AttributeError(f"{self!r} has no 'taken': it is of send_many")
+        return (<Batch> self.arg).taken
 
     cdef object step(self):
         """Go on: the result, when `stage` is OVER then, or something for the loop to wait for."""
@@ -202,10 +289,12 @@ cdef class Call:
         zsock.alive("send" if line is zsock.tx else "receive")
         if line.shut:
             me = self.find(None)
+            if type(me) is TaskCaller:
+                self.go_on(line, <TaskCaller> me)
         result = NOT_NOW
-        if not line.shut or me is not None and line.owner is me:
+        if not line.shut or line.is_detour() or me is not None and line.owner is me:
             try:
-                result = zsock.attempt(self.op, self.arg, TASK)
+                result = zsock.attempt(self.op, self.arg, me)
             except BaseException:  # the part is still there, for this task
                 self.settle(line)
                 raise
@@ -226,8 +315,8 @@ cdef class Call:
         if me is None or me is TASK:
             # Calls that belong together must be known as such before the first has its turn.
             owns = self.op == HOLD or self.op in (RECV, RECV_FRAME, RECV_INTO)
-            me = self.find(Caller() if owns else None)
-        self.waiter = TaskWaiter(Caller() if me is None else me, looper)
+            me = self.find(TaskCaller(looper) if owns else None)
+        self.waiter = TaskWaiter(TaskCaller(looper) if me is None else me, looper)
         self.waiter.deadline = deadline_of(self.limit)
         zsock.enter(line, self.waiter)
         self.stage = WAITING
@@ -240,10 +329,18 @@ cdef class Call:
         """In the middle of a message now? Then the next call must be known as this one's."""
         if line.owner is TASK:
             try:
-                self.zsock.seize(line, self.find(Caller()))
+                self.zsock.seize(line, self.find(TaskCaller(running_looper())))
             except BaseException:  # no memory: nobody could go on with it
                 self.zsock.abandon(line)
                 raise
+        return 0
+
+    cdef int go_on(self, Line line, TaskCaller me) except -1:
+        """The one of this context may be in the middle of a message; it runs in this loop now."""
+        if me.looper._loop() is not loop_here():
+            me.looper = running_looper()
+        if line.aside is not None and line.owner is None:
+            self.zsock.take_back(line, me)
         return 0
 
     cdef Caller find(self, Caller new):
@@ -308,7 +405,11 @@ cdef int call_send(object call, object value, PyObject **result) except -1:
     return 0 if (<Call> call).stage == OVER else 1
 
 
-ratchet_set_send(Call, call_send)
+cdef void call_end(object call) noexcept:
+    (<Call> call).close()
+
+
+ratchet_set_send(Call, call_send, call_end)
 
 # Set by `asyncio.py`, which is imported only by those who use it.
 running_looper = None
@@ -359,7 +460,8 @@ cdef class AsyncSocket(PausingSocket):
     def send_many(self, messages, *, timeout=...):
         """As `ratchet.zmqsocket.ZMQSocket.send_many`, awaited.
 
-        Cancelled in the middle, the CancelledError's ``taken`` says how many went.
+        However it ends, ``taken`` of what this returns says how many went; so does that of
+        the CancelledError or the Timeout.
         """
         if not self.can_send:
             raise self.fail(ENOTSUP, "send")

@@ -27,7 +27,7 @@ cdef class Traffic(Core):
                     return 0
                 if error != EINTR:
                     raise self.fail(error, "send")
-            self.asked = True
+            self.asked = ASKED | SENT
             return 1
         finally:
             zmq_msg_close(msg)
@@ -93,7 +93,7 @@ cdef class Traffic(Core):
         if frames is not None:
             for part in parts:
                 taken(part)
-        self.asked = True
+        self.asked = ASKED | SENT
         return 1
 
     cdef int put_last(self, list parts) except -1:
@@ -164,6 +164,8 @@ cdef class Traffic(Core):
         cdef Frame frame
         cdef Py_ssize_t i
         cdef bint large = False, more = True
+        if self.conflate and zmq_msg_more(msg):
+            self.tear(msg)
         parts, scratch = scratch, None
         if parts is None:  # in a finalizer, while the line below makes one
             parts = []
@@ -192,9 +194,29 @@ cdef class Traffic(Core):
                 parts[i] = as_bytes(parts[i])
         return parts
 
+    cdef int tear(self, zmq_msg_t *msg) except -1:
+        """Give up a socket with conflate whose peer sends several parts; closes ``msg``.
+
+        libzmq keeps the part that came last, whichever message it is of. After one with more to
+        come it takes the next for granted, and ends the process if that is not there (fq.cpp).
+        """
+        zmq_msg_close(msg)
+        self.broken = True
+        raise self.torn()
+
+    cdef torn(self):
+        return errors.Error(
+            errno.EPROTO,
+            f"{self.describe()}: a peer sends messages of several parts, of which conflate=True "
+            "keeps the part that came last; have it send one part, or make a new socket without "
+            "conflate. This one receives no more",
+        )
+
     cdef int take_ahead(self) except -1:
         """Take the next message if it is there: else libzmq drops half with its connection."""
         cdef zmq_msg_t msg
+        if self.conflate:
+            return 0  # it has one part
         try:
             if not self.take(&msg):
                 return 0
@@ -426,21 +448,56 @@ cdef class Traffic(Core):
             self.parts = None
         self.seize(line, None)
 
+    # Half messages of callers that do not run. Between two calls libzmq is at a message boundary,
+    # so others may send and receive whole ones meanwhile.
+
+    cdef int make_way(self, Line line, Caller me) except -1:
+        """``me`` (None: not known) may go on: not for the half message of one that cannot."""
+        cdef Caller owner = line.owner
+        if owner is not None and owner is not me:
+            if not owner.alive or owner.gone():
+                self.abandon(line)  # nobody can finish it
+            elif owner.stopped():
+                self.set_aside(line, owner)
+        if line.aside is not None:
+            self.take_back(line, me)
+        return 0
+
+    cdef int set_aside(self, Line line, Caller owner) except -1:
+        """Keep the half message of ``owner`` until it comes back; the line is nobody's."""
+        parts = self.held if line is self.tx else self.parts
+        if line.aside is None:
+            line.aside = {}
+        line.aside[owner] = parts
+        self.abandon(line)
+        return 0
+
+    cdef int take_back(self, Line line, Caller me) except -1:
+        """Let ``me`` go on with the half message that was set aside, if the line is nobody's."""
+        cdef Caller caller
+        for caller in list(line.aside):
+            if not caller.alive or caller is not me and caller.gone():
+                line.aside.pop(caller, None)
+        if line.owner is None and me is not None and me in line.aside:
+            self.seize(line, me)
+            parts = line.aside.pop(me)
+            if line is self.tx:
+                self.held = parts
+            else:
+                self.parts = parts
+        if line.aside is not None and not line.aside:
+            line.aside = None
+            line.update()
+        return 0
+
     cdef object attempt(self, Op op, object arg, Caller me):
         """Do it now, or NOT_NOW. The caller (None: ask who it is) is entitled to."""
         cdef list parts
         cdef Line line = self.line_of(op)
-        if line.owner is not None and not line.owner.alive:
-            self.abandon(line)  # its thread has ended: nobody can finish it
+        if line.owner is not None or line.aside is not None:
+            self.make_way(line, me)
         if line.detour:
-            if line is self.tx and self.ahead is not None:
-                raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
-            elif line is self.tx and self.tight:
-                self.look()  # see `_set_int`
-            elif line is self.tx:
-                self.check_two(op, arg)
-            elif self.parts is None:
-                self.hand_out(me)
+            self.go_round(line, op, arg, me)
         if op == SEND:
             if self.put_part(arg) if self.held is None else self.put_last([arg]):
                 return tracker_of(arg)
@@ -477,20 +534,61 @@ cdef class Traffic(Core):
             return self.get_frames()
         return self.get_into(<Target> arg, me)
 
-    cdef int check_two(self, Op op, object arg) except -1:
-        """Raise unless a STREAM can send it: libzmq would take it, and misread all that follow."""
+    cdef int go_round(self, Line line, Op op, object arg, Caller me) except -1:
+        """What `divert` has found that a call has to do first."""
+        if line is self.rx:
+            if self.broken:
+                raise self.torn()
+            if self.parts is None and self.ahead is not None:
+                self.hand_out(me)
+        elif self.form != ANY:
+            self.check_form(op, arg)
+        elif self.type == "XSUB":
+            self.check_prefixes(op, arg)
+        elif self.ahead is not None:
+            raise self.fail(EFSM, "send")  # a REP, whose caller has not received the request
+        elif self.tight:
+            self.look()  # see `_set_int`
+        return 0
+
+    cdef int check_form(self, Op op, object arg) except -1:
+        """Raise unless libzmq sends such a message whole: it would take it, and spoil it."""
         cdef Py_ssize_t count = 0 if self.held is None else len(self.held)
-        if op == HOLD or op == SEND_MANY and count:
-            return 0  # its last part tells; another one is in mid-message
-        count += len(<list> arg) if op == SEND_MULTIPART else 1
-        if count == 2:
+        if op == SEND_MANY and (count or (<Batch> arg).taken == (<Batch> arg).count):
+            return 0  # another one is in mid-message, or there is nothing to send
+        if op == HOLD and self.form != ONE:
+            return 0  # its last part tells
+        if op == HOLD:
+            count = 2
+        else:
+            count += len(<list> arg) if op == SEND_MULTIPART else 1
+        if count == 2 and self.form != ONE or count > 2 and self.form == ADDRESSED:
+            return 0
+        if count == 1 and self.form == ONE:
             return 0
         if self.held is not None:
             self.abandon(self.tx)
-        raise errors.argument_error(
-            f"{self.describe()}: cannot send a message of {count} "
-            f"part{'' if count == 1 else 's'}: it is two, the peer's routing id and the bytes"
-        )
+        raise errors.argument_error(f"{self.describe()}: {wrong_form(self.form, count, op)}")
+
+    cdef int check_prefixes(self, Op op, object arg) except -1:
+        """Raise unless an XSUB can send it: to libzmq, what begins with 1 or 0 subscribes."""
+        cdef Py_ssize_t size
+        if op == SEND_MANY:
+            if self.held is not None or (<Batch> arg).taken:
+                return 0  # refused by `attempt`; was looked at before
+            parts = (<Batch> arg).messages
+        else:
+            parts = arg if op == SEND_MULTIPART else [arg]
+        try:
+            for part in parts:
+                size = prefix_in(part)
+                if size > MAX_PREFIX:
+                    check_prefix(self, "send", size)
+        except BaseException:
+            if self.held is not None:
+                self.abandon(self.tx)
+            raise
+        return 0
 
     cdef object now_or_never(self, Op op, object arg, Caller me):
         """What a timeout of 0 gets when nobody is before it and a first try said not now."""
@@ -510,16 +608,17 @@ cdef class Traffic(Core):
 
         Args:
             tried: it has just been found that it cannot be done now.
-            knock: set if the bell will not tell when to try again (`REKNOCK`).
+            knock: set if nobody may tell when to try again (`REKNOCK`).
         """
         cdef Line line = me.line
         cdef int events
         knock[0] = False
         self.alive("send" if line is self.tx else "receive")
         me.woken = False
-        if line.turn() is not me:
-            if line.first is me:
-                self.ring(self.look(), me)  # the head watches the bell, so it answers it
+        knock[0] = line.depends(me)
+        if line.turn(me) is not me:
+            if line.leads(me):
+                self.ring(self.look(), me)  # the leader watches the bell, so it answers it
             return NOT_NOW
         if not tried:
             result = self.attempt(op, arg, me.caller)
@@ -532,15 +631,17 @@ cdef class Traffic(Core):
             self.ring(events, me)
             if events & line.event:
                 result = self.attempt(op, arg, me.caller)
-                knock[0] = result is NOT_NOW
+                knock[0] = True
                 return result
         return NOT_NOW
 
     cdef object proceed(self, Op op, object arg, double limit):
         """The slow path: the line is shut, or a first try said not now."""
         cdef Line line = self.line_of(op)
-        if line.owner is not None and line.owner is caller_here():
-            result = self.attempt(op, arg, None)
+        if line.aside is not None and line.owner is None:
+            self.take_back(line, caller_here())
+        if line.is_detour() or line.owner is not None and line.owner is caller_here():
+            result = self.attempt(op, arg, line.owner)
             if result is not NOT_NOW:
                 self.after()
                 return result
@@ -569,7 +670,7 @@ cdef class Traffic(Core):
                 if limit >= 0 and monotonic() >= deadline:
                     raise self.timeout(line, limit)
                 tried = False
-                me.pause(self, min(deadline, monotonic() + REKNOCK) if knock else deadline)
+                me.pause(self, soon_if(knock, deadline))
         finally:
             self.exit(me)
 
@@ -584,6 +685,58 @@ cdef class Traffic(Core):
         )
 
 
+# The longest prefix (bytes) to subscribe to. libzmq 4.3's trie recurses for each byte of it, in the
+# caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of many;
+# its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that
+# threading.stack_size() takes, 328 is the longest that libzmq survives (4.3.4, x86-64).
+cdef Py_ssize_t MAX_PREFIX = 255
+
+
+cdef int check_prefix(Core zsock, what, Py_ssize_t size) except -1:
+    """Raise for a prefix that libzmq would overflow a thread's stack with."""
+    if size <= MAX_PREFIX:
+        return 0
+    raise errors.argument_error(
+        f"{zsock.describe()}: cannot {what} a subscription to a prefix of {size} bytes: at most "
+        f"{MAX_PREFIX} are accepted, since libzmq would overflow the stack; subscribe to the first "
+        f"{MAX_PREFIX}, and compare the rest of what is received"
+        if what == "send" else
+        f"{zsock.describe()}: cannot {what} a prefix of {size} bytes: at most {MAX_PREFIX} are "
+        "accepted, since libzmq would overflow the stack; use the first "
+        f"{MAX_PREFIX}, and compare the rest of what is received"
+    )
+
+
+cdef Py_ssize_t prefix_in(part) except -1:
+    """How many bytes of a part are a prefix to an XSUB."""
+    cdef const char *start
+    cdef Py_ssize_t size
+    if type(part) is Loan:
+        start = <char *> (<Loan> part).view.buf
+        size = (<Loan> part).view.len
+    else:
+        start, size = PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)
+    return size - 1 if size and start[0] in (0, 1) else 0
+
+
+cdef str wrong_form(Form form, Py_ssize_t count, Op op):
+    """What is wrong with a message of so many parts, and what to do."""
+    if form == ONE:
+        parts = "more=True" if op == HOLD else f"a message of {count} parts"
+        return (
+            f"cannot send {parts} with conflate=True, which keeps only the last part of all; send "
+            "one part (pack several into one, as with struct or json), or do without conflate"
+        )
+    parts = f"cannot send a message of {count} part{'' if count == 1 else 's'}"
+    if form == TWO:
+        return f"{parts}: it is two, the peer's routing id and the bytes"
+    many = ", for each message, since send_many sends messages of one part" * (op == SEND_MANY)
+    return (
+        f"{parts}: the first part names the peer, and nothing follows it; use send_multipart("
+        f"[routing_id, data]){many}. A ROUTER with router_mandatory=False drops such messages"
+    )
+
+
 cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:
     """One part that is not large. Inline, for a batch of them."""
     cdef int error
@@ -594,7 +747,7 @@ cdef inline int put_small(Core zsock, const char *data, size_t size) except -1:
             return 0
         if error != EINTR:
             raise zsock.fail(error, "send")
-    zsock.asked = True
+    zsock.asked = ASKED | SENT
     return 1
 
 

@@ -30,7 +30,9 @@ cdef extern from "zmq.h" nogil:
     const char *zmq_msg_gets(const zmq_msg_t *msg, const char *property) noexcept
 
     int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
-    int ZMQ_ROUTER_MANDATORY, ZMQ_SNDHWM, ZMQ_RCVHWM
+    int ZMQ_ROUTER_MANDATORY, ZMQ_ROUTER_RAW, ZMQ_SNDHWM, ZMQ_RCVHWM, ZMQ_CONFLATE
+    int ZMQ_IPV6, ZMQ_USE_FD
+    int ZMQ_AFFINITY, ZMQ_SOCKS_PROXY
     int ZMQ_DONTWAIT, ZMQ_SNDMORE
 
     void *zmq_socket(void *context, int type) noexcept

@@ -32,7 +32,7 @@ from cpython.buffer cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -47,10 +47,11 @@ import warnings
 import weakref
 from sys import getswitchinterval
 from time import monotonic as python_monotonic
+from time import sleep
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from . import errors
+from . import _platform, errors
 from ._platform import Wakeup
 from .uri import OLD_NAMES, TYPES
 
@@ -67,20 +68,45 @@ cdef int BATCH = 256
 cdef double LONGEST_BATCH = 0.05
 # libzmq calls some sockets writable although a send says "not now" (a ROUTER with router_mandatory
 # whose peer is full, an XPUB with xpub_nodrop), so a look proves nothing: knock again (seconds).
+# So does who waits behind one whose runtime may have stopped since it was woken.
 cdef double REKNOCK = 0.05
 # Descriptors libzmq takes when a context starts; out of them, it would abort (ctx.cpp, 4.3.4).
 cdef int HEAD_ROOM = 12
 
 # The process: a forked child is another generation, and what was made before belongs to its parent.
-cdef unsigned int generation = 1
+# Of C, where libzmq's threads read it.
+cdef extern from *:
+    """
+    static unsigned int ratchet_generation = 1;
+    """
+    unsigned int generation "ratchet_generation"
 # The same while no kernel loops, else nobody's: one comparison tells a plain call in an OS thread.
 cdef unsigned int plain = 1
 cdef void *context = NULL
-cdef int io_threads = 1
+cdef int io_threads = 1  # for connections without a name; more look up names (`_iothreads.pxi`)
 cdef int max_sockets = 0  # 0: as many as libzmq can
 cdef bint exiting = False
 cdef bint letting_go = False  # the exit waits for event loops to forget descriptors
 cdef double DEFAULT_LINGER = 10.0
+
+
+def process_generation():
+    """Which process this is, of those that were forked from one another."""
+    return generation
+
+
+_platform.process = process_generation
+
+
+def keep(thing):
+    """Refer to it until `let_go`, for ever in a forked child: its destructor closes by number."""
+    Py_INCREF(thing)
+
+
+def let_go(thing):
+    """Refer to it no more."""
+    Py_DECREF(thing)
+
 
 open_sockets = weakref.WeakSet()  # of this process, for the exit
 remaining = weakref.WeakSet()     # sockets that are closed but for their descriptor
@@ -92,6 +118,14 @@ cdef object UNSET = ...
 cdef enum Op:
     SEND, HOLD, SEND_MULTIPART, SEND_MANY
     RECV, RECV_ALL, RECV_MULTIPART, RECV_MANY, RECV_FRAME, RECV_FRAMES, RECV_INTO
+
+
+# What the messages of a socket must look like; what libzmq would spoil or drop is refused.
+cdef enum Form:
+    ANY
+    ONE        # part: with conflate libzmq keeps the last part of whatever is in the queue
+    TWO        # of STREAM, and of a ROUTER that is raw: the peer, and bytes for it
+    ADDRESSED  # of a ROUTER that promises to raise: the peer, and at least one part more
 
 
 cdef double monotonic():
@@ -142,27 +176,56 @@ cdef kind_of(value):
     return type(value).__name__
 
 
+cdef double to_number(value) except? -2:
+    """A number of seconds, wherever one is given: any real number, and so no bool and no NaN.
+
+    Raises:
+        TypeError: another kind of thing.
+        ValueError: nan, or beyond what a float can be.
+    """
+    cdef double number
+    if value is True or value is False:
+        raise TypeError("must be a real number, not bool")
+    try:
+        number = value  # as float() does it, but for str
+    except OverflowError:
+        raise ValueError("out of range") from None
+    if isnan(number):
+        raise ValueError("nan")
+    return number
+
+
+def real_number(value):
+    """The float of a number of seconds, by the rule of `to_number`."""
+    return to_number(value)
+
+
 cdef double to_seconds(timeout) except? -2:
     """A timeout argument: -1 for ever."""
     cdef double limit
     if timeout is None:
         return -1
     try:
-        limit = timeout
+        limit = to_number(timeout)
     except TypeError:
         raise TypeError(
             f"timeout must be a number of seconds or None, not {kind_of(timeout)}"
         ) from None
-    except OverflowError:
-        raise errors.argument_error(f"timeout {timeout} is out of range") from None
-    if isnan(limit):
-        raise errors.argument_error("timeout is nan; give seconds, or None to wait for ever")
+    except ValueError as error:  # of Decimal's sNaN too
+        raise errors.argument_error(
+            f"timeout {timeout} is {error}; give seconds, or None to wait for ever"
+        ) from None
     return -1 if limit < 0 or limit == INFINITY else limit
 
 
 cdef inline double deadline_of(double limit):
     """When so many seconds are over; `to_seconds` gave them."""
     return INFINITY if limit < 0 else monotonic() + limit
+
+
+cdef inline double soon_if(bint knock, double until):
+    """When a waiter tries again: at ``until``, or before if nobody may tell it."""
+    return min(until, monotonic() + REKNOCK) if knock else until
 
 
 def to_timeout(timeout):
@@ -233,8 +296,11 @@ cdef double interlude(double began):
 
 include "_message.pxi"
 include "_loan.pxi"
+include "_endpoints.pxi"
+include "_iothreads.pxi"
 include "_core.pxi"
 include "_traffic.pxi"
 include "_calls.pxi"
 include "_task.pxi"
 include "_process.pxi"
+include "_binding.pxi"

@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 A call that is ready finishes without suspending. Otherwise it queues at the socket's doorbell like
 any other caller, and the loop watches ZMQ_FD, with one reader for each socket and loop, however
-many tasks wait. Who is woken tries again in the step that returns the message (`_task.pxi`): no
-message is ever in a future, so a cancelled or timed-out task has none to lose.
+many tasks wait: a duplicate of it, since a loop has one reader for each number, and the program may
+have one for the socket's own. Who is woken tries again in the step that returns the message
+(`_task.pxi`): no message is ever in a future, so a cancelled or timed-out task has none to lose.
 
 Timeouts of all tasks of a loop share one timer: a heap of deadlines, of which the loop knows the
 first.
@@ -14,10 +15,13 @@ first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import functools
 import heapq
 import itertools
 import math
+import os
 import socket
 import threading
 import weakref
@@ -31,6 +35,8 @@ from ._zmq import (
     PausingSocket,
     RuntimeGone,
     TaskWaiter,
+    exit_waits,
+    process_generation,
     set_task_burst,
     use_asyncio,
 )
@@ -54,9 +60,12 @@ class Looper:
     """What ratchet has in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
+        self._copies: set[int] = set()  # duplicates of descriptors that the loop watches
+        self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
         self.ident = threading.get_ident()
-        self._bells: dict[int, weakref.ref[Core]] = {}
+        # Does the loop say by an attribute whether it runs? See `loop_stopped`.
+        self.plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
+        self._bells: dict[int, tuple[int, weakref.ref[Core]]] = {}  # with the duplicate
         self._heap: list[tuple[float, int, TaskWaiter]] = []  # deadlines, done ones among them
         self._order = itertools.count()
         self._live = 0  # entries of calls that still wait
@@ -75,37 +84,68 @@ class Looper:
         watchers = zsock.watchers
         if watchers is None:
             watchers = zsock.watchers = set()
-        # From here on the descriptor stays until the loop's next turn, whoever closes the socket.
         watchers.add(self)
         fd = zsock.get_fd()
         known = self._bells.get(fd)
-        if known is None or known() is not zsock:
-            loop = asyncio.get_running_loop()
-            if known is not None:
-                loop.remove_reader(fd)  # the number was another socket's
-            bell = weakref.ref(zsock)
-            try:
-                loop.add_reader(fd, _answer, bell)
-            except NotImplementedError:
-                raise errors.Error(
-                    errno.ENOSYS,
-                    f"{type(loop).__name__} cannot watch descriptors; on Windows use "
-                    "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
-                ) from None
-            self._bells[fd] = bell
+        if known is None or known[1]() is not zsock:
+            self.forget(fd)  # the number was another socket's
+            for other in list(watchers):
+                if isinstance(other, Looper) and other.loop is None:  # closed, with its reader
+                    watchers.discard(other)
+                    other.forget(fd)
+            self._bells[fd] = self._register(zsock)
+            if zsock.closed:  # meanwhile, by another OS thread, which found nothing to forget
+                self.forget(fd)
         zsock.watcher = self
 
-    def forget(self, fd: int, remains: object = None) -> None:
-        """Watch no more. From any OS thread; ``remains`` is held until it is done."""
+    def _register(self, zsock: Core) -> tuple[int, weakref.ref[Core]]:
+        loop, bell = asyncio.get_running_loop(), weakref.ref(zsock)
+        copy = zsock._duplicate()
         try:
-            self._do(self._remove, fd, remains)
-        except RuntimeGone:
-            self._bells.pop(fd, None)  # and the loop has no reader any more
+            self._copies.add(copy)
+            loop.add_reader(copy, _answer, bell)
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                loop.remove_reader(copy)
+            self._close(copy)
+            if not isinstance(error, NotImplementedError):
+                raise
+            raise errors.Error(
+                errno.ENOSYS,
+                f"{type(loop).__name__} cannot watch descriptors; on Windows use "
+                "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
+            ) from None
+        return copy, bell
 
-    def _remove(self, fd: int, _remains: object = None) -> None:
-        bell, loop = self._bells.pop(fd, None), self.loop
-        if bell is not None and loop is not None:
-            loop.remove_reader(fd)
+    def forget(self, fd: int, remains: object = None) -> None:
+        """Watch no more. From any OS thread; at the exit ``remains`` is held until it is done.
+
+        Else it is not: a stopped loop would keep the socket open, and its own is a duplicate.
+        """
+        known = self._bells.get(fd)
+        if known is None:
+            return
+        try:
+            self._do(self._remove, known[0], remains if exit_waits() else None)
+        except RuntimeGone:
+            self._close(known[0])  # and the loop has no reader any more
+        if self._bells.get(fd) is known:  # last: if a signal handler raises before, it is done again
+            del self._bells[fd]
+
+    def _remove(self, copy: int, _remains: object) -> None:
+        if (loop := self.loop) is not None:
+            loop.remove_reader(copy)
+        self._close(copy)
+
+    def _close(self, copy: int) -> None:
+        if copy in self._copies:  # else they are the parent's of this forked process
+            self._copies.discard(copy)
+            socket.close(copy)
+
+    def forked(self) -> None:
+        """In a child process: what the parent has open is not ours to close."""
+        self._copies.clear()
+        self._bells.clear()
 
     def gone(self, zsock: Core, waiter: TaskWaiter) -> None:
         """A call has given up: without another one, the reader goes as well."""
@@ -125,16 +165,17 @@ class Looper:
             self.knock(waiter, waiter.deadline)
         return future
 
-    def wake(self, future: asyncio.Future[None]) -> None:
-        """Set a future. From any OS thread."""
-        self._do(_set, future)
+    def wake(self, waiter: TaskWaiter) -> None:
+        """Set the waiter's future. From any OS thread."""
+        self._do(_set, waiter, waiter.future)
 
     def _do(self, callback: Callable[..., object], *args: object) -> None:
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
         if (loop := self.loop) is None:
             raise RuntimeGone
-        if threading.get_ident() == self.ident:
-            callback(*args)
+        here = asyncio._get_running_loop()
+        if here is loop or (not loop.is_running() and threading.get_ident() == self.ident):
+            callback(*args)  # it may be going on in another OS thread than before
             return
         try:
             loop.call_soon_threadsafe(callback, *args)
@@ -174,16 +215,25 @@ class Looper:
 
     def _ring(self) -> None:
         self._timer = None
-        now = monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            waiter = heapq.heappop(self._heap)[2]
-            if waiter.entries:
-                waiter.entries -= 1
-                self._live -= 1
-                waiter.woken = True
-                waiter.wake()
-        if self._heap:
-            self._set_timer()
+        try:
+            now = monotonic()
+            while self._heap and self._heap[0][0] <= now:
+                waiter = self._heap[0][2]
+                if waiter.entries:
+                    waiter.woken = True
+                    waiter.wake()  # a signal handler may raise in there: its entry is there again
+                    waiter.entries -= 1
+                    self._live -= 1
+                heapq.heappop(self._heap)
+        finally:
+            if self._heap:
+                self._set_timer()
+
+
+def _close_all(copies: set[int], _: object) -> None:
+    """The loop is no more."""
+    while copies:
+        socket.close(copies.pop())
 
 
 def _answer(bell: weakref.ref[Core]) -> None:
@@ -192,12 +242,37 @@ def _answer(bell: weakref.ref[Core]) -> None:
         zsock.answer()
 
 
-def _set(future: asyncio.Future[None]) -> None:
+def _set(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Set a future, once: its task goes on in the next turn.
+
+    A signal handler that raises in there may leave a future that is done and nobody told.
+    """
+    try:
+        if not future.done():
+            waiter.callbacks = future._callbacks
+            future.set_result(None)
+            waiter.callbacks = None
+    finally:
+        if waiter.callbacks is not None:
+            future.get_loop().call_soon(_tell, waiter, future)
+
+
+def _tell(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
+    """Do what should have been done a turn ago, if it was not."""
+    callbacks, waiter.callbacks = waiter.callbacks, None
+    if waiter.future is future:  # its task has not gone on
+        for callback, context in callbacks or ():
+            future.get_loop().call_soon(callback, future, context=context)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
 _loopers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Looper] = weakref.WeakKeyDictionary()
+# In a forked child: loops of the parent's. What is registered there would be so in the parent too.
+_inherited: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 # Who is in the middle of a message, by the id of the context in which the call was made.
 _callers: dict[int, tuple[Caller, weakref.ref[Context]]] = {}
 
@@ -206,9 +281,26 @@ def _looper() -> Looper:
     loop = asyncio.get_running_loop()
     looper = _loopers.get(loop)
     if looper is None:
+        if loop in _inherited:
+            raise errors.ForkedError(
+                errno.EBADF,
+                f"cannot wait in {loop!r}: it was made before a fork, and shares what it watches "
+                "with the parent process; run another in the child, as asyncio.run does",
+            )
         looper = _loopers[loop] = Looper(loop)
     looper.ident = threading.get_ident()
     return looper
+
+
+def _after_fork() -> None:
+    for looper in list(_loopers.values()):
+        looper.forked()
+    _inherited.update(_loopers)
+    _loopers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _caller(context: Context, new: Caller | None, here: bool) -> Caller | None:
@@ -250,13 +342,15 @@ async def wait_for_tracker(tracker: Tracker) -> None:
         return
     loop = asyncio.get_running_loop()
     future = loop.create_future()
+    born = process_generation()
     fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
-    loop.add_reader(fd, _set, future)
+    loop.add_reader(fd, _finish, future)
     try:
         await future
     finally:
-        loop.remove_reader(fd)
-        socket.close(fd)
+        if born == process_generation():  # else both are the parent's
+            loop.remove_reader(fd)
+            socket.close(fd)
 
 
 def set_burst(calls: int) -> None:

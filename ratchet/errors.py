@@ -177,6 +177,11 @@ _CLASSES: dict[int, type[Error]] = {
 }
 
 
+def refusal(number: int, message: str) -> Error:
+    """Give the exception for ``number`` that says ``message``, which has its own remedy in it."""
+    return _CLASSES.get(number, Error)(number, message)
+
+
 def from_errno(number: int, what: str, reason: str) -> Error:
     """The exception for ``number``: ``what`` was tried, ``reason`` is the system's text."""
     remedy = _REMEDIES.get(number)

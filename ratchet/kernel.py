@@ -21,7 +21,6 @@ not: a resume is a hint, and one too many harms nobody.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import contextvars
 import errno
@@ -45,8 +44,13 @@ from ._zmq import (
     KernelCore,
     ThreadCore,
     Tracker,
+    at_the_end,
     current_kernel,
     current_thread,
+    hear_signals,
+    keep,
+    let_go,
+    process_generation,
     set_kernel,
     to_deadline,
     to_timeout,
@@ -71,6 +75,9 @@ LAST_HOPE = 0.25
 # killed again, so often, and then left behind.
 KILL_AGAIN = 1.0
 KILLS = 10
+# The home of threads whose OS thread is not in this forked child: no thread has this identifier,
+# while that of one that is not there may be another's next.
+NOWHERE = -1
 # Threads of the pool that runs offloaded functions.
 WORKERS = 32
 
@@ -134,14 +141,12 @@ class Kernel(KernelCore):
 
     def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
         self.on_error = on_error
-        self.closed = False
-        self.owner: int | None = None  # the OS thread that loops, by its ident
         self.home: int | None = None  # the OS thread in which threads have run
         self.maker = threading.get_ident()
         self._order = itertools.count()
         self._crowded = 100  # at this size the heap of deadlines is swept
         self._outer: KernelCore | None = None  # a kernel in whose thread this one is closed
-        self._waiting: dict[int, list[tuple[Thread, bool, bool]]] = {}  # other descriptors
+        self._wakeup_before: int | None = None  # for signals; None: of a parent process
         self._held: list[object] | None = None  # what is closed while a descriptor is registered
         self._handlers: dict[int, Any] = {}  # of signals we took over, as they were before
         self._sigwaits: dict[int, list[list[Any]]] = {}  # [thread, has it come?]
@@ -152,16 +157,35 @@ class Kernel(KernelCore):
         _kernels.add(self)
 
     def _open(self) -> None:
+        born = process_generation()
         try:
-            self._wakeup = PairWakeup()
-            self._poll = new_poll()
+            wakeup, poll = PairWakeup(), new_poll()
+            poll.watch(wakeup.fileno(), True, False)
         except OSError as error:
             raise _cannot("make a kernel", error) from None
-        self.write_fd = self._wakeup.write_fileno()
-        self.poll_fd = self._poll.fileno()
-        self.poll_wait = self._poll.wait
-        self.edge = self._poll.edge
-        self._poll.watch(self._wakeup.fileno(), True, False)
+        keep(poll)  # in a forked child for good: its destructor would close by number
+        self._wakeup, self._poll = wakeup, poll
+        self.write_fd = wakeup.write_fileno()
+        self.poll_fd = poll.fileno()
+        self.poll_wait = poll.wait
+        self.edge = poll.edge
+        self.born = born
+
+    def own(self) -> None:
+        """Have descriptors of this process's: in a forked child not before they are needed, for it
+        may close all that it has first.
+        """
+        if self.born != process_generation():
+            self._open()
+            if self.owner is not None and current_kernel() is self:
+                self._hear_signals()
+
+    def _hear_signals(self) -> None:
+        """A signal may land on any thread; this wakes the one that runs the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            before = hear_signals(self.write_fd)
+            if self._wakeup_before is None:
+                self._wakeup_before = before
 
     # Threads
 
@@ -329,6 +353,7 @@ class Kernel(KernelCore):
 
     def watch(self, bell: Doorbell) -> None:
         """Have the bell of a socket answered from now on."""
+        self.own()
         watchers = bell.watchers
         if watchers is None:
             watchers = bell.watchers = set()
@@ -364,40 +389,50 @@ class Kernel(KernelCore):
         held = self._held
         if held is not None:
             held.append(remains)
-        if self.bells.pop(fd, None) is not None:
-            self._poll.forget(fd)
+        if fd in self.bells:
+            if self.born == process_generation():
+                self._poll.forget(fd)
+            self.bells.pop(fd, None)  # last: if a signal handler raises before, it is done again
 
     def wait_fds(
         self, thread: Thread, why: object, wants: dict[int, tuple[bool, bool]], until: float
-    ) -> None:
-        """Pause until one of these descriptors is ready, for (reading, writing)."""
+    ) -> set[int]:
+        """Pause until one of these descriptors is ready, for (reading, writing).
+
+        Returns:
+            those of them that rang and are sockets' descriptors: they may have been answered.
+        """
+        rung: set[int] = set()
         try:
             for fd, (reads, writes) in wants.items():
-                self._waiting.setdefault(fd, []).append((thread, reads, writes))
+                self.waiting.setdefault(fd, []).append((thread, reads, writes, rung))
                 self._rewatch(fd)
             self.pause_until(why, until)
         finally:
             for fd in wants:
-                waiting = [entry for entry in self._waiting.get(fd, ()) if entry[0] is not thread]
+                waiting = [entry for entry in self.waiting.get(fd, ()) if entry[0] is not thread]
                 if waiting:
-                    self._waiting[fd] = waiting
+                    self.waiting[fd] = waiting
                 else:
-                    self._waiting.pop(fd, None)
+                    self.waiting.pop(fd, None)
                 self._rewatch(fd)
+        return rung
 
     def _rewatch(self, fd: int) -> None:
         if fd in self.bells:
             return  # a socket's, which is watched anyway
-        waiting = self._waiting.get(fd)
+        waiting = self.waiting.get(fd)
         if not waiting:
-            self._poll.forget(fd)
+            if self.born == process_generation():
+                self._poll.forget(fd)
             return
+        self.own()
         try:
             self._poll.watch(
-                fd, any(reads for _, reads, _ in waiting), any(writes for _, _, writes in waiting)
+                fd, any(entry[1] for entry in waiting), any(entry[2] for entry in waiting)
             )
         except PermissionError:
-            for thread, _, _ in waiting:  # a plain file, which is always ready
+            for thread, *_ in waiting:  # a plain file, which is always ready
                 self.resume(thread)
 
     # Signals
@@ -442,13 +477,20 @@ class Kernel(KernelCore):
             from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(WORKERS, "ratchet-offload")
+        born = process_generation()
         future = self._pool.submit(contextvars.copy_context().run, func, *args)
         future.add_done_callback(lambda _: self.resume(thread))
+        name = getattr(func, "__qualname__", func)
         try:
             while not future.done():
-                self.pause_until(f"{getattr(func, '__qualname__', func)} in a worker", math.inf)
+                self.pause_until(f"{name} in a worker", math.inf)
+                if born != process_generation():  # a lock of the future may be held for ever
+                    raise errors.ForkedError(
+                        errno.EBADF, f"{name} runs in a worker of the parent process: call it again"
+                    )
         finally:
-            future.cancel()
+            if born == process_generation():
+                future.cancel()
         return future.result()
 
     # The loop
@@ -469,14 +511,13 @@ class Kernel(KernelCore):
             raise errors.StateError(
                 errno.EPERM, "the threads of this kernel have begun in another OS thread"
             )
+        self.own()
         self.owner = self.home = here
         self.take_hub()
         set_kernel(self)
         self._before = set(threading.enumerate())
-        self._wakeup_before = -1
-        if threading.current_thread() is threading.main_thread():
-            # A signal may land on any thread; this wakes the one that runs the handlers.
-            self._wakeup_before = signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+        self._wakeup_before = None
+        self._hear_signals()
         if self._disturbed:
             self._disturbed = False
             for thread in self.threads:
@@ -484,11 +525,16 @@ class Kernel(KernelCore):
 
     def end(self) -> None:
         """Give this OS thread back."""
-        set_kernel(self._outer)
-        self._outer = None
+        outer, self._outer = self._outer, None
+        set_kernel(outer)
         self.owner = None
-        if threading.current_thread() is threading.main_thread():
-            signal.set_wakeup_fd(self._wakeup_before)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if outer is not None and self._wakeup_before in (None, outer.write_fd):
+            hear_signals(outer.write_fd)
+        else:
+            hear_signals(-1)
+            signal.set_wakeup_fd(-1 if self._wakeup_before is None else self._wakeup_before)
 
     @contextlib.contextmanager
     def _running(self, nested: bool = False) -> Iterator[None]:
@@ -534,8 +580,10 @@ class Kernel(KernelCore):
         if fd == self._wakeup.fileno():
             self._wakeup.clear()
         failed = mask & ~(READS | WRITES)  # the call that is made next will tell
-        for thread, reads, writes in self._waiting.get(fd, ()):
+        for thread, reads, writes, rung in self.waiting.get(fd, ()):
             if failed or (reads and mask & READS) or (writes and mask & WRITES):
+                if fd in self.bells:
+                    rung.add(fd)
                 self.resume(thread)
 
     def bury(self) -> None:
@@ -612,6 +660,8 @@ class Kernel(KernelCore):
         if self.closed:
             return
         here = threading.get_ident()
+        if self.born != process_generation():
+            self.forked()  # it is dropped before the handlers of a fork have run, perhaps
         try:
             if self.threads and self.owner is None and self.home in (None, here):
                 with self._running(nested=True):
@@ -631,29 +681,31 @@ class Kernel(KernelCore):
                 if bell.watcher is self:
                     bell.watcher = None
         self.bells.clear()
-        self._poll.close()
-        self._wakeup.close()
+        if self.born == process_generation():
+            self._poll.close()
+            self._wakeup.close()
+            let_go(self._poll)
         self.write_fd = -1
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def forked(self) -> None:
-        """In a child process: its descriptors are the parent's, and so are the sockets."""
-        self._poll.close()
-        self._wakeup.close()
-        self.bells.clear()
-        self._pool = None
-        self._open()
-        for fd in self._waiting:
-            self._rewatch(fd)
+        """In a child process: its descriptors are the parent's, and so are the sockets.
+
+        They are left alone; `own` makes others when they are needed.
+        """
+        here = threading.get_ident()
+        self.asleep = False
+        if self.born != process_generation():  # a destructor may have closed it meanwhile
+            self.write_fd = self.poll_fd = -1
+            self.bells.clear()
+        self._pool = self._held = self._wakeup_before = None
+        if self.owner != here:
+            self.owner = None  # an OS thread that is not here
+        if self.home not in (None, here):
+            self.home = NOWHERE
         for thread in self.threads:
             self.resume(thread)  # who waits for a socket is told that it is the parent's
-        if self.owner == threading.get_ident():
-            set_kernel(self)
-            if threading.current_thread() is threading.main_thread():
-                signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
-        else:
-            self.owner = None  # an OS thread that is not here
 
 
 def _cannot(what: str, error: OSError) -> errors.Error:
@@ -675,9 +727,13 @@ def _unjoin(thread: Thread, ended: Callable[[], object]) -> None:
 
 
 def _after_fork() -> None:
-    for kernel in list(_kernels):
-        if not kernel.closed:
-            kernel.forked()
+    kernels = [kernel for kernel in list(_kernels) if not kernel.closed]
+    for kernel in kernels:
+        kernel.forked()
+    outer = [kernel._outer for kernel in kernels]
+    for kernel in kernels:
+        if kernel.owner is not None and kernel not in outer:
+            set_kernel(kernel)
 
 
 def _at_exit() -> None:
@@ -688,7 +744,7 @@ def _at_exit() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)  # before the sockets' own, which was registered first
+at_the_end.append(_at_exit)
 
 
 class Ratchet:

@@ -10,8 +10,8 @@ which act at once.
 from __future__ import annotations
 
 import difflib
+import errno
 import math
-import numbers
 import operator
 import reprlib
 import socket
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Never, Self, TypedDict, TypeVar, overload
 
+from ._zmq import curve_public, real_number
 from .errors import ArgumentError, argument_error
 
 __all__ = ["ALIASES", "KEYWORDS", "NAMES", "TABLE", "Option", "OptionArguments", "Options"]
@@ -26,6 +27,9 @@ __all__ = ["ALIASES", "KEYWORDS", "NAMES", "TABLE", "Option", "OptionArguments",
 _MECHANISMS = ("NULL", "PLAIN", "CURVE", "GSSAPI")  # by libzmq's numbers for them
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _BYTES = (bytes, bytearray, memoryview)
+_NAMETYPES = ("GSSAPI_PRINCIPAL_NAMETYPE", "GSSAPI_SERVICE_PRINCIPAL_NAMETYPE")
+# What `Options._setup_fault` judges at bind and connect: the names up to their first underscore.
+_JUDGED = ("PLAIN", "CURVE", "GSSAPI", "SOCKS", "BINDTODEVICE")
 
 Got = TypeVar("Got")  # what reading an option gives
 Taken = TypeVar("Taken")  # what may be assigned to it
@@ -91,6 +95,18 @@ class Option(Generic[Got, Taken]):
             raise self._refused(zsock, f"to set it to {self._show(value)}") from error
         if self.write_only:
             zsock._remembered = {**(zsock._remembered or {}), self.name: self._decode(raw)}
+        if self.name.partition("_")[0] in _JUDGED:
+            self._note(zsock, bool(raw))
+
+    def _note(self, zsock: Any, on: bool) -> None:
+        """Keep in mind for bind and connect that this was set; off, it takes its kind with it."""
+        judged: frozenset[str] = getattr(zsock, "_judged", None) or frozenset()
+        kind = self.name.partition("_")[0]
+        if on:
+            judged |= {self.name}
+        elif self.name not in {"GSSAPI_PLAINTEXT", *_NAMETYPES}:
+            judged = frozenset(name for name in judged if name.partition("_")[0] != kind)
+        zsock._judged = judged
 
     def _encode(self, value: Taken) -> Any:
         raise NotImplementedError
@@ -152,9 +168,14 @@ class _OptionalInt(_Int[int | None]):
 
 
 class _Listener(_OptionalInt):
-    """A descriptor for bind to take over; if it is no listening socket, libzmq ends the process."""
+    """A listener for bind to use. The socket keeps a descriptor of its own to it.
 
-    accepts = "the descriptor of a socket that listens already"
+    If what libzmq gets is no listening socket of the endpoint's transport, or is one no longer, it
+    ends the process.
+    """
+
+    accepts = "the descriptor of a socket that listens already, for tcp or ipc"
+    write_only = True  # libzmq is told at `bind` alone, with another number
 
     def _encode(self, value: Any) -> int:
         descriptor = super()._encode(value)
@@ -164,10 +185,16 @@ class _Listener(_OptionalInt):
             raise self._wrong(value, argument_error) from None
         if probe:
             listens = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            listens = listens and probe.type == socket.SOCK_STREAM
+            families = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None))
+            listens = listens and probe.family in families
             probe.detach()  # it stays its owner's
             if not listens:
                 raise self._wrong(value, argument_error)
         return descriptor
+
+    def _store(self, zsock: Any, raw: int) -> None:
+        zsock._listen_with(raw)
 
 
 class _Filter(_OptionalInt):
@@ -210,14 +237,12 @@ class _Seconds(Option[Got, Got]):
         """Give the time as a float, or None for None, a negative and infinity where None may be."""
         if value is None and self.optional:
             return None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise self._wrong(value, TypeError)
         try:
-            seconds = float(value)
-        except OverflowError:  # an int beyond all floats
-            seconds = math.nan
-        if math.isnan(seconds):
-            raise self._wrong(value, argument_error)
+            seconds: float = real_number(value)
+        except TypeError:
+            raise self._wrong(value, TypeError) from None
+        except ValueError:
+            raise self._wrong(value, argument_error) from None
         return None if self.optional and (seconds < 0 or seconds == math.inf) else seconds
 
     def _decode(self, raw: Any) -> Any:
@@ -345,6 +370,9 @@ class _Prefixes(Option[Any, "bytes | Iterable[bytes]"]):
                 raise self._wrong(prefix, TypeError)
         return [bytes(prefix) for prefix in prefixes]
 
+    def __set__(self, zsock: Any, value: bytes | Iterable[bytes]) -> None:
+        self._store(zsock, self._encode(value))  # what is refused is ratchet's to explain
+
     def _store(self, zsock: Any, raw: list[bytes]) -> None:
         for prefix in raw:
             getattr(zsock, self.name.lower())(prefix)
@@ -451,10 +479,11 @@ class Options:
     affinity = _Int("AFFINITY", 4, 0, high=2**64 - 1, via="uint64", doc=
         "The I/O threads for new connections, as a bit mask, lowest bit first; 0 for any.")
     use_fd = _Listener("USE_FD", 89, None, doc=
-        "A listening descriptor, as from systemd, for bind to use; None for a new one.")
+        "A listening descriptor, as from systemd, for bind to use; None for a new one. It stays "
+        "yours to close; the socket keeps one of its own until it is closed or this is set again.")
     socks_proxy = _Text("SOCKS_PROXY", 68, None, high=1023, doc=
-        "The SOCKS5 proxy, host:port, for tcp connections; None for none. One that cannot be "
-        "reached makes libzmq 4.3.5 end the process.")
+        "The SOCKS5 proxy, host:port, for tcp connections; None for none. connect refuses it for "
+        "tcp, since libzmq ends the process when a socket is closed whose proxy has failed.")
     bindtodevice = _Text("BINDTODEVICE", 92, None, high=15, doc=
         "The network interface to keep to; Linux wants CAP_NET_RAW for it. None for any.")
 
@@ -571,6 +600,17 @@ class Options:
         for name in sorted(values, key=lambda name: _turn(name, values[name])):
             TABLE[name].__set__(self, values[name])
 
+    def _setup_fault(self, endpoint: str, binding: bool) -> tuple[str | None, int]:
+        """Say why no connection can come about as the options are, and the errno for it."""
+        judged: frozenset[str] = self._judged  # type: ignore[attr-defined]  # a socket's
+        why = _security_fault(self, judged)
+        if why is None and endpoint.startswith("tcp://"):
+            if "SOCKS_PROXY" in judged and not binding:
+                why = _NO_SOCKS
+            elif "BINDTODEVICE" in judged:
+                return _device_fault(Options.bindtodevice._read(self))
+        return why, errno.EINVAL
+
 
 TABLE: dict[str, Option[Any, Any]] = {
     option.name: option
@@ -601,6 +641,102 @@ KEYWORDS = {
     "identity": TABLE["ROUTING_ID"],
 }
 del KEYWORDS["unsubscribe"]
+
+
+# In 4.3.4, 4.3.5 and after them, socks_connecter_t::error() leaves a handle behind that is freed.
+_NO_SOCKS = (
+    "socks_proxy is set, and libzmq ends the process when a socket is closed while its proxy does "
+    "not answer as it should. Let ssh or socat forward a port of this machine through the proxy, "
+    "and connect to that; socks_proxy=None turns the option off"
+)
+
+
+def _security_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    """Say why no handshake can succeed, or why there will be none although it was asked for."""
+    judged = judged.difference(_NAMETYPES, {"GSSAPI_PLAINTEXT", "SOCKS_PROXY", "BINDTODEVICE"})
+    wanted = sorted({name.partition("_")[0] for name in judged})
+    names = ", ".join(name.lower() for name in sorted(judged))
+    mechanism = Options.mechanism._read(zsock)
+    if len(wanted) > 1:
+        return f"{names} are set, of {' and '.join(wanted)}; a socket has one security mechanism"
+    if wanted and mechanism != wanted[0]:
+        return (
+            f"{names} asked for {wanted[0]}, but an option set to None or False afterwards has "
+            "turned all security off; set them again, or make a new socket"
+        )
+    if mechanism == "NULL":
+        return None
+    if zsock.type == "STREAM" or (zsock._remembered or {}).get("ROUTER_RAW"):
+        return f"{names} ask for {mechanism}, but this socket speaks plain TCP, without security"
+    if mechanism == "PLAIN":
+        return _plain_fault(zsock, judged)
+    return (_curve_fault if mechanism == "CURVE" else _gssapi_fault)(zsock, judged)
+
+
+def _plain_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    """A name without a password is legal: the password is empty then (ZeroMQ's RFC 24)."""
+    if "PLAIN_SERVER" in judged and not zsock.plain_server:
+        return _became_client("plain_server", "plain_username or plain_password")
+    if not zsock.plain_server and "PLAIN_USERNAME" not in judged:
+        return "half-configured PLAIN: plain_password is set and plain_username is not"
+    return None
+
+
+def _curve_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    serving = zsock.curve_server
+    if "CURVE_SERVER" in judged and not serving:
+        return _became_client("curve_server", "curve_serverkey")
+    if not serving and "CURVE_SERVERKEY" not in judged:
+        return (
+            "half-configured CURVE: own keys are set, and neither curve_serverkey, which makes a "
+            "client, nor curve_server=True, which makes a server"
+        )
+    role = "curve_server=True needs" if serving else "with curve_serverkey, a client also needs"
+    own = ("CURVE_SECRETKEY",) if serving else ("CURVE_PUBLICKEY", "CURVE_SECRETKEY")
+    missing = [name.lower() for name in own if name not in judged]
+    if missing:
+        return f"half-configured CURVE: {role} {' and '.join(missing)}, not set here"
+    public = zsock.curve_publickey if "CURVE_PUBLICKEY" in judged else None
+    if public is not None and curve_public(zsock.curve_secretkey) != public:
+        return "curve_publickey does not belong to curve_secretkey; ratchet.curve_public tells it"
+    return None
+
+
+def _gssapi_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+    if zsock.gssapi_server:
+        return None
+    if "GSSAPI_SERVER" in judged:
+        return _became_client("gssapi_server", "gssapi_service_principal")
+    if "GSSAPI_SERVICE_PRINCIPAL" not in judged:
+        return (
+            "half-configured GSSAPI: a client needs gssapi_service_principal, not set here, and a "
+            "server gssapi_server=True; setting that to False makes a client"
+        )
+    return None
+
+
+def _became_client(server: str, cause: str) -> str:
+    return f"{server}=True was undone by {cause}, set after it, which makes a client; set one alone"
+
+
+def _device_fault(device: str | None) -> tuple[str | None, int]:
+    """Try bindtodevice on a socket of our own: libzmq's connect would try for ever."""
+    if device is None or not hasattr(socket, "SO_BINDTODEVICE"):
+        return None, 0
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    except OSError as error:
+        why = f"bindtodevice {device!r}: {error.strerror}"
+        if error.errno == errno.ENODEV:
+            names = ", ".join(name for _, name in socket.if_nameindex())
+            why = (
+                f"no network interface is named as bindtodevice says, {device!r}; there are {names}"
+            )
+        elif error.errno == errno.EPERM:
+            why += "; Linux wants CAP_NET_RAW for it"
+        return why, error.errno or errno.EINVAL
+    return None, 0
 
 
 def _find(name: str) -> Option[Any, Any]:

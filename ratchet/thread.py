@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
 from ._platform import ready
-from ._zmq import Core, KernelWaiter, Tracker, current_thread, to_deadline
+from ._zmq import Core, KernelWaiter, Tracker, current_thread, real_number, to_deadline
 from .kernel import Kernel, Thread
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+# Who waits behind a thread of another kernel, which may stop without a word, looks this often
+# (seconds), as it does in the calls of a socket (`REKNOCK`).
+LOOK = 0.05
+
 
 class HasFileno(Protocol):
     """Anything with a descriptor."""
@@ -59,14 +63,12 @@ def _me(what: str) -> tuple[Thread, Kernel]:
 
 def _seconds(value: Any, what: str) -> float:
     try:
-        seconds = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
+        seconds: float = real_number(value)
+    except TypeError:
         raise TypeError(f"{what}: seconds are a number, not {type(value).__name__}") from None
-    except OverflowError:
-        seconds = math.nan
-    if isinstance(value, str):
-        raise TypeError(f"{what}: seconds are a number, not str")
-    if math.isnan(seconds) or seconds < 0:
+    except ValueError:
+        seconds = -math.inf
+    if seconds < 0:
         raise errors.argument_error(f"{what}: seconds are a number from 0 on, not {value!r}")
     return seconds
 
@@ -209,6 +211,7 @@ def block_on(
         waits[fd] = before[0] or not write, before[1] or write
     why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
     waiters: list[tuple[Core | Tracker, KernelWaiter]] = []
+    rung: set[int] = set()
     try:
         for bell, write in bells:
             bell.fileno()  # raises when it is closed
@@ -220,11 +223,14 @@ def block_on(
                 if bell.ready_for(waiter):
                     return bell
             for fd, write, thing in others:
-                if ready(fd, write):
+                if ready(fd, write) or fd in rung:
                     return thing
             if monotonic() >= until:
                 return None
-            kernel.wait_fds(me, why, waits, until)
+            soon = any(bell.must_look(waiter) for bell, waiter in waiters)
+            rung = kernel.wait_fds(
+                me, why, waits, min(until, monotonic() + LOOK) if soon else until
+            )
     finally:
         for bell, waiter in waiters:
             bell.leave(waiter)

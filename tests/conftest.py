@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -84,6 +85,14 @@ def nothing_left(_warm):
 
 
 @pytest.fixture
+def ctrl_c():
+    """Have this process hear SIGINT, though it may have been started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def rng():
     """Random numbers; a failure shows the seed, and RATCHET_TEST_SEED repeats it."""
     seed = int(os.environ.get("RATCHET_TEST_SEED") or random.SystemRandom().randrange(2**32))
@@ -158,8 +167,8 @@ def script(tmp_path):
     """Starts programs (`harness/programs.py`), and ends those that are left."""
     made = []
 
-    def script(text, *args, flags=()):
-        made.append(Script(tmp_path / f"script{len(made)}.py", text, *args, flags=flags))
+    def script(text, *args, **how):
+        made.append(Script(tmp_path / f"script{len(made)}.py", text, *args, **how))
         return made[-1]
 
     yield script

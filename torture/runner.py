@@ -125,6 +125,7 @@ def verdict(status, out):
 def run_here(name, library, kind, size, seed):
     """Run one scenario in this process; the last line on stdout is the outcome."""
     warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # a fork beside threads
+    hear_ctrl_c()
     rt = ADAPTERS[library, kind]()
     function = SCENARIOS[name].function
     scale = Scale(size == "full", int(seed))
@@ -151,6 +152,14 @@ def run_here(name, library, kind, size, seed):
     os._exit(status)  # exits are judged in scenarios of their own
 
 
+def hear_ctrl_c():
+    """Handle SIGINT as Python does where it was not started with SIGINT ignored.
+
+    A script's background job is, and so is all that it starts.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def ours(error):
     """Did a scenario raise it, and not a library?"""
     trace = error.__traceback__
@@ -161,6 +170,7 @@ def ours(error):
 
 def call_program(where, library, kind, *args):
     """Call a function of a scenario's in this process, as its main program."""
+    hear_ctrl_c()
     module, _, name = where.partition(":")
     rt = ADAPTERS[library, kind]()
     return getattr(importlib.import_module(f"{__package__}.{module}"), name)(rt, *args)

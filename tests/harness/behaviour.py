@@ -78,7 +78,7 @@ if runtimes.uvloop:
     runtimes.uvloop.new_event_loop().close()  # the first leaves libuv's pipe for signals, for good
 RUNTIMES = [type(kind.__name__, (Tested, kind), {}) for kind in runtimes.KINDS]
 ON_LOOPS = [kind for kind in RUNTIMES if issubclass(kind, runtimes.Tasks)]
-OSThreads, RatchetThreads = RUNTIMES[:2]
+OSThreads, RatchetThreads, Tasks = RUNTIMES[:3]
 
 
 def behaviour(function):

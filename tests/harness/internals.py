@@ -29,6 +29,26 @@ def paused_sends(zsock):
     return zsock.tx.count
 
 
+def half_sent(zsock):
+    """Is somebody in the middle of sending a message?"""
+    return zsock.tx.owner is not None
+
+
+def shut(zsock):
+    """Do (receives, sends) have to take the slow path, as somebody waits or is in mid-message?"""
+    return zsock.rx.shut, zsock.tx.shut
+
+
+def given_up():
+    """Places that sockets of this process listened at until lately, and when they gave them up."""
+    return _zmq.given_up
+
+
+def use_sleep(monkeypatch, sleep):
+    """How `bind` waits for a place that was given up just now."""
+    monkeypatch.setattr(_zmq, "sleep", sleep)
+
+
 def open_sockets():
     """Those of this process."""
     return set(_zmq.open_sockets)

@@ -10,6 +10,18 @@ import textwrap
 import time
 from pathlib import Path
 
+from harness.waiting import CTRL_C
+
+SINK = """
+with zmqsocket.new("PULL") as pull:
+    pull.bind("tcp://127.0.0.1:*")
+    print(pull.last_endpoint, flush=True)
+    pull.set_timeout(10)
+    messages = []
+    while not messages or messages[-1][-3:] != b"end":
+        messages.append(pull.recv_all())
+    print(len(messages), messages[-1][-20:])
+"""
 HEAD = f"""\
 import sys
 sys.path.append({str(Path(__file__).parents[1])!r})
@@ -30,8 +42,8 @@ class Result:
 class Script:
     """A program that has begun. It finds all that is in `within.py`."""
 
-    def __init__(self, path, text, *args, flags=()):
-        path.write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
+    def __init__(self, path, text, *args, flags=(), prelude=HEAD):
+        path.write_text(CTRL_C + prelude + textwrap.dedent(text), encoding="utf-8")
         # Newer Pythons warn of any fork beside threads, and libzmq has some.
         fork = ("-W", "ignore:This process:DeprecationWarning")
         self.began = time.monotonic()

@@ -6,6 +6,10 @@ import time
 LONG = 10.0  # seconds that nothing here takes unless it hangs
 SHORT = 0.01  # seconds, for what is to pass
 
+# The head of every program that is sent SIGINT. Where the tests were started with SIGINT ignored,
+# as a script's background job is, their programs would ignore it as well.
+CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
 
 class Task(threading.Thread):
     """An OS thread whose result or error is handed on; a daemon, so that a hang ends the test."""

@@ -5,22 +5,11 @@ import sys
 import textwrap
 
 import pytest
+from harness.programs import SINK
 
 from ratchet import zmqsocket
 
 # Exit
-
-
-SINK = """
-with zmqsocket.new("PULL") as pull:
-    pull.bind("tcp://127.0.0.1:*")
-    print(pull.last_endpoint, flush=True)
-    pull.set_timeout(10)
-    messages = []
-    while not messages or messages[-1][-3:] != b"end":
-        messages.append(pull.recv_all())
-    print(len(messages), messages[-1][-20:])
-"""
 
 
 SOURCE = """

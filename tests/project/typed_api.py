@@ -221,6 +221,9 @@ async def tasks() -> None:
     await zsock.send("text")  # type: ignore[call-overload]
     await zsock.send_multipart([b"a"])
     assert_type(await zsock.send_many([b"a"]), int)
+    many = zsock.send_many([b"a"])
+    assert_type(many.taken, int)
+    assert_type(await many, int)
     coming: Coroutine[Any, Any, tuple[bytes, bool]] = zsock.recv()
     assert_type(await coming, tuple[bytes, bool])
     data, more = await zsock.recv(timeout=1)

@@ -183,7 +183,7 @@ def test_sigwait_belongs_to_the_main_thread():
 
 
 @pytest.mark.parametrize("where", ["asleep", "in a thread"])
-def test_ctrl_c_leaves_the_loop_which_can_go_on(where, pipe):
+def test_ctrl_c_leaves_the_loop_which_can_go_on(where, pipe, ctrl_c):
     pull, push = pipe
     before = signal.getsignal(signal.SIGINT)
     seen = []

@@ -178,7 +178,7 @@ def test_subscriptions_of_a_real_socket(new):
 
 def test_use_fd_takes_over_a_listener(new, listener):
     port = listener.getsockname()[1]
-    zsock = new("PULL", use_fd=os.dup(listener.fileno()), rcvtimeo=5.0)
+    zsock = new("PULL", use_fd=listener.fileno(), rcvtimeo=5.0)
     zsock.bind(f"tcp://127.0.0.1:{port}")
     new("PUSH").connect(f"tcp://127.0.0.1:{port}")
 
