@@ -29,7 +29,7 @@ def in_a_thread(call):
 def places(zsock):
     """Wherever somebody gives a number of seconds, by name."""
     return {
-        "set_timeout": zsock.set_timeout,
+        "set_timeout": lambda seconds: zsock.set_timeout(seconds),  # noqa: PLW0108
         "recv": lambda seconds: zsock.recv(timeout=seconds),
         "rcvtimeo": lambda seconds: setattr(zsock, "rcvtimeo", seconds),
         "linger": lambda seconds: setattr(zsock, "linger", seconds),
@@ -88,7 +88,7 @@ async def test_an_array_that_is_not_contiguous(rt, inproc):
     whole = np.arange(12, dtype="u1").reshape(3, 4)
     for wrong in (whole[:, ::2], whole[::-1], whole.T, memoryview(bytes(8))[::2]):
         for call in (
-            push.send,
+            lambda wrong: push.send(wrong),  # noqa: PLW0108
             lambda wrong: push.send(wrong, True),
             lambda wrong: push.send(wrong, copy=False),
             lambda wrong: push.send_multipart([b"1", wrong]),
