@@ -61,11 +61,11 @@ memory: $(VENV)/.ratchet $(VENV)/.bench  ## measure the memory of sockets and th
 
 torture: $(VENV)/.ratchet $(VENV)/.bench $(VENV)/.test  ## load, faults and misuse, beside pyzmq; refresh docs/reliability.md
 	$(RUN) -m torture --write docs/reliability.md $(ARGS)
-	RATCHET_TORTURE=1 $(RUN) -m pytest tests/test_state_machine.py tests/test_stream_machine.py \
-		tests/test_fuzz.py tests/test_leaks.py
+	RATCHET_TORTURE=1 $(RUN) -m pytest tests/promises/test_state_machine.py \
+		tests/promises/test_stream_machine.py tests/promises/test_fuzz.py tests/memory/test_leaks.py
 
 soak: $(VENV)/.ratchet $(VENV)/.soak  ## run traffic with faults for 20 minutes, and count it
-	$(RUN) tools/soak.py --minutes 20 --plot build/soak.png $(ARGS)
+	$(RUN) -m torture.soak --minutes 20 --plot build/soak.png $(ARGS)
 
 lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
 	$(RUN) -m ruff check
@@ -75,7 +75,6 @@ lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflow
 	$(IN_VENV) pyright --pythonpath $(RUN)
 	$(IN_VENV) cython-lint $(CYTHON_SOURCES)
 	$(IN_VENV) validate-pyproject pyproject.toml
-	$(RUN) tools/check_identifiers.py
 	$(IN_VENV) shellcheck $(SCRIPTS)
 	$(IN_VENV) actionlint $(WORKFLOWS)
 	$(IN_VENV) zizmor --offline --no-progress --quiet .github
@@ -86,7 +85,7 @@ docs: $(VENV)/.ratchet $(VENV)/.docs  ## build the documentation as a site into 
 	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees $(ARGS) docs build/docs
 
 wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for each Python here
-	$(IN_VENV) $(abspath $(RUN)) tools/make_wheels.py $(ARGS)
+	$(IN_VENV) $(abspath $(RUN)) tools/wheels.py build $(ARGS)
 	ls -l dist
 
 matrix:  ## test on Debian 13 and sid: Python 3.13 to 3.15, libzmq 4.3.5, in chroots (as root)

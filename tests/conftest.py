@@ -16,11 +16,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+from harness import internals
+from harness.programs import Script
+from harness.waiting import LONG
 
-from ratchet import Timeout, _zmq, has, zmqsocket
-
-# Tests share `runtimes.py` and `helpers.py`; pytest's importlib mode puts no folder on the path.
-sys.path.insert(0, str(Path(__file__).parent))
+from ratchet import Timeout, has, zmqsocket
 
 if sys.platform == "win32":  # its own default loop cannot watch descriptors
     with warnings.catch_warnings(action="ignore"):  # policies are deprecated from 3.14 on
@@ -55,13 +55,13 @@ def nothing_left(_warm):
     A build with RATCHET_DEBUG=1 counts more, and all of that must be closed as well.
     """
     descriptors = _descriptors()
-    counts = _zmq.counts()
+    counts = internals.counts()
     threads = set(threading.enumerate())
-    sockets = set(_zmq.open_sockets)
+    sockets = internals.open_sockets()
     yield
     gc.collect()
     left = []
-    for zsock in set(_zmq.open_sockets) - sockets:
+    for zsock in internals.open_sockets() - sockets:
         left.append(repr(zsock))
         zsock.close(linger=0)
     del sockets
@@ -72,14 +72,14 @@ def nothing_left(_warm):
             left.append(repr(thread))
     while True:
         extra = sorted(set(_descriptors().items()) - set(descriptors.items()))
-        balanced = _zmq.counts() == counts
+        balanced = internals.counts() == counts
         if (not extra and balanced) or time.monotonic() > deadline:
             break
         gc.collect()
         time.sleep(0.001)
     left += [f"descriptor {number} ({what})" for number, what in extra]
     if not balanced:
-        left.append(f"of what _zmq counts, {counts} before and {_zmq.counts()} now")
+        left.append(f"of what is counted, {counts} before and {internals.counts()} now")
     if left:
         pytest.fail("left behind: " + "; ".join(left))
 
@@ -126,3 +126,66 @@ def tcp():
 def endpoint(request):
     """An endpoint to bind to, of each transport in turn."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def new():
+    """Makes sockets with a timeout, so that a hang is an error, and closes them in the end."""
+    made = []
+
+    def new(type="PAIR", **options):
+        made.append(zmqsocket.new(type, **options))
+        made[-1].set_timeout(LONG)
+        return made[-1]
+
+    yield new
+    for zsock in made:
+        zsock.close(linger=0)
+
+
+@pytest.fixture
+def link(new, inproc):
+    """Makes two such sockets: the left one is bound, the right one connected."""
+
+    def link(left, right, endpoint=inproc, **options):
+        bound, other = new(left, **options), new(right, **options)
+        bound.bind(endpoint)
+        other.connect(bound.last_endpoint)
+        return bound, other
+
+    return link
+
+
+@pytest.fixture
+def pipe(link):
+    """A PULL and a PUSH, connected."""
+    return link("PULL", "PUSH")
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Starts programs (`harness/programs.py`), and ends those that are left."""
+    made = []
+
+    def script(text, *args, **how):
+        made.append(Script(tmp_path / f"script{len(made)}.py", text, *args, **how))
+        return made[-1]
+
+    yield script
+    for one in made:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.end()
+
+
+@pytest.fixture
+def run(script):
+    """Runs a program to its end; by default nothing may be on stderr."""
+
+    def run(text, *args, flags=(), status=0, err="", limit=20.0):
+        result = script(text, *args, flags=flags).end(limit)
+        assert result.status == status, result
+        assert err is None or result.err == err, result
+        return result
+
+    return run

@@ -54,7 +54,7 @@ if [ "$tool" = asan ]; then
         LD_PRELOAD="$LD_PRELOAD $path"
     done
     export LD_PRELOAD
-    # Leaks: Python itself leaves much at its exit; tests/test_leaks.py looks for ours.
+    # Leaks: Python itself leaves much at its exit; tests/memory/test_leaks.py looks for ours.
     # A file for each process that reports: pytest has stderr.
     # A peer that announces a part of 2^62 bytes has libzmq ask for them; it must get NULL, as it
     # does without sanitizers, and a warning of that is no finding.
@@ -84,7 +84,7 @@ if [ "$tool" = asan ]; then
         fail "see above what the sanitizers found"
     fi
 else
-    if [ $# = 0 ]; then set -- tests/test_leaks.py; fi  # every call, in every kind of thread
+    if [ $# = 0 ]; then set -- tests/memory/test_leaks.py; fi  # every call, in every kind of thread
     export RATCHET_CYCLES=200  # forty times slower; here each single block that is lost is told
     valgrind --log-file="$reports/memcheck" --num-callers=40 --suppressions=tools/memcheck.supp \
         --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \

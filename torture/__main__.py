@@ -5,8 +5,6 @@ python -m torture --short --libs ratchet --only fork --seed 7
 python -m torture --write docs/reliability.md     and refresh the table of that page
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
@@ -19,7 +17,7 @@ from .scenario import LIBRARIES, SCENARIOS
 ALL = ",".join(LIBRARIES), ",".join(KINDS)
 
 
-def main() -> int:
+def main():
     """Run what the arguments say; the status is that of the process."""
     if sys.argv[1:2] == ["--one"]:
         run_here(*sys.argv[2:])

@@ -1,7 +1,5 @@
 """Runs one scenario in a process of its own, with a time limit, and says in words how it ended."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import inspect
@@ -13,13 +11,10 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
 
-from .adapters import ADAPTERS, ROOT
-from .scenario import SCENARIOS, Scale, Scenario, Skip, fate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from . import ROOT
+from .adapters import ADAPTERS
+from .scenario import SCENARIOS, Scale, Skip, fate
 
 FAMILIES = ("messages", "callers", "signals", "processes", "limits", "peers", "loops")
 for family in FAMILIES:
@@ -43,30 +38,24 @@ class Outcome:
     details: str
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self):
         return self.scenario, self.library, self.kind
 
     @property
-    def well(self) -> bool:
+    def well(self):
         return self.text == "holds" or self.text.startswith("skipped")
 
-    def __str__(self) -> str:
+    def __str__(self):
         where = f"{self.scenario:32}{self.library:9}{self.kind:13}"
         return f"{where}{self.seconds:5.1f} s  {self.text}"
 
 
-def new_seed() -> int:
+def new_seed():
     """The one in the environment, or a new one."""
     return int(os.environ.get(SEED) or random.SystemRandom().randrange(2**32))
 
 
-def outcomes(
-    scenarios: Sequence[Scenario],
-    libraries: Sequence[str],
-    kinds: Sequence[str],
-    full: bool,
-    seed: int | None,
-) -> Iterator[Outcome]:
+def outcomes(scenarios, libraries, kinds, full, seed):
     """Each scenario in each library and kind of thread that it is for."""
     seed = new_seed() if seed is None else seed
     print(f"seed {seed}")
@@ -77,7 +66,7 @@ def outcomes(
                     yield run(one.name, library, kind, full, seed)
 
 
-def run(name: str, library: str, kind: str, full: bool, seed: int) -> Outcome:
+def run(name, library, kind, full, seed):
     """Run one scenario in a new process."""
     return Run(name, library, kind, full, seed).outcome()
 
@@ -85,7 +74,7 @@ def run(name: str, library: str, kind: str, full: bool, seed: int) -> Outcome:
 class Run:
     """One scenario in a new process; it has begun."""
 
-    def __init__(self, name: str, library: str, kind: str, full: bool, seed: int) -> None:
+    def __init__(self, name, library, kind, full, seed):
         command = [sys.executable, "-X", "faulthandler", "-m", "torture", "--one"]
         self.what = name, library, kind
         self.full, self.seed = full, seed
@@ -100,7 +89,7 @@ class Run:
             start_new_session=True,
         )
 
-    def outcome(self) -> Outcome:
+    def outcome(self):
         """Wait for its end, or end it and all that it started."""
         hung = False
         try:
@@ -123,7 +112,7 @@ class Run:
         return Outcome(*self.what, text, time.monotonic() - self.began, details)
 
 
-def verdict(status: int, out: str) -> str:
+def verdict(status, out):
     """In words: what the process said last, or how it ended if not by itself."""
     said = [line for line in out.splitlines() if line.startswith("outcome: ")]
     if status in (0, 1, SKIPPED) and said:
@@ -133,7 +122,7 @@ def verdict(status: int, out: str) -> str:
     return fate(status) or "wrong: it said nothing"
 
 
-def run_here(name: str, library: str, kind: str, size: str, seed: str) -> NoReturn:
+def run_here(name, library, kind, size, seed):
     """Run one scenario in this process; the last line on stdout is the outcome."""
     warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # a fork beside threads
     hear_ctrl_c()
@@ -163,7 +152,7 @@ def run_here(name: str, library: str, kind: str, size: str, seed: str) -> NoRetu
     os._exit(status)  # exits are judged in scenarios of their own
 
 
-def hear_ctrl_c() -> None:
+def hear_ctrl_c():
     """Handle SIGINT as Python does where it was not started with SIGINT ignored.
 
     A script's background job is, and so is all that it starts.
@@ -171,7 +160,7 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def ours(error: BaseException) -> bool:
+def ours(error):
     """Did a scenario raise it, and not a library?"""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -179,7 +168,7 @@ def ours(error: BaseException) -> bool:
     return trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == HERE
 
 
-def call_program(where: str, library: str, kind: str, *args: str) -> Any:
+def call_program(where, library, kind, *args):
     """Call a function of a scenario's in this process, as its main program."""
     hear_ctrl_c()
     module, _, name = where.partition(":")

@@ -1,7 +1,5 @@
 """What every scenario is made of: its promise, where it runs, its scale, and exact accounting."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import random
@@ -9,12 +7,11 @@ import resource
 import signal
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from .adapters import KINDS, LONG
+from harness.waiting import LONG
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+from .adapters import KINDS
 
 LIBRARIES = ("ratchet", "pyzmq")
 
@@ -26,47 +23,45 @@ class Skip(Exception):
 class Scenario(NamedTuple):
     """One promise and what tries to break it."""
 
-    function: Callable[..., Any]
+    function: Any
     kinds: tuple[str, ...]
     libraries: tuple[str, ...]
 
     @property
-    def name(self) -> str:
+    def name(self):
         return self.function.__name__
 
     @property
-    def promise(self) -> str:
+    def promise(self):
         return " ".join((inspect.getdoc(self.function) or "").split())
 
 
 class Scale:
     """How much of it: the short form or the full one; and the dice."""
 
-    def __init__(self, full: bool, seed: int) -> None:
+    def __init__(self, full, seed):
         self.full = full
         self.seed = seed
-        self.random = random.Random(seed)  # noqa: S311 - dice
+        self.random = random.Random(seed)
 
-    def of(self, short: Any, full: Any) -> Any:
+    def of(self, short, full):
         return full if self.full else short
 
 
-SCENARIOS: dict[str, Scenario] = {}
+SCENARIOS = {}
 
 
-def scenario(
-    *kinds: str, libraries: tuple[str, ...] = LIBRARIES
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def scenario(*kinds, libraries=LIBRARIES):
     """Enter `function(runtime, scale)`; its docstring is the promise. No kinds: all of them."""
 
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+    def enter(function):
         SCENARIOS[function.__name__] = Scenario(function, kinds or KINDS, libraries)
         return function
 
     return enter
 
 
-def account(sent: Sequence[Hashable], got: Sequence[Hashable], ordered: bool = False) -> None:
+def account(sent, got, ordered=False):
     """Every message sent has come, once."""
     want, have = Counter(sent), Counter(got)
     lost, extra = want - have, have - want
@@ -84,14 +79,14 @@ def account(sent: Sequence[Hashable], got: Sequence[Hashable], ordered: bool = F
     assert not ordered or list(sent) == list(got), "reordered"
 
 
-def numbers(count: int, start: int = 0) -> list[bytes]:
+def numbers(count, start=0):
     """Messages that can be told from each other."""
     return [b"%d" % n for n in range(start, start + count)]
 
 
-async def drain(rt: Any, sock: Any, count: int, patience: float = 2.0) -> list[bytes]:
+async def drain(rt, sock, count, patience=2.0):
     """Up to `count` messages; fewer, when nothing comes any more."""
-    got: list[bytes] = []
+    got = []
     try:
         while len(got) < count:
             got.append(await rt.recv(sock, patience))
@@ -100,9 +95,9 @@ async def drain(rt: Any, sock: Any, count: int, patience: float = 2.0) -> list[b
     return got
 
 
-async def fill(rt: Any, sock: Any, prefix: bytes = b"fill") -> list[bytes]:
+async def fill(rt, sock, prefix=b"fill"):
     """Send until nothing more is taken."""
-    sent: list[bytes] = []
+    sent = []
     try:
         while len(sent) < 100_000:
             await rt.send(sock, b"%s %d" % (prefix, len(sent)), 0 if sent else 5.0)
@@ -112,7 +107,7 @@ async def fill(rt: Any, sock: Any, prefix: bytes = b"fill") -> list[bytes]:
     return sent
 
 
-def fate(status: int) -> str:
+def fate(status):
     """In words: how a process ended, or nothing if it ended well."""
     if status >= 0:
         return f"exit status {status}" if status else ""
@@ -129,12 +124,12 @@ class End(NamedTuple):
     cpu: float
 
     @property
-    def fault(self) -> str:
+    def fault(self):
         """In words, or nothing if it ended well."""
         return "hangs" if self.status is None else fate(self.status)
 
 
-def fork(rt: Any, function: Callable[[], Any]) -> int:
+def fork(rt, function):
     """Start a child that runs it: its status is what is returned, or 1 after an error."""
     pid = int(rt.fork())
     if pid == 0:
@@ -142,7 +137,7 @@ def fork(rt: Any, function: Callable[[], Any]) -> int:
     return pid
 
 
-def leave_with(function: Callable[[], Any]) -> NoReturn:
+def leave_with(function):
     """Run it and end this process."""
     status = 1
     try:
@@ -153,7 +148,7 @@ def leave_with(function: Callable[[], Any]) -> NoReturn:
         os._exit(status)
 
 
-def reap(pid: int, limit: float = LONG) -> End:
+def reap(pid, limit=LONG):
     """The child's end."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
@@ -166,7 +161,7 @@ def reap(pid: int, limit: float = LONG) -> End:
     return End(None, usage.ru_utime + usage.ru_stime)
 
 
-def limit_to(what: int, soft: int) -> None:
+def limit_to(what, soft):
     """Set a resource limit; the hard one stays, so that it can be lifted again."""
     hard = resource.getrlimit(what)[1]
     resource.setrlimit(what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))

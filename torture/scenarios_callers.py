@@ -1,36 +1,33 @@
 """Any number of callers may use one socket at once, and any of them may close it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
-from typing import Any
 
-from .scenario import Scale, account, scenario
+from .scenario import account, scenario
 
 
 @scenario()
-async def many_callers(rt: Any, scale: Scale) -> None:
+async def many_callers(rt, scale):
     """2 to 16 callers do what they like with one socket: nothing is lost, doubled or torn."""
     for callers in scale.of((8,), (2, 4, 8, 16)):
         for endpoint in (f"inproc://{callers}", "tcp://127.0.0.1:*"):
             await mingle(rt, scale, callers, endpoint)
 
 
-async def mingle(rt: Any, scale: Scale, callers: int, endpoint: str) -> None:
+async def mingle(rt, scale, callers, endpoint):
     """Every caller sends to the other end of the pair and receives at both ends."""
     ends = rt.pair("DEALER", "DEALER", endpoint, sndhwm=50, rcvhwm=50)
-    sent: list[list[bytes]] = []
-    got: list[list[bytes]] = []
+    sent = []
+    got = []
 
-    async def receive(sock: Any, patience: float) -> bool:
+    async def receive(sock, patience):
         try:
             got.append(await rt.recv_parts(sock, patience))
         except rt.timeouts:
             return False
         return True
 
-    async def call(index: int) -> None:
+    async def call(index):
         for n in range(scale.of(60, 600)):
             sock = ends[scale.random.randrange(2)]
             act = scale.random.randrange(10)
@@ -59,14 +56,25 @@ async def mingle(rt: Any, scale: Scale, callers: int, endpoint: str) -> None:
         sock.close()
 
 
+OF_RATCHET = (
+    lambda sock: sock.send(bytes(200_000), timeout=0.001),  # which is copied without the GIL
+    lambda sock: sock.send_multipart([b"a", bytes(200_000), b"c"], timeout=0.001),
+    lambda sock: sock.send_many([b"m"] * 600, timeout=0.001),
+    lambda sock: sock.send(b"part", True, timeout=0.001),
+    lambda sock: sock.recv(timeout=0.001),
+    lambda sock: sock.recv_many(300, timeout=0.001),
+    lambda sock: sock.recv_frames(timeout=0.001),
+)
+
+
 @scenario()
-async def closed_by_a_caller(rt: Any, scale: Scale) -> None:
+async def closed_by_a_caller(rt, scale):
     """2 to 16 callers do what they like with one socket, until one closes it: every call ends."""
     for n in range(scale.of(4, 40)):
         endpoint = (f"inproc://{n}", "tcp://127.0.0.1:*")[n % 2]
         ends = rt.pair("DEALER", "DEALER", endpoint, sndhwm=9, rcvhwm=9)
 
-        async def call(ends: Any = ends) -> None:
+        async def call(ends=ends):
             for _ in range(scale.random.randrange(20, 100)):
                 sock = ends[scale.random.randrange(2)]
                 act = scale.random.randrange(10)
@@ -79,9 +87,11 @@ async def closed_by_a_caller(rt: Any, scale: Scale) -> None:
                         _ = sock.sndhwm, sock.fileno(), sock.last_endpoint
                     elif scale.random.random() < 0.1:
                         sock.close()
+                    elif rt.library == "ratchet":
+                        await rt.finished(scale.random.choice(OF_RATCHET)(sock))
                 await rt.sleep(0)
 
-        async def wait(sock: Any) -> None:
+        async def wait(sock):
             with contextlib.suppress(*rt.errors, asyncio.CancelledError):
                 while True:
                     await rt.recv(sock)
@@ -97,7 +107,7 @@ async def closed_by_a_caller(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def closed_under_callers(rt: Any, scale: Scale) -> None:
+async def closed_under_callers(rt, scale):
     """`close()` while others receive ends their calls with an error, and no timeout is needed."""
     for n in range(scale.of(5, 50)):
         sock = rt.new(scale.random.choice(["PULL", "DEALER", "PAIR", "ROUTER"]))
@@ -113,7 +123,7 @@ async def closed_under_callers(rt: Any, scale: Scale) -> None:
             except AssertionError as error:
                 if str(error) == "hangs":
                     raise
-                ended: BaseException = error  # gevent has some of its own
+                ended = error  # gevent has some of its own
             except BaseException as error:  # noqa: BLE001 - any error is an end
                 ended = error
             else:

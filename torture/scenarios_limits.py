@@ -1,7 +1,5 @@
 """Out of descriptors, threads or memory, or misused: an exception, and all is well afterwards."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import importlib
@@ -12,18 +10,14 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from .scenario import Scale, Skip, fork, limit_to, reap, scenario
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .scenario import Skip, fork, limit_to, reap, scenario
 
 REFUSED, ANOTHER = 7, 8  # a child's statuses
 WORDS = {0: "", 1: "unusable afterwards", REFUSED: "refused", ANOTHER: "another error"}
 
 
-async def everything(rt: Any) -> None:
+async def everything(rt):
     """Every constructor, and a message through what they made."""
     with contextlib.ExitStack() as stack:
         left, right = (stack.enter_context(contextlib.closing(rt.new("DEALER"))) for _ in range(2))
@@ -46,12 +40,12 @@ TYPES = (
 
 
 @scenario()
-def descriptors(rt: Any, scale: Scale) -> None:
+def descriptors(rt, scale):
     """Out of descriptors, at any point, is an error and never an abort; with some, all works."""
     used = len(list(Path("/dev/fd").iterdir()))
     enough = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
-    def attempt(extra: int) -> int:
+    def attempt(extra):
         limit_to(resource.RLIMIT_NOFILE, used + extra)
         status = 0
         try:
@@ -65,7 +59,7 @@ def descriptors(rt: Any, scale: Scale) -> None:
     sweep(rt, range(0, 40, scale.of(3, 1)), attempt)
 
 
-def sweep(rt: Any, limits: Any, attempt: Callable[[int], int]) -> None:
+def sweep(rt, limits, attempt):
     """Try under each limit, from too little for anything on, in a process of its own."""
     ends = {}
     for limit in limits:
@@ -79,12 +73,12 @@ def sweep(rt: Any, limits: Any, attempt: Callable[[int], int]) -> None:
 
 
 @scenario()
-def threads_exhausted(rt: Any, _scale: Scale) -> None:
+def threads_exhausted(rt, _scale):
     """When the system gives no more threads the first socket is an error and never an abort."""
     if not sys.platform.startswith("linux"):
         raise Skip("RLIMIT_NPROC counts processes here")
 
-    def attempt(limit: int) -> int:
+    def attempt(limit):
         if os.getuid() == 0:  # to whom the limit does not apply
             nobody = 1_000_000 + os.getpid()  # all processes of one user count
             os.setresgid(nobody, nobody, nobody)
@@ -105,7 +99,7 @@ def threads_exhausted(rt: Any, _scale: Scale) -> None:
 
 
 @scenario()
-async def large_without_memory(rt: Any, _scale: Scale) -> None:
+async def large_without_memory(rt, _scale):
     """A message for which there is no memory is a MemoryError; the socket goes on."""
     if not Path("/proc/self/statm").exists():
         raise Skip("it asks Linux how much memory is in use")
@@ -114,7 +108,7 @@ async def large_without_memory(rt: Any, _scale: Scale) -> None:
     enough = resource.getrlimit(resource.RLIMIT_AS)[0]
     data = mmap.mmap(-1, size)
 
-    def spare(room: int) -> None:
+    def spare(room):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         limit_to(resource.RLIMIT_AS, pages * mmap.PAGESIZE + room)
 
@@ -143,7 +137,7 @@ MORE = 2  # pyzmq's SNDMORE; ratchet asks only whether it is true
 
 
 @scenario()
-async def python_without_memory(rt: Any, scale: Scale) -> None:
+async def python_without_memory(rt, scale):
     """Where Python's memory runs out in a call: MemoryError, no torn message, and on it goes."""
     try:
         fail = importlib.import_module("_testcapi")
@@ -154,18 +148,17 @@ async def python_without_memory(rt: Any, scale: Scale) -> None:
     whole = b"".join(parts)
     failed = 0
 
-    async def direct(method: Any, *args: Any, **options: Any) -> Any:
-        found = method(*args, **options)
-        return await found if rt.kind == "asyncio" else found
+    async def direct(method, *args, **options):
+        return await rt.finished(method(*args, **options))
 
-    async def within(start: int, stop: int, call: Any) -> tuple[bool, Any]:
+    async def within(start, stop, call):
         """Make one call that is ready, and nothing else, while memory fails: did it raise?"""
         nonlocal failed
         nothing = object()
         got = [nothing]
         waits = False
 
-        async def keep() -> None:
+        async def keep():
             got[0] = await call()
 
         step = keep()
@@ -184,7 +177,7 @@ async def python_without_memory(rt: Any, scale: Scale) -> None:
         failed += refused
         return refused, got[0]
 
-    async def until(last: bytes) -> bytes:
+    async def until(last):
         """What is received up to that message, part by part."""
         data = b""
         while not data.endswith(last):
@@ -208,7 +201,7 @@ async def python_without_memory(rt: Any, scale: Scale) -> None:
     else:
         receives.append(partial(direct, sink.recv_multipart, copy=False))
 
-    async def attempt(start: int, stop: int) -> None:
+    async def attempt(start, stop):
         for send in sends:
             refused, _ = await within(start, stop, send)
             if send is sends[-1] and not refused:
@@ -238,7 +231,7 @@ async def python_without_memory(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def identity_given_twice(rt: Any, _scale: Scale) -> None:
+async def identity_given_twice(rt, _scale):
     """A ROUTER refuses to give two connections one identity, and goes on."""
     router = rt.new("ROUTER")
     peers = [rt.new("DEALER") for _ in range(2)]
@@ -252,10 +245,10 @@ async def identity_given_twice(rt: Any, _scale: Scale) -> None:
 
 
 @scenario()
-async def wrong_use(rt: Any, _scale: Scale) -> None:
+async def wrong_use(rt, _scale):
     """Calls out of turn, with wrong arguments, or on a closed socket raise; the socket goes on."""
     left, right = rt.pair("REQ", "REP", "inproc://torture")
-    wrong: list[Any] = [
+    wrong = [
         lambda: rt.recv(left, 1),
         lambda: rt.send(right, b"x", 1),
         lambda: rt.send(left, "text", 1),

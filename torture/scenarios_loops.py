@@ -1,16 +1,13 @@
 """Nothing starves, spins or sleeps through what it waits for."""
 
-from __future__ import annotations
-
 import contextlib
 import time
-from typing import Any
 
-from .scenario import Scale, numbers, scenario
+from .scenario import numbers, scenario
 
 
 @scenario("cooperative", "asyncio")
-async def busy_socket(rt: Any, scale: Scale) -> None:
+async def busy_socket(rt, scale):
     """Beside a socket that always has a message, the others get their turns."""
     count = scale.of(20_000, 200_000)
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=0, rcvhwm=0)
@@ -19,7 +16,7 @@ async def busy_socket(rt: Any, scale: Scale) -> None:
     got = 0
     turns = [0]
 
-    async def beat() -> None:
+    async def beat():
         while True:
             turns.append(got)
             await rt.sleep(0)
@@ -35,7 +32,7 @@ async def busy_socket(rt: Any, scale: Scale) -> None:
 
 
 @scenario("cooperative", "asyncio")
-async def lost_wakeup(rt: Any, scale: Scale) -> None:
+async def lost_wakeup(rt, scale):
     """A receiver gets its message although another caller's send answered the descriptor."""
     for n in range(scale.of(3, 30)):
         ours, theirs = rt.pair("DEALER", "DEALER", f"inproc://{n}")
@@ -51,16 +48,16 @@ async def lost_wakeup(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def shared_traffic(rt: Any, scale: Scale) -> None:
+async def shared_traffic(rt, scale):
     """Callers that share sockets and set no timeout all come to an end: no wake-up is lost."""
     ends = rt.pair("DEALER", "DEALER", "inproc://torture", sndhwm=10, rcvhwm=10)
     count = scale.of(1000, 20_000)
 
-    async def send(sock: Any) -> None:
+    async def send(sock):
         for _ in range(count):
             await rt.send(sock, b"x")
 
-    async def receive(sock: Any) -> None:
+    async def receive(sock):
         for _ in range(count):
             await rt.recv(sock)
 
@@ -70,7 +67,7 @@ async def shared_traffic(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def idle_waits(rt: Any, scale: Scale) -> None:
+async def idle_waits(rt, scale):
     """Waiting takes no CPU time, also where the descriptor rang for what nobody waits for."""
     for prepare in (quiet, connected, half_way):
         sock, _other = await prepare(rt)
@@ -84,19 +81,19 @@ async def idle_waits(rt: Any, scale: Scale) -> None:
         assert used < seconds / 4, f"spins: {used:.2f} s of CPU time in {seconds} s"
 
 
-async def quiet(rt: Any) -> tuple[Any, Any]:
+async def quiet(rt):
     """Nobody is there."""
     sock = rt.new("PULL")
     rt.bind(sock, "tcp://127.0.0.1:*")
     return sock, None
 
 
-async def connected(rt: Any) -> tuple[Any, Any]:
+async def connected(rt):
     """A peer has come: the socket has become writable, and its descriptor rang."""
-    return rt.pair("DEALER", "DEALER")  # type: ignore[no-any-return]
+    return rt.pair("DEALER", "DEALER")
 
 
-async def half_way(rt: Any) -> tuple[Any, Any]:
+async def half_way(rt):
     """A message was taken, another receive gave up."""
     sock, other = rt.pair("DEALER", "DEALER")
     await rt.send(other, b"x")
@@ -107,7 +104,7 @@ async def half_way(rt: Any) -> tuple[Any, Any]:
 
 
 @scenario()
-async def counted_waits(rt: Any, _scale: Scale) -> None:
+async def counted_waits(rt, _scale):
     """A timeout ends the call it was given to, and no other caller's."""
     sock, other = rt.pair("DEALER", "DEALER", "inproc://torture")
     patient = rt.spawn(rt.recv(sock, 8))

@@ -1,7 +1,5 @@
 """No message is lost, doubled, torn or changed, whatever interrupts its sender or receiver."""
 
-from __future__ import annotations
-
 import array
 import asyncio
 import contextlib
@@ -9,19 +7,15 @@ import gc
 import mmap
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
 
-from .scenario import Scale, account, drain, fill, numbers, scenario
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from .scenario import account, drain, fill, numbers, scenario
 
 ENDPOINTS = ("inproc://torture", "tcp://127.0.0.1:*")
 
 PAUSES = 0, 0, 0, 0.0002, 0.001  # seconds, of who sends and of who interrupts
 
 
-async def trickle(rt: Any, sock: Any, messages: list[bytes], scale: Scale) -> None:
+async def trickle(rt, sock, messages, scale):
     """Send them, so that the receiver has to wait for many of them."""
     for message in messages:
         await rt.send(sock, message)
@@ -30,23 +24,21 @@ async def trickle(rt: Any, sock: Any, messages: list[bytes], scale: Scale) -> No
         await rt.sleep(scale.random.choice(PAUSES))
 
 
-def enough(interrupted: int, sent: list[bytes]) -> None:
+def enough(interrupted, sent):
     """The test has tested something."""
     assert interrupted > len(sent) // 50, f"wrong: only {interrupted} calls were interrupted"
 
 
 @scenario("cooperative", "asyncio")
-async def stopped_receives(rt: Any, scale: Scale) -> None:
+async def stopped_receives(rt, scale):
     """A receive that is killed or cancelled loses no message."""
     for endpoint in ENDPOINTS:
         source, sink = rt.pair("PUSH", "PULL", endpoint)
         sent = numbers(scale.of(500, 10_000))
-        begun: list[int] = []
-        got: list[bytes] = []
+        begun = []
+        got = []
 
-        async def receive(
-            sink: Any = sink, begun: list[int] = begun, got: list[bytes] = got
-        ) -> None:
+        async def receive(sink=sink, begun=begun, got=got):
             while True:
                 begun.append(1)
                 got.append(await rt.recv(sink))
@@ -63,14 +55,12 @@ async def stopped_receives(rt: Any, scale: Scale) -> None:
         account(sent, got, ordered=True)
 
 
-async def hasty_receives(
-    rt: Any, scale: Scale, receive: Callable[[Any], Awaitable[bytes]], gave_up: Any
-) -> None:
+async def hasty_receives(rt, scale, receive, gave_up):
     """Receive what trickles in by calls that may give up with an error, and count."""
     for endpoint in ENDPOINTS:
         source, sink = rt.pair("PUSH", "PULL", endpoint)
         sent = numbers(scale.of(500, 10_000))
-        got: list[bytes] = []
+        got = []
         interrupted = 0
         sender = rt.spawn(trickle(rt, source, sent, scale))
         while not rt.ended(sender):
@@ -85,10 +75,10 @@ async def hasty_receives(
 
 
 @scenario("asyncio")
-async def abandoned_receives(rt: Any, scale: Scale) -> None:
+async def abandoned_receives(rt, scale):
     """A receive that `asyncio.timeout` or `asyncio.wait_for` gives up loses no message."""
 
-    async def receive(sink: Any) -> bytes:
+    async def receive(sink):
         seconds = scale.random.choice([0.0001, 0.0005, 0.001])
         if scale.random.random() < 0.5:
             async with asyncio.timeout(seconds):
@@ -99,31 +89,26 @@ async def abandoned_receives(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def timed_receives(rt: Any, scale: Scale) -> None:
+async def timed_receives(rt, scale):
     """A receive whose own timeout passes loses no message."""
 
-    async def receive(sink: Any) -> bytes:
+    async def receive(sink):
         return bytes(await rt.recv(sink, scale.random.choice([0, 0.0002, 0.001])))
 
     await hasty_receives(rt, scale, receive, rt.timeouts)
 
 
 @scenario()
-async def timed_sends(rt: Any, scale: Scale) -> None:
+async def timed_sends(rt, scale):
     """A send whose timeout passes has sent nothing; one that returns has sent it all."""
     for endpoint in ENDPOINTS:
         source, sink = rt.pair("PUSH", "PULL", endpoint, sndhwm=2, rcvhwm=2)
-        done: list[bytes] = []
-        late: list[bytes] = []
-        got: list[bytes] = []
+        done = []
+        late = []
+        got = []
         messages = numbers(scale.of(700, 10_000))
 
-        async def send(
-            source: Any = source,
-            done: list[bytes] = done,
-            late: list[bytes] = late,
-            messages: list[bytes] = messages,
-        ) -> None:
+        async def send(source=source, done=done, late=late, messages=messages):
             for message in messages:
                 seconds = scale.random.choice([0, 0.0002, 0.001])
                 size = scale.random.choice([0, 0, 0, 50_000])  # these fill TCP's own buffers
@@ -147,13 +132,13 @@ async def timed_sends(rt: Any, scale: Scale) -> None:
 
 
 @scenario("cooperative", "asyncio")
-async def stopped_sends(rt: Any, scale: Scale) -> None:
+async def stopped_sends(rt, scale):
     """A send that is killed or cancelled while it waits has sent nothing."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
-    done: list[bytes] = []
-    got: list[bytes] = []
+    done = []
+    got = []
 
-    async def send(message: bytes) -> None:
+    async def send(message):
         await rt.send(source, message)
         done.append(message)
 
@@ -172,7 +157,7 @@ async def stopped_sends(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def full_queues(rt: Any, scale: Scale) -> None:
+async def full_queues(rt, scale):
     """Senders pause at the high-water mark and go on when the slow reader has read."""
     reader = rt.new("PULL", rcvhwm=10)
     endpoint = rt.bind(reader, "inproc://torture")
@@ -184,12 +169,12 @@ async def full_queues(rt: Any, scale: Scale) -> None:
     assert len(first) <= 20, f"wrong: {len(first)} messages in a queue of 20"
     count = scale.of(300, 5000)
 
-    async def write(index: int, start: int) -> None:
+    async def write(index, start):
         for n in range(start, count):
             await rt.send(writers[index], b"%d %d" % (index, n))
 
     tasks = [rt.spawn(write(n, 0 if n else len(first))) for n in range(4)]
-    got: list[bytes] = []
+    got = []
     while len(got) < 4 * count:
         try:
             got.append(await rt.recv(reader, 3.0))
@@ -206,7 +191,7 @@ async def full_queues(rt: Any, scale: Scale) -> None:
         await rt.join(task)
 
 
-def buffers(data: bytes) -> dict[str, Any]:
+def buffers(data):
     """The same bytes in every kind of buffer that can be changed."""
     mapped = mmap.mmap(-1, len(data))
     mapped[:] = data
@@ -217,13 +202,13 @@ def buffers(data: bytes) -> dict[str, Any]:
         "mmap": mapped,
     }
     with contextlib.suppress(ImportError):
-        import numpy as np  # type: ignore[import-not-found, unused-ignore]
+        import numpy as np
 
         made["numpy"] = np.frombuffer(data, dtype="uint8").copy()
     return made
 
 
-def resize(buffer: Any, free: bool = False) -> None:
+def resize(buffer, free=False):
     """A BufferError as long as somebody reads it, unless it is ``free``: numpy's cannot tell."""
     if isinstance(buffer, (bytearray, array.array)):
         del buffer[:]
@@ -238,7 +223,7 @@ def resize(buffer: Any, free: bool = False) -> None:
             raise BufferError(str(error)) from None
 
 
-def spoil(buffer: Any) -> None:
+def spoil(buffer):
     """Change every byte."""
     buffer[:] = (
         type(buffer)("B", b"#" * len(buffer))
@@ -247,13 +232,13 @@ def spoil(buffer: Any) -> None:
     )
 
 
-def memory(buffer: Any) -> Callable[[], Any]:
+def memory(buffer):
     """Answers None once it is freed; of a bytearray always, for nothing tells."""
     return (lambda: None) if isinstance(buffer, bytearray) else weakref.ref(buffer)
 
 
 @scenario()
-async def changed_buffers(rt: Any, scale: Scale) -> None:
+async def changed_buffers(rt, scale):
     """What arrives is what the buffer held when `send` was called, and the buffer is free after."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
     for size in (10, 1000, 200_000, *scale.of((), (3_000_000,))):
@@ -273,7 +258,7 @@ async def changed_buffers(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def changed_buffers_in_paused_sends(rt: Any, scale: Scale) -> None:
+async def changed_buffers_in_paused_sends(rt, scale):
     """What arrives is what the buffer held when `send` was called, however long it had to wait."""
     data = scale.random.randbytes(scale.of(1000, 200_000))
     for name, buffer in buffers(data).items():
@@ -292,7 +277,7 @@ async def changed_buffers_in_paused_sends(rt: Any, scale: Scale) -> None:
 
 
 @scenario("threads")
-async def resized_during_send(rt: Any, scale: Scale) -> None:
+async def resized_during_send(rt, scale):
     """A buffer that another thread makes smaller and larger while it is sent crashes nothing."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=2, rcvhwm=2)
     for name, data in buffers(bytes(SIZE)).items():
@@ -303,10 +288,10 @@ async def resized_during_send(rt: Any, scale: Scale) -> None:
 SIZE = 4_000_000
 
 
-async def send_while_resized(rt: Any, source: Any, sink: Any, data: Any, count: int) -> None:
-    over: list[bool] = []
+async def send_while_resized(rt, source, sink, data, count):
+    over = []
 
-    async def resize() -> None:
+    async def resize():
         while not over:
             with contextlib.suppress(BufferError, ValueError):
                 if hasattr(data, "extend"):
@@ -316,7 +301,7 @@ async def send_while_resized(rt: Any, source: Any, sink: Any, data: Any, count: 
                     for size in (mmap.PAGESIZE, SIZE):
                         data.resize(size)
 
-    async def read() -> None:
+    async def read():
         for _ in range(count):
             got = await rt.recv(sink, 10)
             whole = len(got) in (0, mmap.PAGESIZE, SIZE)
@@ -331,7 +316,7 @@ async def send_while_resized(rt: Any, source: Any, sink: Any, data: Any, count: 
 
 
 @scenario()
-async def lent_buffers(rt: Any, scale: Scale) -> None:
+async def lent_buffers(rt, scale):
     """A buffer sent without a copy is kept until its tracker is done, which is when it has gone."""
     asks = {"track": True} if rt.library == "pyzmq" else {}
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
@@ -341,9 +326,7 @@ async def lent_buffers(rt: Any, scale: Scale) -> None:
             made = buffers(data)
             for name in list(made):
                 buffer = made.pop(name)
-                tracker = source.send(buffer, copy=False, **asks)
-                if rt.kind == "asyncio":
-                    tracker = await tracker
+                tracker = await rt.finished(source.send(buffer, copy=False, **asks))
                 with contextlib.suppress(BufferError):
                     resize(buffer)  # harmless, if the library has a copy
                 if dropped:
@@ -364,7 +347,7 @@ async def lent_buffers(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def loud_router(rt: Any, _scale: Scale) -> None:
+async def loud_router(rt, _scale):
     """A ROUTER's send to an unknown peer raises, to a full one waits: it drops nothing."""
     router, peer = rt.new("ROUTER", sndhwm=2), rt.new("DEALER", routing_id=b"peer", rcvhwm=2)
     peer.connect(rt.bind(router, "inproc://torture"))
@@ -378,7 +361,7 @@ async def loud_router(rt: Any, _scale: Scale) -> None:
         pass
     else:
         raise AssertionError("wrong: dropped without a word")
-    sent: list[bytes] = []
+    sent = []
     with contextlib.suppress(*rt.timeouts):
         for number in numbers(100):
             await rt.send_parts(router, [b"peer", number], 0.1)
@@ -388,12 +371,11 @@ async def loud_router(rt: Any, _scale: Scale) -> None:
 
 
 @scenario()
-async def tracker_of_parts(rt: Any, _scale: Scale) -> None:
+async def tracker_of_parts(rt, _scale):
     """The tracker of a zero-copy message is done only when every part is."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
     asks = {"track": True} if rt.library == "pyzmq" else {}
-    tracker = source.send_multipart([bytes(1_000_000), b"small"], copy=False, **asks)
-    if rt.kind == "asyncio":
-        tracker = await tracker
+    parts = [bytes(1_000_000), b"small"]
+    tracker = await rt.finished(source.send_multipart(parts, copy=False, **asks))
     assert not tracker.done, "wrong: done while libzmq has the first part"
     await rt.recv_parts(sink)

@@ -1,7 +1,5 @@
 """Peers die, stop, come back or are cut off: who is left goes on."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import fcntl
@@ -14,19 +12,18 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from typing import Any
 
-from .scenario import Scale, Skip, account, drain, numbers, scenario
+from .scenario import Skip, account, drain, numbers, scenario
 
 NAP = 0.02  # seconds
 
 
-def feed(rt: Any, endpoint: str, name: str, count: str) -> None:
+def feed(rt, endpoint, name, count):
     """The program of a peer that sends so many messages, 0: until it is killed."""
     rt.main(feed_all, endpoint, name.encode(), int(count))
 
 
-async def feed_all(rt: Any, endpoint: str, name: bytes, count: int) -> None:
+async def feed_all(rt, endpoint, name, count):
     sock = rt.new("PUSH", linger=5.0, sndhwm=100)
     sock.connect(endpoint)
     for n in itertools.count() if count == 0 else range(count):
@@ -35,17 +32,17 @@ async def feed_all(rt: Any, endpoint: str, name: bytes, count: int) -> None:
             await rt.sleep(0.001)
     sock.close()
     if rt.library == "pyzmq":
-        rt.home.Context.instance().term()  # its way to wait for the linger
+        rt.context().term()  # its way to wait for the linger
 
 
 @scenario()
-async def killed_peers(rt: Any, scale: Scale) -> None:
+async def killed_peers(rt, scale):
     """Peers killed with -9 and started again in a storm: no torn message, no gap, no hang."""
     sink = rt.new("PULL", rcvhwm=100)
     endpoint = rt.bind(sink, "tcp://127.0.0.1:*")
-    seen: defaultdict[bytes, list[int]] = defaultdict(list)
+    seen = defaultdict(list)
 
-    async def take(seconds: float) -> None:
+    async def take(seconds):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with contextlib.suppress(*rt.timeouts):
@@ -82,12 +79,12 @@ async def killed_peers(rt: Any, scale: Scale) -> None:
         assert got == list(range(len(got))), f"wrong: a gap or a repeat in what {name!r} sent"
 
 
-def echo(rt: Any, endpoint: str) -> None:
+def echo(rt, endpoint):
     """The program of a peer that sends everything back; it says where it listens."""
     rt.main(echo_all, endpoint)
 
 
-async def echo_all(rt: Any, endpoint: str) -> None:
+async def echo_all(rt, endpoint):
     sock = rt.new("DEALER", sndhwm=0)
     print(rt.bind(sock, endpoint), flush=True)
     while True:
@@ -95,7 +92,7 @@ async def echo_all(rt: Any, endpoint: str) -> None:
 
 
 @contextlib.contextmanager
-def echoing(rt: Any, endpoint: str = "tcp://127.0.0.1:*") -> Any:
+def echoing(rt, endpoint="tcp://127.0.0.1:*"):
     """Such a peer: the process and its endpoint."""
     peer = rt.program("scenarios_peers:echo", endpoint, stdout=subprocess.PIPE)
     try:
@@ -106,7 +103,7 @@ def echoing(rt: Any, endpoint: str = "tcp://127.0.0.1:*") -> Any:
 
 
 @scenario()
-async def stopped_peer(rt: Any, scale: Scale) -> None:
+async def stopped_peer(rt, scale):
     """A peer that is stopped makes senders pause; when it continues all arrives, in order."""
     with echoing(rt) as (peer, endpoint):
         sock = rt.new("DEALER", sndhwm=10, rcvhwm=0)
@@ -127,7 +124,7 @@ async def stopped_peer(rt: Any, scale: Scale) -> None:
 
 
 @scenario()
-async def restarted_server(rt: Any, scale: Scale) -> None:
+async def restarted_server(rt, scale):
     """Clients reach a server that was killed and started again, on the socket they have."""
     endpoint = "tcp://127.0.0.1:*"
     sock = rt.new("DEALER")
@@ -144,7 +141,7 @@ async def restarted_server(rt: Any, scale: Scale) -> None:
             assert answer == b"%d" % n, "hangs"
 
 
-def own_network() -> None:
+def own_network():
     """Move this process to a network of its own, where nothing but lo is, and lo is ours."""
     if not sys.platform.startswith("linux"):
         raise Skip("network namespaces are Linux's")
@@ -154,7 +151,7 @@ def own_network() -> None:
         raise Skip(f"no network namespace: {os.strerror(ctypes.get_errno())}")
 
 
-def set_lo(up: bool) -> None:
+def set_lo(up):
     """Up, or down: then every packet is dropped and no connection is told."""
     get_flags, set_flags, flag_up = 0x8913, 0x8914, 1  # linux/sockios.h, net/if.h
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -165,14 +162,14 @@ def set_lo(up: bool) -> None:
 
 
 @scenario()
-def half_open(rt: Any, scale: Scale) -> None:
+def half_open(rt, scale):
     """Cut off without a word, timeouts are exact, and heartbeats notice; then it goes on."""
     own_network()
     set_lo(up=True)
     rt.main(cut_off, scale)
 
 
-async def cut_off(rt: Any, scale: Scale) -> None:
+async def cut_off(rt, scale):
     beats = {"heartbeat_ivl": 0.1, "heartbeat_timeout": 0.3, "heartbeat_ttl": 0.5}
     router = rt.new("ROUTER", router_mandatory=True, **beats)
     endpoint = rt.bind(router, "tcp://127.0.0.1:*")
@@ -181,7 +178,7 @@ async def cut_off(rt: Any, scale: Scale) -> None:
     for n in range(scale.of(1, 5)):
         question = b"%d" % n
         await rt.send(peer, question, 5)
-        got: list[bytes] = []
+        got = []
         while got != [b"peer", question]:
             got = await rt.recv_parts(router, 10)
         set_lo(up=False)

@@ -1,7 +1,5 @@
 """Forks harm neither side, and every exit ends in time with what was sent delivered."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import gc
@@ -12,41 +10,40 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any
 
 from .adapters import ADAPTERS
-from .scenario import Scale, account, drain, fate, numbers, reap, scenario
+from .scenario import account, drain, fate, numbers, reap, scenario
 
 # Forks
 
 
-async def child_sends(rt: Any, sock: Any) -> None:
+async def child_sends(rt, sock):
     await rt.send(sock, b"the child's", 1)
 
 
-async def child_receives(rt: Any, sock: Any) -> None:
+async def child_receives(rt, sock):
     await rt.recv(sock, 1)
 
 
-async def child_polls(rt: Any, sock: Any) -> None:
+async def child_polls(rt, sock):
     await rt.poll(sock, 1)
 
 
-async def child_closes(_rt: Any, sock: Any) -> None:
+async def child_closes(_rt, sock):
     sock.close()
 
 
-async def child_collects(_rt: Any, _sock: Any) -> None:
+async def child_collects(_rt, _sock):
     KEPT.clear()
     gc.collect()
 
 
-async def child_leaves(_rt: Any, _sock: Any) -> None:
+async def child_leaves(_rt, _sock):
     sys.exit(0)
 
 
-async def child_makes_its_own(rt: Any, _sock: Any) -> None:
-    async def talk(rt: Any) -> None:
+async def child_makes_its_own(rt, _sock):
+    async def talk(rt):
         left, right = rt.pair("PAIR", "PAIR")
         await rt.send(left, b"new", 5)
         assert await rt.recv(right, 5) == b"new"
@@ -57,14 +54,28 @@ async def child_makes_its_own(rt: Any, _sock: Any) -> None:
         await talk(rt)
 
 
+async def child_forks(rt, sock):
+    """Its own child makes sockets of its own too."""
+    await child_makes_its_own(rt, sock)
+    pid = rt.fork()
+    if pid == 0:
+        status = 1
+        try:
+            await child_makes_its_own(rt, sock)
+            status = 0
+        finally:
+            os._exit(status)
+    assert reap(pid).status == 0
+
+
 ACTS = (
     *(child_sends, child_receives, child_polls, child_closes, child_collects),
-    *(child_leaves, child_makes_its_own),
+    *(child_leaves, child_makes_its_own, child_forks),
 )
 
 
 @scenario()
-async def forked_child(rt: Any, _scale: Scale) -> None:
+async def forked_child(rt, _scale):
     """A forked child neither hangs nor burns CPU nor harms its parent, whatever it does."""
     ours, theirs = rt.pair("DEALER", "DEALER")
     receiver = rt.spawn(rt.recv(ours))
@@ -84,7 +95,7 @@ async def forked_child(rt: Any, _scale: Scale) -> None:
                 await act(rt, theirs)
                 status = 0
             except rt.errors:  # a clean refusal, but not of what is its own
-                status = int(act is child_makes_its_own)
+                status = int(act in (child_makes_its_own, child_forks))
             except SystemExit:
                 raise
             finally:
@@ -105,15 +116,15 @@ async def forked_child(rt: Any, _scale: Scale) -> None:
 
 
 @scenario("threads", "cooperative")
-async def forks_under_traffic(rt: Any, scale: Scale) -> None:
+async def forks_under_traffic(rt, scale):
     """Forks while threads send and receive disturb no message."""
     ours, theirs = rt.pair("DEALER", "DEALER", sndhwm=50, rcvhwm=50)
     sent, got = numbers(scale.of(2000, 20_000)), []
 
-    async def receive() -> None:
+    async def receive():
         got.extend(await drain(rt, ours, len(sent), 5))
 
-    async def send() -> None:
+    async def send():
         for message in sent:
             await rt.send(theirs, message)
 
@@ -132,12 +143,12 @@ async def forks_under_traffic(rt: Any, scale: Scale) -> None:
     account(sent, got, ordered=True)
 
 
-def child_of_multiprocessing(library: str, kind: str, endpoint: str) -> None:
+def child_of_multiprocessing(library, kind, endpoint):
     """Send, and never close."""
     ADAPTERS[library, kind]().main(send_all, endpoint)
 
 
-async def send_all(rt: Any, endpoint: str) -> None:
+async def send_all(rt, endpoint):
     sock = rt.new("PUSH", linger=..., sndhwm=0)
     KEPT.append(sock)
     sock.connect(endpoint)
@@ -145,16 +156,16 @@ async def send_all(rt: Any, endpoint: str) -> None:
         await rt.send(sock, message)
 
 
-KEPT: list[Any] = []
+KEPT = []
 
 
 @scenario()
-def multiprocessing_children(rt: Any, _scale: Scale) -> None:
+def multiprocessing_children(rt, _scale):
     """What a child of `multiprocessing` sends last is delivered, by every start method."""
     for method in ("fork", "forkserver", "spawn"):
         sink = rt.new("PULL", rcvhwm=0)
         endpoint = rt.bind(sink, "tcp://127.0.0.1:*")
-        process = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+        process = multiprocessing.get_context(method).Process(
             target=child_of_multiprocessing, args=(rt.library, rt.kind, endpoint)
         )
         process.start()
@@ -176,18 +187,18 @@ LAST = [number + bytes(100_000) for number in numbers(300)]
 FAREWELL = b"farewell"
 
 
-async def nothing_else(_rt: Any, _sock: Any) -> None:
+async def nothing_else(_rt, _sock):
     """Only the messages that have just been sent."""
 
 
-async def absent_peer(rt: Any, _sock: Any) -> None:
+async def absent_peer(rt, _sock):
     """Another socket has a message for somebody who is not there, and a linger of a second."""
     KEPT.append(rt.new("PUSH", linger=1.0))
     KEPT[-1].connect("tcp://127.0.0.1:1")
     await rt.send(KEPT[-1], b"for nobody")
 
 
-async def blocked_receiver(rt: Any, _sock: Any) -> None:
+async def blocked_receiver(rt, _sock):
     """A daemon thread, a ratchet thread or a task is paused in a receive."""
     sock = rt.new("PULL", linger=...)
     rt.bind(sock, "tcp://127.0.0.1:*")
@@ -195,7 +206,7 @@ async def blocked_receiver(rt: Any, _sock: Any) -> None:
     await rt.paused(sock)
 
 
-async def blocked_sender(rt: Any, _sock: Any) -> None:
+async def blocked_sender(rt, _sock):
     """The same in a send."""
     sock = rt.new("PUSH", linger=...)
     rt.bind(sock, "tcp://127.0.0.1:*")
@@ -203,45 +214,45 @@ async def blocked_sender(rt: Any, _sock: Any) -> None:
     await rt.paused(sock)
 
 
-async def garbage_cycle(rt: Any, _sock: Any) -> None:
+async def garbage_cycle(rt, _sock):
     """A socket that only the garbage collector can find."""
-    cycle: list[Any] = [rt.new("PULL", linger=...)]
+    cycle = [rt.new("PULL", linger=...)]
     rt.bind(cycle[0], "tcp://127.0.0.1:*")
     cycle.append(cycle)
 
 
-async def exit_handler(rt: Any, sock: Any) -> None:
+async def exit_handler(rt, sock):
     """An exit handler sends the last message, unless the socket is closed."""
     atexit.register(lambda: sock.closed or rt.main(say_farewell, sock))
 
 
-async def say_farewell(rt: Any, sock: Any) -> None:
+async def say_farewell(rt, sock):
     await rt.send(sock, FAREWELL, 1)
 
 
-async def patient_thread(rt: Any, _sock: Any) -> None:
+async def patient_thread(rt, _sock):
     """An OS thread that is no daemon, for which Python waits, is paused for a second."""
     other = ADAPTERS[rt.library, "threads"]()
     sock = other.new("PULL", linger=...)
     other.bind(sock, "tcp://127.0.0.1:*")
     KEPT.append(sock)
 
-    def wait() -> None:
+    def wait():
         with contextlib.suppress(*other.timeouts):
             other.main(type(other).recv, sock, 1)
 
     threading.Thread(target=wait).start()
 
 
-async def lent_memory(rt: Any, _sock: Any) -> None:
+async def lent_memory(rt, _sock):
     """A buffer is lent to a message that nobody receives, and one that was received is in use."""
     left, right = rt.pair("PAIR", "PAIR", "inproc://lent", linger=...)
     asks = {"track": True} if rt.library == "pyzmq" else {}
     for _ in range(2):
-        tracker = left.send(bytearray(1_000_000), copy=False, **asks)
-        KEPT.append(await tracker if rt.kind == "asyncio" else tracker)
+        tracker = await rt.finished(left.send(bytearray(1_000_000), copy=False, **asks))
+        KEPT.append(tracker)
     frame = right.recv(copy=False) if rt.library == "pyzmq" else right.recv_frame()
-    KEPT.extend((left, right, memoryview(await frame if rt.kind == "asyncio" else frame)))
+    KEPT.extend((left, right, memoryview(await rt.finished(frame))))
 
 
 STATES = (
@@ -251,14 +262,14 @@ STATES = (
 ENDS = {"close": 0, "fall off": 0, "exception": 1, "sys.exit": 3, "SIGTERM": 143}
 
 
-def leave(rt: Any, state: str, end: str, endpoint: str) -> None:
+def leave(rt, state, end, endpoint):
     """The program that ends."""
     # A handler of its own, as services have; by default the signal ends a process on the spot.
     signal.signal(signal.SIGTERM, lambda *_args: sys.exit(ENDS["SIGTERM"]))
     rt.main(live, state, end, endpoint)
 
 
-async def live(rt: Any, state: str, end: str, endpoint: str) -> None:
+async def live(rt, state, end, endpoint):
     sock = rt.new("PUSH", linger=..., sndhwm=0)
     KEPT.append(sock)
     sock.connect(endpoint)
@@ -280,7 +291,7 @@ async def live(rt: Any, state: str, end: str, endpoint: str) -> None:
 
 
 @scenario()
-async def exits(rt: Any, scale: Scale) -> None:
+async def exits(rt, scale):
     """Whatever is open and however it ends: in time, with its status, and all it sent delivered."""
     matrix = list(itertools.product([state.__name__ for state in STATES], ENDS))
     faults = []

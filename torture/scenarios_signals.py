@@ -1,7 +1,5 @@
 """Signals neither stretch a timeout nor are slept through."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -9,27 +7,23 @@ import socket
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
-from .scenario import Scale, fill, scenario
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+from .scenario import fill, scenario
 
 WAITS = 0.005, 0.03, 0.3, 1.1  # seconds
 LATE = 0.5  # seconds; machines are busy
 
 
 @scenario()
-def timeouts_under_signals(rt: Any, scale: Scale) -> None:
+def timeouts_under_signals(rt, scale):
     """A timeout is neither early nor stretched, with a signal every millisecond."""
     hits = 0
 
-    def handler(_number: int, _frame: object) -> None:
+    def handler(_number, _frame):
         nonlocal hits
         hits += 1
 
-    async def exact(call: Callable[[float], Awaitable[Any]], seconds: float) -> None:
+    async def exact(call, seconds):
         if seconds > 0.1:  # beyond the full second, where clocks of two fields carry over
             time.sleep((1 - seconds / 2 - time.time()) % 1)
         before, began = hits, time.monotonic()
@@ -40,7 +34,7 @@ def timeouts_under_signals(rt: Any, scale: Scale) -> None:
         assert took < seconds + LATE, f"late: {took:.1f} s for {seconds}"
         assert hits > before, "wrong: no signal came"
 
-    async def wait(rt: Any) -> None:
+    async def wait(rt):
         source, _sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)
         other = rt.new("PULL")
         await fill(rt, source)
@@ -60,7 +54,7 @@ def timeouts_under_signals(rt: Any, scale: Scale) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def other_waits(rt: Any, sock: Any) -> Iterator[Callable[[float], Awaitable[Any]]]:
+def other_waits(rt, sock):
     """All else that takes a timeout; what each awaits is false when the time is up."""
     yield partial(rt.poll, sock)
     yield rt.sleep
@@ -76,106 +70,68 @@ def other_waits(rt: Any, sock: Any) -> Iterator[Callable[[float], Awaitable[Any]
         yield partial(alarmed, rt)
 
 
-async def at_once(call: Callable[[float], Any], seconds: float) -> Any:
+async def at_once(call, seconds):
     """A call that has paused by the time it returns."""
     return call(seconds)
 
 
-async def alarmed(rt: Any, seconds: float) -> None:
+async def alarmed(rt, seconds):
     """An alarm ends a pause."""
     rt.ratchet.thread.alarm(seconds)
     with contextlib.suppress(rt.ratchet.Alarm):
         rt.ratchet.thread.pause()
 
 
-async def in_recv(rt: Any, _full: Any, empty: Any) -> None:
-    await rt.recv(empty)
+# Where Ctrl-C finds a program, beside a full PUSH and an empty PULL.
+WAITS = {
+    "recv": lambda rt, _full, empty: rt.recv(empty),
+    "send": lambda rt, full, _empty: rt.send(full, b"x"),
+    "recv_parts": lambda rt, _full, empty: rt.recv_parts(empty),
+    "send_parts": lambda rt, full, _empty: rt.send_parts(full, [b"x", b"y"]),
+    "poll": lambda rt, _full, empty: rt.poll(empty, 60),
+    "a loop of ready calls": lambda rt, _full, _empty: ready_calls(rt),
+}
+OF_RATCHET = {
+    "recv_all": lambda rt, _full, empty: rt.finished(empty.recv_all()),
+    "recv_many": lambda rt, _full, empty: rt.finished(empty.recv_many(10)),
+    "recv_frame": lambda rt, _full, empty: rt.finished(empty.recv_frame()),
+    "recv_frames": lambda rt, _full, empty: rt.finished(empty.recv_frames()),
+    "recv_into": lambda rt, _full, empty: rt.finished(empty.recv_into(bytearray(9))),
+    "iteration": lambda rt, _full, empty: (
+        anext(empty) if rt.kind == "asyncio" else rt.finished(next(empty))
+    ),
+    "send_many": lambda rt, full, _empty: rt.finished(full.send_many([b"x"] * 10)),
+    "a tracker": lambda rt, _full, _empty: tracked(rt),
+}
+OF_ITS_THREADS = {
+    "pause": lambda rt, _full, _empty: rt.thread.pause(),
+    "timer": lambda rt, _full, _empty: rt.thread.timer(60),
+    "block_on a descriptor": lambda rt, _full, _empty: on_a_descriptor(rt),
+    "wait_all": lambda rt, _full, _empty: rt.thread.wait_all([rt.spawn(rt.sleep(60))]),
+    "sigwait": lambda rt, _full, _empty: rt.thread.sigwait("SIGUSR1"),
+    "offload": lambda rt, _full, _empty: rt.thread.offload(time.sleep, 60),
+}
 
 
-async def in_send(rt: Any, full: Any, _empty: Any) -> None:
-    await rt.send(full, b"x")
+async def ready_calls(rt):
+    left, right = rt.pair("PAIR", "PAIR", "inproc://busy")
+    while True:
+        await rt.send(left, b"x")
+        await rt.recv(right)
 
 
-async def in_recv_parts(rt: Any, _full: Any, empty: Any) -> None:
-    await rt.recv_parts(empty)
-
-
-async def in_send_parts(rt: Any, full: Any, _empty: Any) -> None:
-    await rt.send_parts(full, [b"x", b"y"])
-
-
-async def in_poll(rt: Any, _full: Any, empty: Any) -> None:
-    await rt.poll(empty, 60)
-
-
-# Only ratchet has these.
-
-
-async def in_recv_all(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_all())
-
-
-async def in_recv_many(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_many(10))
-
-
-async def in_recv_frame(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_frame())
-
-
-async def in_recv_frames(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_frames())
-
-
-async def in_recv_into(rt: Any, _full: Any, empty: Any) -> None:
-    await finished(rt, empty.recv_into(bytearray(9)))
-
-
-async def in_iteration(rt: Any, _full: Any, empty: Any) -> None:
-    await (anext(empty) if rt.kind == "asyncio" else finished(rt, next(empty)))
-
-
-async def in_send_many(rt: Any, full: Any, _empty: Any) -> None:
-    await finished(rt, full.send_many([b"x"] * 10))
-
-
-async def in_a_tracker(rt: Any, _full: Any, _empty: Any) -> None:
+async def tracked(rt):
     left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
-    tracker = await finished(rt, left.send(bytearray(9), copy=False))
-    await (tracker if rt.kind == "asyncio" else finished(rt, tracker.wait()))
+    tracker = await rt.finished(left.send(bytearray(9), copy=False))
+    await (tracker if rt.kind == "asyncio" else rt.finished(tracker.wait()))
 
 
-async def finished(rt: Any, outcome: Any) -> Any:
-    """Where calls block, it is over already."""
-    return await outcome if rt.kind == "asyncio" else outcome
-
-
-async def in_pause(rt: Any, _full: Any, _empty: Any) -> None:
-    rt.ratchet.thread.pause()
-
-
-async def in_timer(rt: Any, _full: Any, _empty: Any) -> None:
-    rt.ratchet.thread.timer(60)
-
-
-async def in_block_on_a_descriptor(rt: Any, _full: Any, _empty: Any) -> None:
+def on_a_descriptor(rt):
     left, _right = socket.socketpair()
-    rt.ratchet.thread.block_on([left])
+    rt.thread.block_on([left])
 
 
-async def in_wait_all(rt: Any, _full: Any, _empty: Any) -> None:
-    rt.ratchet.thread.wait_all([rt.spawn(rt.sleep(60))])
-
-
-async def in_sigwait(rt: Any, _full: Any, _empty: Any) -> None:
-    rt.ratchet.thread.sigwait("SIGUSR1")
-
-
-async def in_offload(rt: Any, _full: Any, _empty: Any) -> None:
-    rt.ratchet.thread.offload(time.sleep, 60)
-
-
-async def in_a_result(rt: Any, _full: Any, _empty: Any) -> None:
+def a_result(rt, _full, _empty):
     """Of a ratchet thread, in another OS thread."""
     kernel = rt.ratchet.new(lambda: None)
     thread = kernel.attach(lambda: rt.ratchet.thread.timer(60))
@@ -183,43 +139,32 @@ async def in_a_result(rt: Any, _full: Any, _empty: Any) -> None:
     thread.result()
 
 
-async def in_a_loop_of_ready_calls(rt: Any, _full: Any, _empty: Any) -> None:
-    left, right = rt.pair("PAIR", "PAIR", "inproc://busy")
-    while True:
-        await rt.send(left, b"x")
-        await rt.recv(right)
-
-
 @scenario()
-def control_c(rt: Any, _scale: Scale) -> None:
+def control_c(rt, _scale):
     """Ctrl-C leaves every wait with KeyboardInterrupt, and the sockets can be used again."""
-    waits = [in_recv, in_send, in_recv_parts, in_send_parts, in_poll, in_a_loop_of_ready_calls]
+    waits = WAITS
     if rt.library == "ratchet":
-        waits += [in_recv_all, in_recv_many, in_recv_frame, in_recv_frames, in_recv_into]
-        waits += [in_iteration, in_send_many, in_a_tracker]
-        if rt.kind == "cooperative":
-            waits += [in_pause, in_timer, in_block_on_a_descriptor, in_wait_all, in_sigwait]
-            waits.append(in_offload)
-        if rt.kind == "threads":
-            waits.append(in_a_result)
-    for wait in waits:
-        interrupt(rt, wait)
+        of_kind = {"cooperative": OF_ITS_THREADS, "threads": {"a result": a_result}}
+        waits = {**WAITS, **OF_RATCHET, **of_kind.get(rt.kind, {})}
+    for name, wait in waits.items():
+        interrupt(rt, name, wait)
 
 
-def interrupt(rt: Any, wait: Any) -> None:
+def interrupt(rt, name, wait):
     """Send this process SIGINT while it waits, from a thread: it may be given to any thread."""
-    name = wait.__name__
-    socks: list[Any] = []
+    socks = []
 
-    async def main(rt: Any) -> None:
+    async def main(rt):
         full, sink = rt.pair("PUSH", "PULL", f"inproc://{name}", sndhwm=1, rcvhwm=1)
         empty = rt.new("PULL")
         socks.extend((full, sink, empty))
         await fill(rt, full)
         started.start()
-        await wait(rt, full, empty)
+        outcome = wait(rt, full, empty)  # where calls block, it has waited by now
+        if outcome is not None:
+            await outcome
 
-    async def again(rt: Any) -> None:
+    async def again(rt):
         full, sink, _empty = socks
         while True:
             try:
@@ -248,7 +193,7 @@ def interrupt(rt: Any, wait: Any) -> None:
         sock.close()
 
 
-def give_up(name: str) -> None:
+def give_up(name):
     """Nobody heard it."""
-    print(f"outcome: hangs {name.replace('_', ' ')}", flush=True)
+    print(f"outcome: hangs in {name}", flush=True)
     os._exit(1)

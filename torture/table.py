@@ -1,21 +1,11 @@
 """The table of docs/reliability.md: what is promised, the test, and how it ends in each library."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from .adapters import KINDS
 from .scenario import LIBRARIES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from .runner import Outcome
-    from .scenario import Scenario
 
 BEGIN = "<!-- made by make torture -->"
 END = "<!-- end of what is made -->"
@@ -29,7 +19,7 @@ NAMES = {
 }
 
 
-def cell(one: Scenario, library: str, found: Mapping[tuple[str, str, str], Outcome]) -> str:
+def cell(one, library, found):
     """The outcomes of one library: each once, with the kinds of thread it came in."""
     ends = [
         (found[key].text.replace("|", "/"), NAMES[library, kind])
@@ -45,7 +35,7 @@ def cell(one: Scenario, library: str, found: Mapping[tuple[str, str, str], Outco
     return "; ".join(f"{', '.join(names)}: {text}" for text, names in grouped)
 
 
-def facts() -> str:
+def facts():
     """What was measured, where."""
     import ratchet
 
@@ -59,7 +49,7 @@ def facts() -> str:
     return f"{text}."
 
 
-def rows(scenarios: Sequence[Scenario], found: Mapping[tuple[str, str, str], Outcome]) -> list[str]:
+def rows(scenarios, found):
     """The lines of the table, by family."""
     lines = ["", facts()]
     for family, members in groupby(scenarios, key=lambda one: one.function.__module__):
@@ -80,9 +70,7 @@ def rows(scenarios: Sequence[Scenario], found: Mapping[tuple[str, str, str], Out
     return lines
 
 
-def write(
-    page: Path, scenarios: Sequence[Scenario], found: Mapping[tuple[str, str, str], Outcome]
-) -> None:
+def write(page, scenarios, found):
     """Put the table between the two marks of the page."""
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

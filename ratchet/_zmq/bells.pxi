@@ -67,6 +67,11 @@ def watchers_of(Doorbell bell not None):
     return list(bell.watchers or ())
 
 
+def run_by(Waiter waiter not None, Runtime runtime):
+    """Make ``runtime`` the one that runs ``waiter``; None: an OS thread."""
+    waiter.runtime = runtime
+
+
 cdef class OpenDoorbell(Doorbell):
     """A doorbell whose readiness a subclass in Python tells: for tests of the rule."""
 

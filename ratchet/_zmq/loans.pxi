@@ -1,7 +1,7 @@
 # Layer 4. Python's memory that libzmq sends from without a copy, and how it is given back.
 #
-# libzmq finishes with a loan on one of its own threads, without the GIL. There the loan is pushed to
-# a list that needs no lock; the next large send, pause or close of any socket, or question to a
+# libzmq finishes with a loan on one of its own threads, without the GIL. There the loan is pushed
+# to a list that needs no lock; the next large send, pause or close of any socket, or question to a
 # `Tracker`, takes the whole list and drops the references.
 
 cdef extern from *:

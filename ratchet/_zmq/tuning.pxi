@@ -87,13 +87,13 @@ cdef int LONGEST_LINGER_MS = 2_000_000_000
 # Bytes of a `last_endpoint` that is read at the first try.
 cdef int USUAL_ENDPOINT = 1024
 # A REP with a high-water mark below this may drop replies, since it has not read that there is
-# room: at most half the mark that its peer has not told yet, and 100 messages between two times that
-# libzmq reads what peers tell.
+# room: at most half the mark that its peer has not told yet, and 100 messages between two times
+# that libzmq reads what peers tell.
 cdef int LOW_SNDHWM = 256
 
 # Bytes of the longest prefix to subscribe to. libzmq 4.3's trie recurses for each byte of it, in
-# the caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of many;
-# its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that
+# the caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of
+# many; its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that
 # threading.stack_size() takes, 328 is the longest that libzmq survives (4.3.4, x86-64).
 cdef Py_ssize_t MAX_PREFIX = 255
 

@@ -1,0 +1,195 @@
+"""All that tests read of ratchet's inside is read here: what changes there changes here alone."""
+
+from ratchet import _platform, _zmq, kernel
+
+# The calls that pause, of a socket of either kind.
+PAUSING = _zmq.calls_that_pause()
+
+# Names of `dir(zsock)` that are no part of the API.
+INNER: set[str] = set()
+
+KERNEL_FILE = kernel.__file__
+RING = kernel.Kernel.ring_deadlines
+
+# Sockets, trackers
+
+
+def paused_calls(bell):
+    """How many calls are paused in a socket, or wait for a tracker."""
+    return _zmq.waiting_calls(getattr(bell, "zsock", bell))
+
+
+def paused_sends(zsock):
+    """How many of them are sends."""
+    return _zmq.lines_of(zsock)[1].count
+
+
+def half_sent(zsock):
+    """Is somebody in the middle of sending a message?"""
+    return _zmq.lines_of(zsock)[1].owner is not None
+
+
+def shut(zsock):
+    """Do (receives, sends) have to take the slow path, as somebody waits or is in mid-message?"""
+    return tuple(line.contended for line in _zmq.lines_of(zsock))
+
+
+def given_up():
+    """Places that sockets of this process listened at until lately, and when they gave them up."""
+    return _zmq.given_up
+
+
+def use_sleep(monkeypatch, sleep):
+    """How `bind` waits for a place that was given up just now."""
+    monkeypatch.setattr(_zmq, "sleep", sleep)
+
+
+def open_sockets():
+    """Those of this process."""
+    return set(_zmq.open_sockets)
+
+
+def counts():
+    """What a build with RATCHET_DEBUG=1 has counted; None in others."""
+    return _zmq.counts()
+
+
+class OpenBell(_zmq.OpenDoorbell):
+    """A doorbell whose lines a test can reach."""
+
+    @property
+    def rx(self):
+        return _zmq.lines_of(self)[0]
+
+    @property
+    def tx(self):
+        return _zmq.lines_of(self)[1]
+
+    @property
+    def waiting(self):
+        return _zmq.waiting_calls(self)
+
+    def join(self, line, waiter):
+        _zmq.join(self, line is self.tx, waiter)
+
+    def leave(self, waiter):
+        _zmq.leave(self, waiter)
+
+    def answer(self, but=None):
+        _zmq.check(self, but)
+
+    def own(self, line, caller):
+        super().own(line is self.tx, caller)
+
+    def must_look(self, waiter):
+        return _zmq.must_look(waiter)
+
+    def wake_all(self):
+        self.close()
+
+
+class FakeRuntime(_zmq.AwaitedRuntime):
+    """A runtime that is stopped or has ended when a test says so."""
+
+    def __init__(self, stopped=lambda: False, ended=lambda: False):
+        self.is_stopped, self.has_ended = stopped, ended
+
+
+class Next(_zmq.Waiter):
+    """First in line for a receive: calls ``then`` when it is woken, before who wakes it goes on."""
+
+    def __init__(self, zsock, then):
+        super().__init__(_zmq.Caller())
+        self.zsock, self.then, self.got = zsock, then, None
+        _zmq.join(zsock, False, self)
+
+    def wake(self):
+        _zmq.leave(self.zsock, self)
+        self.got = self.then()
+
+
+# Ratchets, their threads and polls
+
+
+def asleep(ratchet):
+    """Does the loop sleep?"""
+    return ratchet._kernel.asleep
+
+
+def threads_of(ratchet):
+    """Those that have not ended."""
+    return ratchet._kernel.threads
+
+
+def first_thread(ratchet):
+    """The one that runs the entry."""
+    return ratchet._first
+
+
+def paused_on(thread):
+    """What a ratchet thread is paused on, or None."""
+    return thread.paused_on
+
+
+def parked(thread):
+    """Is it paused in `pause`?"""
+    return thread.parked
+
+
+def joiners(thread):
+    """Who waits for the end of a thread."""
+    return thread.joiners
+
+
+def insides(ratchet):
+    """What a Ratchet hands out, which lives longer than it if a thread refers to it."""
+    return ratchet._kernel
+
+
+def signal_fd(ratchet):
+    """The descriptor that signals are written into."""
+    return ratchet._kernel.write_fd
+
+
+def before_sleep(ratchet, function):
+    """Have a function called once, between the loop's last look and its sleep."""
+    inside = ratchet._kernel
+    wait = inside.poll_wait
+
+    def first(seconds):
+        inside.poll_wait = wait
+        function()
+        return wait(seconds)
+
+    inside.poll_wait = first
+
+
+def use_poll(monkeypatch, poll):
+    """The poll of kernels made from now on."""
+    monkeypatch.setattr(kernel, "new_poll", poll)
+
+
+def around_ring(monkeypatch, around):
+    """Call ``around(real)`` where a kernel rings deadlines."""
+    ring = "ring_deadlines"
+    monkeypatch.setattr(kernel.Kernel, ring, lambda self: around(lambda: RING(self)))
+
+
+def around_registering(monkeypatch, around):
+    """Wrap the call that has a kernel's epoll watch a descriptor."""
+    monkeypatch.setattr(_platform.Epoll, "watch_edge", around(_platform.Epoll.watch_edge))
+
+
+def around_wakeup(monkeypatch, make):
+    """Make the class of wake-up descriptors anew: `make(class)`."""
+    monkeypatch.setattr(_zmq, "Wakeup", make(_zmq.Wakeup))
+
+
+# asyncio
+
+
+def looper_class():
+    """What ratchet has in each event loop."""
+    import ratchet.asyncio
+
+    return ratchet.asyncio.AsyncioRuntime

@@ -1,0 +1,112 @@
+"""Many OS threads on one socket: nothing is lost, torn, unfair or crashes."""
+
+import asyncio
+import os
+import select
+
+import pytest
+from harness.internals import Next, around_registering, paused_calls
+from harness.waiting import Task, until
+
+import ratchet
+import ratchet.asyncio
+from ratchet import ClosedError, zmqsocket
+
+
+def test_a_newcomer_does_not_overtake_who_waits(link):
+    """All is there at once, and the newcomers never sleep: yet the queue goes first."""
+    pull, push = link("PULL", "PUSH")
+    got = {}
+    tasks = []
+    for i in range(5):
+        tasks.append(Task(lambda i=i: got.update({i: pull.recv_all()})))
+        until(lambda i=i: paused_calls(pull) == i + 1)
+    push.send_many([b"%d" % i for i in range(10)])
+    newcomer = [pull.recv_all() for _ in range(5)]
+    for task in tasks:
+        task.value()
+    assert got == {i: b"%d" % i for i in range(5)}
+    assert newcomer == [b"%d" % i for i in range(5, 10)]
+
+
+def test_a_high_water_mark_is_set_after_an_inproc_peer_has_left(run):
+    """libzmq 4.3.4 and 4.3.5 tell the peer's pipe of it, which is freed already."""
+    run("""
+        import time
+        import ratchet
+        from ratchet import zmqsocket
+
+        for n in range(100):
+            with zmqsocket.new("DEALER") as x:
+                with zmqsocket.new("DEALER") as y:
+                    y.bind(f"inproc://{n}")
+                    x.connect(f"inproc://{n}")
+                time.sleep(0.001)  # libzmq's reaper ends its half of the connection
+                x.is_readable()
+                time.sleep(0.001)
+                try:
+                    x.sndhwm = x.rcvhwm = 5
+                except ratchet.Error:
+                    pass  # refused is fine
+    """)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+@pytest.mark.parametrize("kind", ["ratchet", "asyncio"])
+def test_closed_while_its_descriptor_is_registered(kind, monkeypatch):
+    """What is registered must not be given back before: it would be a wrong one, or another's."""
+    zsock = (ratchet.asyncio if kind == "asyncio" else zmqsocket).new("PULL")
+    there = []
+
+    def close_first(register):
+        def late(*args):
+            Task(zsock.close).value()
+            until_reaped()
+            there.extend(exists(fd) for fd in args if isinstance(fd, int))
+            return register(*args)
+
+        return late
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "add_reader", close_first(loop.add_reader))
+        await zsock.recv()
+
+    if kind == "ratchet":
+        around_registering(monkeypatch, close_first)
+    with pytest.raises(ClosedError):
+        asyncio.run(main()) if kind == "asyncio" else ratchet.run(zsock.recv)
+    assert there == [True]
+
+
+def exists(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def until_reaped():
+    """libzmq's reaper is one thread: a socket closed now is gone after those closed before."""
+    with zmqsocket.new("PULL") as zsock:
+        fd = zsock.get_fd()
+    until(lambda: not exists(fd))
+
+
+@pytest.mark.parametrize("op", ["recv", "recv_frame", "recv_into"])
+def test_the_last_part_when_another_begins_the_next_message_at_once(link, op):
+    push, pull = link("PUSH", "PULL")
+    push.send_multipart([b"a", b"bc"])
+    push.send_multipart([b"x", b"y"])
+    assert pull.recv() == (b"a", True)
+    other = Next(pull, lambda: Task(pull.recv).value())
+    if op == "recv":
+        assert pull.recv() == (b"bc", False)
+    elif op == "recv_frame":
+        assert not pull.recv_frame().more
+    else:
+        with pytest.raises(ValueError, match="still there"):
+            pull.recv_into(bytearray(1))
+        assert pull.recv_into(bytearray(2)) == 2
+    assert other.got == (b"x", True)

@@ -1,0 +1,66 @@
+"""The benchmarks do what they say: each kind of work, counted exactly, and a page of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report
+from benchmarks.cases import FULL, WORKS, Case, expand
+from benchmarks.scale import slope
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="CPU time and memory are Linux's")
+
+
+def run(module, *words):
+    command = [sys.executable, "-m", module, *words, "--rounds", "1"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def test_every_work_is_in_the_full_report():
+    assert {case.work for case in expand(FULL)} == set(WORKS)
+
+
+@pytest.mark.parametrize("library", ["ratchet", "ratchet-threads", "ratchet-asyncio"])
+def test_works_between_processes(library, tmp_path):
+    works = ["one-call", "round-trip", "fan-in", "fan-out", "pub-sub-10", "proxy"]
+    words = ",".join([*works, "tcp", "16"])
+    path = tmp_path / "result.json"
+    done = run(
+        "benchmarks", "--libs", library, "--only", words, "--seconds", "1", "--json", str(path)
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(path.read_text())["results"]
+    assert [one["work"] for one in results] == works
+    assert [len(one["samples"]) for one in results] == [5, 5, 1, 1, 1, 5]
+    assert all(min(one["samples"] + one["cpu µs"]) > 0 for one in results)
+
+
+def test_scale_names_the_slope():
+    done = run("benchmarks.scale", "--only", "peers-inproc", "--libs", "ratchet", "--seconds", "0")
+    assert done.returncode == 0, done.stderr
+    assert "N = 1,000" in done.stdout
+    assert slope([(1, 50.0), (10, 3.0), (100, 30.0), (1000, 300.0)]) == pytest.approx(1)
+
+
+def test_ratios_are_above_one_for_who_is_better():
+    fast, slow = report.Sample(4.0, 1.0), report.Sample(2.0, 3.0)
+    rate, trip = Case("one-call", "tcp", "16"), Case("round-trip", "tcp", "16")
+    assert report.ratios(rate, [fast], [slow]) == [2, 2, 2]
+    assert report.ratios(trip, [slow], [fast]) == [2, 2, 2]
+    assert report.ratios(rate, [fast], [slow], cpu=True) == [3, 3, 3]
+
+
+def test_only_what_is_between_the_marks_changes(tmp_path):
+    page = tmp_path / "page.md"
+    marks = ["<!-- made by make it -->", "<!-- end of what make it made -->"]
+    page.write_text(f"before\n{marks[0]}\nold\n{marks[1]}\nafter\n")
+    report.write_page(page, "it", ["new"])
+    assert page.read_text() == f"before\n{marks[0]}\n\nnew\n\n{marks[1]}\nafter\n"
+    with pytest.raises(ValueError, match="has no"):
+        report.write_page(page, "other", ["new"])

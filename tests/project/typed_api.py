@@ -1,0 +1,256 @@
+"""The whole public API as a type checker sees it; it is checked by mypy and pyright, and never run.
+
+Each call stands with the type that it must have. What must be refused is marked with an ignore,
+which is an error itself where there is nothing to ignore.
+"""
+
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, assert_type
+
+import ratchet
+import ratchet.asyncio
+from ratchet import errors, options, thread, zmqsocket
+
+
+def sockets() -> None:
+    zsock = zmqsocket.new("SUB", subscribe=[b"a", b"b"], rcvhwm=10, linger=None, rcvtimeo=2)
+    assert_type(zsock, zmqsocket.ZMQSocket)
+    assert_type(zmqsocket.ZMQSocket(), zmqsocket.ZMQSocket)
+    zmqsocket.new(7)  # type: ignore[arg-type]
+    zmqsocket.new("SUB", subscribe="text")  # type: ignore[arg-type]
+    zmqsocket.new("SUB", no_such_option=1)  # type: ignore[call-arg]
+
+    assert_type(zsock.bind("tcp://*:1337"), str)
+    assert_type(zsock.connect("tcp://host:1337"), bool)
+    zsock.unbind("tcp://*:1337")
+    zsock.disconnect("tcp://host:1337")
+    zsock.subscribe(bytearray(b"a"))
+    zsock.unsubscribe(b"a")
+    zsock.subscribe("a")  # type: ignore[arg-type]
+
+    assert_type(zsock.type, str)
+    assert_type(zsock.closed, bool)
+    assert_type(zsock.last_endpoint, str)
+    assert_type(zsock.waiting, int)
+    zsock.type = "PUB"  # type: ignore[misc]
+    assert_type(zsock.get_fd(), int)
+    assert_type(zsock.fileno(), int)
+    assert_type(zsock.is_readable(), bool)
+    assert_type(zsock.is_writable(), bool)
+    assert_type(zsock.is_rcvmore(), bool)
+    zsock.set_timeout(None)
+    zsock.set_timeout(1)
+    assert_type(zsock.get_timeout(), float | None)
+    zsock.close()
+    zsock.close(linger=0.5)
+    with zsock as same:
+        assert_type(same, zmqsocket.ZMQSocket)
+
+
+def messages(zsock: zmqsocket.ZMQSocket) -> None:
+    zsock.send(b"data")
+    zsock.send(memoryview(b"data"), True, timeout=0)
+    zsock.send(bytearray(b"data"), more=True, timeout=None)
+    zsock.send("text")  # type: ignore[call-overload]
+    zsock.send_multipart([b"a", bytearray(b"b")], timeout=1.0)
+    zsock.send_multipart(["a"])  # type: ignore[list-item]
+    assert_type(zsock.send_many(iter([b"a"]), timeout=1.0), int)
+    assert_type(zsock.recv(), tuple[bytes, bool])
+    data, more = zsock.recv(timeout=1)
+    assert_type(data, bytes)
+    assert_type(more, bool)
+    assert_type(zsock.recv_all(timeout=None), bytes)
+    assert_type(zsock.recv_multipart(timeout=...), list[bytes])
+    assert_type(zsock.recv_many(10, timeout=0.5), list[bytes])
+    assert_type(zsock.recv_frames(), list[zmqsocket.Frame])
+    assert_type(zsock.recv_into(bytearray(9), timeout=1), int)
+    frame = zsock.recv_frame(timeout=1)
+    assert_type(frame, zmqsocket.Frame)
+    assert_type(frame.bytes, bytes)
+    assert_type(frame.more, bool)
+    assert_type(frame.peer_address, str | None)
+    assert_type(frame.user_id, str | None)
+    assert_type(frame.socket_type, str | None)
+    assert_type(len(frame), int)
+    tracker = zsock.send(frame, copy=False)
+    assert_type(tracker, zmqsocket.Tracker)
+    assert_type(zsock.send_multipart([b"a"], copy=False), zmqsocket.Tracker)
+    assert_type(tracker.done, bool)
+    tracker.wait(timeout=1.0)
+    zsock.recv(1.0)  # type: ignore[call-arg]
+    for message in zsock:
+        assert_type(message, bytes)
+
+
+def socket_options(zsock: zmqsocket.ZMQSocket) -> None:
+    assert_type(zsock.sndhwm, int)
+    assert_type(zsock.maxmsgsize, int | None)
+    assert_type(zsock.handshake_ivl, float)
+    assert_type(zsock.tcp_keepalive, bool | None)
+    assert_type(zsock.identity, bytes)
+    assert_type(zsock.xpub_welcome_msg, bytes)
+    assert_type(zsock.plain_username, str | None)
+    assert_type(zsock.mechanism, str)
+    assert_type(zsock.events, int)
+    assert_type(zsock.linger, float | None)
+    assert_type(zsock.ipv6, bool)
+    assert_type(zsock.routing_id, bytes)
+    assert_type(zsock.zap_domain, str | None)
+    assert_type(zsock.curve_publickey, str | None)
+    zsock.sndhwm = 5
+    zsock.linger = 2.5
+    zsock.linger = None
+    zsock.curve_publickey = bytes(32)
+    zsock.sndhwm = "5"  # type: ignore[assignment]
+    zsock.ipv6 = None  # type: ignore[assignment]
+    assert_type(zsock.getsockopt("SNDHWM"), Any)
+    zsock.setsockopt("SNDHWM", 1000)
+    assert_type(zmqsocket.ZMQSocket.sndhwm.unit, str)
+    assert_type(options.TABLE["SNDHWM"], options.Option[Any, Any])
+    assert_type(options.NAMES, tuple[str, ...])
+    assert_type(options.ALIASES, dict[str, str])
+    assert_type(options.KEYWORDS, dict[str, options.Option[Any, Any]])
+    some: options.OptionArguments = {"sndhwm": 5}
+    zmqsocket.new("PUSH", **some)
+    base: options.Options = zsock
+    print(base)
+
+
+def uris() -> None:
+    record = zmqsocket.prepare_uri("zmq:pull:tcp://*:1337")
+    assert_type(record, zmqsocket.ZMQRecord)
+    assert_type(record.type, str)
+    assert_type(record.endpoint, str)
+    assert_type(record["type"], str)
+
+
+def process() -> None:
+    assert_type(ratchet.__version__, str)
+    assert_type(ratchet.libzmq_version(), tuple[int, int, int])
+    assert_type(ratchet.has("curve"), bool)
+    assert_type(ratchet.curve_keypair(), tuple[str, str])
+    assert_type(ratchet.curve_public("secret"), str)
+    ratchet.configure(io_threads=2, max_sockets=100)
+
+
+def exceptions(error: ratchet.Error) -> None:
+    assert_type(error.errno, int | None)
+    assert_type(error.code, str)
+    assert_type(error.taken, int)
+    timeout: TimeoutError = ratchet.Timeout(1, "text")
+    value: ValueError = ratchet.UriError(1, "text")
+    value = ratchet.ArgumentError(1, "text")
+    runtime: RuntimeError = ratchet.StateError(1, "text")
+    runtime = ratchet.DeadlockError(1, "text")
+    runtime = ratchet.ForkedError(1, "text")
+    system: OSError = ratchet.ClosedError(1, "text")
+    system = ratchet.Alarm(1, "text")
+    base: BaseException = ratchet.Killed()
+    never: Exception = ratchet.Killed()  # type: ignore[assignment]
+    print(timeout, value, runtime, system, base, never)
+    assert_type(errors.from_errno(1, "what", "why"), ratchet.Error)
+    assert_type(errors.argument_error("text"), ratchet.ArgumentError)
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def kernels() -> None:
+    assert_type(ratchet.run(add, 1, 2), int)
+
+    def failed(error: BaseException, where: thread.Thread) -> None:
+        print(error, where)
+
+    kernel = ratchet.new(lambda: None, on_error=failed)
+    assert_type(kernel, ratchet.Ratchet)
+    ratchet.new(5)  # type: ignore[arg-type]
+    kernel.loop()
+    assert_type(kernel.loop_once(noblock=True), bool)
+    kernel.stop()
+    one = kernel.attach(add, 1, right=2)
+    assert_type(one, thread.Thread)
+    assert_type(kernel.attach_background(add, 1, 2), thread.Thread)
+    assert_type(kernel.get_num_threads(), int)
+    kernel.get_space(one, default=5)
+    assert_type(kernel.get_method(), str)
+    kernel.dump(sys.stdout)
+    kernel.close()
+    with kernel as same:
+        assert_type(same, ratchet.Ratchet)
+
+
+def threads(zsock: zmqsocket.ZMQSocket) -> None:
+    one = thread.attach(add, 1, right=2)
+    assert_type(one, thread.Thread)
+    assert_type(thread.attach_background(add, 1, 2), thread.Thread)
+    assert_type(one.done, bool)
+    assert_type(one.name, str)
+    assert_type(one.result(timeout=1.0), Any)
+    assert_type(thread.self(), thread.Thread | None)
+    assert_type(thread.current(), thread.Thread | None)
+    assert_type(thread.pause(), Any)
+    thread.unpause(one, 1, "two")
+    thread.unpause("one")  # type: ignore[arg-type]
+    thread.timer(0.5)
+    thread.alarm(0.5, lambda: print("late"))
+    thread.alarm(None)
+    thread.wait_all([one])
+    assert_type(thread.space(), Any)
+    thread.block_on([zsock, sys.stdin], writes=[zsock], timeout=1)
+    thread.sigwait(signal.SIGTERM)
+    thread.sigwait("SIGTERM")
+    assert_type(thread.offload(add, 1, 2), int)
+    thread.kill(one)
+    thread.kill_all([one])
+
+
+async def tasks() -> None:
+    ratchet.asyncio.set_burst(64)
+    zsock = ratchet.asyncio.new("DEALER", sndhwm=5)
+    assert_type(zsock, ratchet.asyncio.ZMQSocket)
+    async with zsock as same:
+        assert_type(same, ratchet.asyncio.ZMQSocket)
+    with zsock as same:
+        assert_type(same, ratchet.asyncio.ZMQSocket)
+    assert_type(zsock.bind("tcp://*:1337"), str)
+    assert_type(zsock.sndhwm, int)
+    await zsock.send(b"data", True, timeout=0)
+    await zsock.send("text")  # type: ignore[call-overload]
+    await zsock.send_multipart([b"a"])
+    assert_type(await zsock.send_many([b"a"]), int)
+    many = zsock.send_many([b"a"])
+    assert_type(many.taken, int)
+    assert_type(await many, int)
+    coming: Coroutine[Any, Any, tuple[bytes, bool]] = zsock.recv()
+    assert_type(await coming, tuple[bytes, bool])
+    data, more = await zsock.recv(timeout=1)
+    assert_type(data, bytes)
+    assert_type(more, bool)
+    assert_type(await zsock.recv_all(), bytes)
+    assert_type(await zsock.recv_multipart(), list[bytes])
+    assert_type(await zsock.recv_many(10), list[bytes])
+    assert_type(await zsock.recv_frame(), zmqsocket.Frame)
+    assert_type(await zsock.recv_frames(), list[zmqsocket.Frame])
+    assert_type(await zsock.recv_into(bytearray(9)), int)
+    tracker = await zsock.send(b"data", copy=False)
+    assert_type(tracker, zmqsocket.Tracker)
+    await tracker
+    await zsock.send_multipart([b"a"], copy=False)
+    async for message in zsock:
+        assert_type(message, bytes)
+
+    assert_type(zsock.sync, ratchet.asyncio.Shared)
+    zsock.sync.send(b"data", True, timeout=0)
+    zsock.sync.send_multipart([b"a"])
+    assert_type(zsock.sync.send_many([b"a"]), int)
+    assert_type(zsock.sync.recv(timeout=1), tuple[bytes, bool])
+    assert_type(zsock.sync.recv_all(), bytes)
+    assert_type(zsock.sync.recv_multipart(), list[bytes])
+    assert_type(zsock.sync.recv_many(10), list[bytes])
+    assert_type(zsock.sync.recv_frame(), zmqsocket.Frame)
+    assert_type(zsock.sync.recv_frames(), list[zmqsocket.Frame])
+    assert_type(zsock.sync.recv_into(bytearray(9)), int)
+    assert_type(zsock.sync.zsock, ratchet.asyncio.ZMQSocket)

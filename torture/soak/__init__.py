@@ -1,0 +1,1 @@
+"""The soak: torture with a clock. `python -m torture.soak --help`."""
