@@ -18,7 +18,7 @@ Every call that pauses has a fast path, which reads one flag (`Line.contended`) 
 `engine.pxi`, which queues and tries again whenever it is woken (`doorbell.pxi`).
 
 The text is in the folder `_zmq`, one subject a file. A file uses only what stands in files above it in
-the list of includes below; `tests/unit/test_layers.py` checks that.
+the list of includes below; `tests/project/test_layers.py` checks that.
 """
 
 cimport cython

@@ -15,9 +15,10 @@ from harness.waiting import LONG, Task, until
 
 import ratchet.asyncio
 from ratchet import zmqsocket
+from harness.internals import FakeRuntime
 from harness.internals import OpenBell as Doorbell
 
-from ratchet._zmq import Caller, RuntimeGone, Waiter
+from ratchet._zmq import Caller, RuntimeGone, Waiter, run_by
 
 RX = 1
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGALRM")
@@ -56,6 +57,7 @@ class Sleeper(Waiter):
         super().__init__(Caller())
         self.signals, self.error, self.asked = signals, error, gone
         self.wakes = 0
+        run_by(self, FakeRuntime(ended=self.gone))
 
     def wake(self):
         if self.error is not None:

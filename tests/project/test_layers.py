@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "ratchet"
+PACKAGE = Path(__file__).parents[2] / "ratchet"
 EXTENSION = PACKAGE / "_zmq.pyx"
 
 if not EXTENSION.exists():
