@@ -238,7 +238,7 @@ cdef class SocketBase(Doorbell):
         return from_errno(number, f"{self.describe()}: cannot {what}")
 
     def set_timeout(self, seconds):
-        """Limit every method that pauses to so many seconds; None (default) or negative: no limit."""
+        """Limit every method that pauses to so many seconds; None or negative: no limit."""
         self._recv_timeout = self._send_timeout = to_seconds(seconds)
 
     def get_timeout(self):

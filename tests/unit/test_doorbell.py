@@ -344,10 +344,10 @@ def test_the_end_of_an_owner_frees_every_line_it_shut():
         bell.ready = TX
         bell.answer()
     assert log == []
-    assert owner.alive
+    assert not owner.ended
     owner.end()
     owner.end()
-    assert not owner.alive
+    assert owner.ended
     assert sorted(log) == [0, 1, 2]
     for bell, waiter in zip(bells, waiters, strict=True):
         bell.leave(waiter)
@@ -392,7 +392,7 @@ def test_a_bell_is_not_kept_by_a_caller_for_whom_somebody_once_waited():
     del bell
     gc.collect()
     assert gone() is None
-    assert owner.alive
+    assert not owner.ended
 
 
 def test_an_error_in_wake_goes_to_the_unraisable_hook_alone(monkeypatch):
