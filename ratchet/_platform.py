@@ -136,7 +136,8 @@ class Poll:
 
     def fileno(self) -> int:
         """A descriptor that is readable when something is ready; -1 if there is none."""
-        return -1
+        fileno = getattr(self._selector, "fileno", None)  # kqueue and /dev/poll have one
+        return -1 if fileno is None else int(fileno())
 
     def watch_edge(self, fd: int) -> None:
         """Tell when ``fd`` becomes readable, until `forget`."""

@@ -33,6 +33,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -58,7 +59,7 @@ from time import sleep
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from . import _platform, errors
-from ._platform import Wakeup
+from ._platform import READS, WRITES, Wakeup, new_poll
 from .socket_types import OLD_NAMES, TYPES
 
 cdef extern from "Python.h":
@@ -113,6 +114,8 @@ include "_zmq/engine.pxi"
 # 8: the calls, in two ways.
 include "_zmq/calls.pxi"
 include "_zmq/blocking.pxi"
+include "_zmq/selection.pxi"
+include "_zmq/selecting.pxi"
 include "_zmq/coroutine.pxi"
 include "_zmq/tasks.pxi"
 include "_zmq/awaitable.pxi"

@@ -40,6 +40,7 @@ from ._deadlines import Deadline, Deadlines
 from ._platform import READS, WRITES, PairWakeup, new_poll
 from ._zmq import (
     KernelBase,
+    Selection,
     SocketBase,
     ThreadBase,
     Tracker,
@@ -306,7 +307,7 @@ class Kernel(KernelBase):
     def watch(self, bell: Doorbell) -> None:
         """Have the bell of a socket answered from now on."""
         self.own()
-        if not add_watcher(bell, self) or not isinstance(bell, (SocketBase, Tracker)):
+        if not add_watcher(bell, self) or not isinstance(bell, (Selection, SocketBase, Tracker)):
             return
         # Another OS thread may close the socket at any moment from here on. What it leaves is held
         # meanwhile, so that the descriptor is nobody else's yet.

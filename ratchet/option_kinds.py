@@ -30,6 +30,7 @@ class Option(Generic[Got, Taken]):
     refusing what is wrong, and `_decode` back.
     """
 
+    name: str
     takes = ""  # the annotation of what may be assigned, as in OptionArguments
     accepts = ""  # the same in words, with places for the range
     unit = ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ._zmq import Frame, BlockingSocket, Tracker
 from .options import Options
+from .selecting import Selector, select
 from .uri import ZMQRecord, prepare_uri
 
 if TYPE_CHECKING:
@@ -13,7 +14,16 @@ if TYPE_CHECKING:
 
     from .options import OptionArguments
 
-__all__ = ["Frame", "Tracker", "ZMQRecord", "ZMQSocket", "new", "prepare_uri"]
+__all__ = [
+    "Frame",
+    "Selector",
+    "Tracker",
+    "ZMQRecord",
+    "ZMQSocket",
+    "new",
+    "prepare_uri",
+    "select",
+]
 
 
 class ZMQSocket(BlockingSocket, Options):

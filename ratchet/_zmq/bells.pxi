@@ -9,7 +9,7 @@ def check(Doorbell bell not None, Waiter but=None):
 
 def waiting_calls(Doorbell bell not None):
     """Return how many calls wait in both lines."""
-    return bell.waiting
+    return bell.rx.count + bell.tx.count
 
 
 def lines_of(Doorbell bell not None):

@@ -29,9 +29,10 @@ cdef enum:
 cdef class Doorbell(Bell):
     """The two lines of one socket and the rule above. A subclass supplies `look`."""
     cdef Line rx, tx
-    cdef int waiting   # waiters in both lines
+    cdef int waiting   # waiters in both lines, and observers
     cdef int asked     # ASKED, SENT: both are set by the one store that a send can afford
     cdef set watchers  # every runtime that watches; each is told to `forget` before it closes
+    cdef list observers  # those that want to know of readiness and take nothing; None: nobody does
 
     def __cinit__(self, *args, **kwargs):
         self.rx = Line(RX)
@@ -53,10 +54,37 @@ cdef class Doorbell(Bell):
             self.asked &= ~ASKED
         return asked
 
+    cdef void observe(self, Observer observer):
+        """Tell ``observer`` of readiness from now on; it takes no turn in any line."""
+        if self.observers is None:
+            self.observers = []
+        self.observers.append(observer)
+        self.waiting += 1
+
+    cdef void unobserve(self, Observer observer):
+        if self.observers is not None and observer in self.observers:
+            self.observers.remove(observer)
+            self.waiting -= 1
+            if not self.observers:
+                self.observers = None
+
+    cdef void settle(self) noexcept:
+        """After a call on the socket, with `waiting`: look for those who sleep, note it for others."""
+        cdef Observer observer
+        cdef bint sleeps = self.rx.count > 0 or self.tx.count > 0
+        if self.observers is not None:
+            for observer in self.observers:
+                sleeps = observer.touched() or sleeps
+        if sleeps:
+            self.ring(self.look(), None)
+
     cdef void wake_all(self) noexcept:
         """Wake every waiter: the socket is going away."""
         cdef Line line
         cdef Waiter waiter
+        if self.observers is not None:
+            for observer in list(self.observers):
+                (<Observer> observer).rung()
         for line in (self.rx, self.tx):
             waiter = line.first
             while waiter is not None:
@@ -147,6 +175,10 @@ cdef class Doorbell(Bell):
             self.ring_line(self.rx, but)
         if events & TX:
             self.ring_line(self.tx, but)
+        if self.observers is not None:
+            for observer in list(self.observers):
+                if events & (<Observer> observer).mask:
+                    (<Observer> observer).rung()
 
     cdef void ring_line(self, Line line, Waiter but) noexcept:
         cdef Waiter head

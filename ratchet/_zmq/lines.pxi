@@ -131,6 +131,18 @@ cdef class Waiter:
         return self.runtime is not None and self.runtime.ended()
 
 
+cdef class Observer:
+    """One wait for readiness that takes nothing, of a select (`selecting.pxi`)."""
+    cdef int mask  # RX | TX
+
+    cdef bint touched(self) noexcept:
+        """Note that a call may have silenced the bell. True: it sleeps, so that a look is owed."""
+        return False
+
+    cdef void rung(self) noexcept:
+        """Note that the socket is ready for something in `mask`, or is closed."""
+
+
 cdef class Line:
     """The waiters for one direction of a socket, in order, and the owner of an unfinished message."""
     cdef readonly int event

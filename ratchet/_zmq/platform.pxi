@@ -26,6 +26,10 @@ cdef extern from *:
     #ifdef _WIN32
     #include <winsock2.h>
     #include <zmq.h>
+    typedef WSAPOLLFD ratchet_pollfd;
+    static int ratchet_poll(ratchet_pollfd *items, Py_ssize_t count) {
+        return WSAPoll(items, (ULONG) count, 0);
+    }
     static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
         zmq_pollitem_t items[2] = {
             {0, (SOCKET) mine, ZMQ_POLLIN, 0}, {0, (SOCKET) bell, ZMQ_POLLIN, 0}};
@@ -66,6 +70,10 @@ cdef extern from *:
     #include <stdint.h>
     #include <time.h>
     #include <unistd.h>
+    typedef struct pollfd ratchet_pollfd;
+    static int ratchet_poll(ratchet_pollfd *items, Py_ssize_t count) {
+        return poll(items, (nfds_t) count, 0);
+    }
     /* Not zmq_poll: it calls poll(2) twice, once to look and once to sleep. */
     static int ratchet_wait(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, int ms) {
         struct pollfd items[3] = {  /* poll skips negative descriptors */
@@ -126,6 +134,18 @@ cdef extern from *:
     #endif
     #include <errno.h>
     static void ratchet_set_errno(int number) { errno = number; }
+    /* For reading 1, for writing 2. */
+    static void ratchet_set_item(ratchet_pollfd *item, Py_ssize_t fd, int mask) {
+        item->fd = fd;
+        item->events = (mask & 1 ? POLLIN : 0) | (mask & 2 ? POLLOUT : 0);
+        item->revents = 0;
+    }
+    /* What it is ready for, 4 if it has failed; -1: there is no such descriptor. */
+    static int ratchet_item_ready(const ratchet_pollfd *item) {
+        if (item->revents & POLLNVAL) return -1;
+        return (item->revents & POLLIN ? 1 : 0) | (item->revents & POLLOUT ? 2 : 0)
+               | (item->revents & (POLLERR | POLLHUP) ? 4 : 0);
+    }
     static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
 
     #if defined(__linux__) && !defined(RATCHET_NO_TIMERFD)
@@ -172,6 +192,12 @@ cdef extern from *:
     int ratchet_spin(
         Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) noexcept nogil
     bint ratchet_readable(Py_ssize_t fd) noexcept nogil
+    # Many descriptors at once, without a sleep.
+    ctypedef struct ratchet_pollfd:
+        pass
+    int ratchet_poll(ratchet_pollfd *items, Py_ssize_t count) noexcept nogil
+    void ratchet_set_item(ratchet_pollfd *item, Py_ssize_t fd, int mask) noexcept
+    int ratchet_item_ready(const ratchet_pollfd *item) noexcept
     double ratchet_clock() noexcept nogil  # seconds; 0 where there is no ratchet_spin
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept

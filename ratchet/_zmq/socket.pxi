@@ -49,6 +49,8 @@ cdef class SocketBase(Doorbell):
     cdef void *handle
     cdef unsigned int born           # the process generation; 0 when there is no handle
     cdef unsigned int touched        # changes with each call that may have silenced the bell
+    cdef unsigned int looked_at      # what `touched` was at the last look
+    cdef int events                  # what that look told
     cdef unsigned int empty_since    # what `touched` was when a receive found nothing
     cdef tuple empty_error_args      # of the Timeout then; made when it is first needed
     cdef object kind                 # its row in `socket_types.py`
@@ -350,11 +352,12 @@ cdef class SocketBase(Doorbell):
                 events |= RX  # its caller has come back for its parts
         if self.prefetched is not None:
             events = RX if self.kind.replies else events | RX  # libzmq has received it already
+        self.events, self.looked_at = events, self.touched
         return events
 
     cdef inline int after(self) noexcept:
         """Do what is owed after each call on the socket (`doorbell.pxi`)."""
         self.touched += 1
         if self.waiting:
-            self.ring(self.look(), None)
+            self.settle()
         return 0

@@ -129,3 +129,5 @@ cdef double LET_GO = 0.2
 cdef double LIBZMQ_ENDS = 0.5
 # Milliseconds between two looks of the exit for Ctrl-C.
 cdef int EXIT_SLICE_MS = 50
+# Seconds between two looks of a select where no descriptor stands for many (Windows).
+cdef double NO_POLL_SLICE = 0.02
