@@ -16,11 +16,11 @@ from . import errors
 from ._zmq import (
     Selection,
     SocketBase,
+    breathe_here,
     descriptor_for,
     picked,
     ready_now,
     selection_of,
-    things_to_wait_for,
     to_deadline,
 )
 
@@ -53,37 +53,30 @@ def select(
         TypeError: something has no descriptor.
         ValueError: nothing to wait for and no timeout.
     """
-    deadline = to_deadline(timeout)
+    deadline = math.inf if timeout is None else to_deadline(timeout)
     reads, writes = listed(reads), listed(writes)
-    things, masks = things_to_wait_for(reads, writes)
-    found = ready_now(things, masks)
-    if not any(found) and timeout != 0:
-        if not things and deadline == math.inf:
-            raise errors.argument_error("select() with nothing to wait for and no timeout")
-        selection = selection_of(things, masks)
-        try:
-            found = picked(selection.wait(deadline), things, masks)
-        finally:
-            selection.close()
-    return sorted_out(found, reads, writes)
+    breathe_here()
+    found: tuple[list[Any], list[Any]] | None = ready_now(reads, writes)
+    if found is not None:
+        return found
+    if timeout == 0:
+        return [], []
+    if deadline == math.inf and not reads and not writes:
+        raise errors.argument_error("select() with nothing to wait for and no timeout")
+    selection = selection_of(reads, writes)
+    try:
+        return picked(selection.wait(deadline), reads, writes)
+    finally:
+        selection.close()
 
 
 def listed(items: Iterable[Any]) -> list[Any]:
     """Make a list of what is to be waited for; a socket is none, since iterating it would receive."""
+    if type(items) is list:
+        return items
     if isinstance(items, SocketBase):
         raise TypeError(f"a list of things to wait for is needed, as in [zsock], not {items!r}")
-    return items if type(items) is list else list(items)
-
-
-def sorted_out(
-    found: list[int], reads: list[Any], writes: list[Any]
-) -> tuple[list[Any], list[Any]]:
-    """Return the things that are ready, of both lists."""
-    count = len(reads)
-    return (
-        [thing for thing, events in zip(reads, found[:count], strict=True) if events],
-        [thing for thing, events in zip(writes, found[count:], strict=True) if events],
-    )
+    return list(items)
 
 
 class Selector(selectors.BaseSelector):

@@ -23,90 +23,100 @@ def descriptor_for(thing):
     return descriptor_of(thing)
 
 
-cdef list to_things(items, what):
-    """List sockets and descriptors."""
-    cdef list things = []
-    if isinstance(items, SocketBase):  # iterating over it would receive
-        raise TypeError(f"{what} is a list, as in [zsock], not {items!r}")
-    for item in items:
-        things.append(item if isinstance(item, SocketBase) else descriptor_of(item))
-    return things
+cdef int look_again(SocketBase zsock) except -1:
+    """Return what a socket is ready for, with a look; wake others that can go on."""
+    cdef int events = zsock.look()
+    if zsock.waiting:
+        zsock.ring(events, None)
+    return events
 
 
-def ready_now(list things not None, list masks not None):
-    """Return which directions of ``masks`` each socket or descriptor is ready for now."""
-    cdef Py_ssize_t i, count = len(things)
-    cdef list found = [0] * count
+cdef int fill_item(ratchet_pollfd *item, thing, int mask) except -1:
+    """Make an item of poll(2) of a socket, a descriptor, or what has one."""
+    if isinstance(thing, SocketBase):
+        (<SocketBase> thing).require("wait")
+        ratchet_set_item(item, (<SocketBase> thing).fd, RX)
+    else:
+        ratchet_set_item(item, descriptor_of(thing), mask)
+    return 0
+
+
+cdef int ready_of(ratchet_pollfd *item, thing, int mask) except -1:
+    """Return which directions of ``mask`` a thing is ready for, as poll(2) has told."""
     cdef SocketBase zsock
-    cdef int events, mask
-    cdef ratchet_pollfd *items = <ratchet_pollfd *> PyMem_Malloc((count + 1) * sizeof(ratchet_pollfd))
-    if items == NULL:
-        raise MemoryError("no memory to wait for so many things")
+    cdef int events = ratchet_item_ready(item)
+    if isinstance(thing, SocketBase):
+        zsock = <SocketBase> thing
+        # Neither rung nor touched since the last look: what that told is still so.
+        if events or zsock.touched != zsock.looked_at:
+            return look_again(zsock) & mask
+        return zsock.events & mask
+    if events < 0:
+        raise errors.Error(errno.EBADF, f"cannot wait for {thing!r}: its descriptor is not open")
+    return (events & mask) or (mask if events else 0)
+
+
+def ready_now(list reads not None, list writes not None):
+    """Return those of ``reads`` and of ``writes`` that are ready now: two lists. None: nothing is."""
+    cdef Py_ssize_t i, readers = len(reads), count = readers + len(writes)
+    cdef list readable = [], writable = []
+    cdef ratchet_pollfd few[FEW_ITEMS]
+    cdef ratchet_pollfd *items = few
+    if count > FEW_ITEMS:
+        items = <ratchet_pollfd *> PyMem_Malloc(count * sizeof(ratchet_pollfd))
+        if items == NULL:
+            raise MemoryError("no memory to wait for so many things")
     try:
-        for i in range(count):
-            mask = masks[i]
-            thing = things[i]
-            if isinstance(thing, SocketBase):
-                zsock = <SocketBase> thing
-                zsock.require("wait")
-                ratchet_set_item(&items[i], zsock.fd, 1)
-            else:
-                ratchet_set_item(&items[i], thing, mask)
+        for i in range(readers):
+            fill_item(&items[i], reads[i], RX)
+        for i in range(readers, count):
+            fill_item(&items[i], writes[i - readers], TX)
         ratchet_poll(items, count)
-        for i in range(count):
-            mask = masks[i]
-            thing = things[i]
-            events = ratchet_item_ready(&items[i])
-            if isinstance(thing, SocketBase):
-                zsock = <SocketBase> thing
-                # Neither rung nor touched since the last look: what that told is still so.
-                if events or zsock.touched != zsock.looked_at:
-                    events = zsock.look()
-                    if zsock.waiting:
-                        zsock.ring(events, None)
-                else:
-                    events = zsock.events
-                found[i] = events & mask
-            elif events < 0:
-                raise errors.Error(errno.EBADF, f"cannot wait for descriptor {thing}: it is not open")
-            else:
-                found[i] = (events & mask) or (mask if events else 0)
+        for i in range(readers):
+            if ready_of(&items[i], reads[i], RX):
+                readable.append(reads[i])
+        for i in range(readers, count):
+            if ready_of(&items[i], writes[i - readers], TX):
+                writable.append(writes[i - readers])
     finally:
-        PyMem_Free(items)
-    return found
+        if items != few:
+            PyMem_Free(items)
+    return (readable, writable) if readable or writable else None
 
 
-def things_to_wait_for(reads, writes):
-    """Return (things, masks) of the arguments of a select: sockets and descriptors."""
-    cdef list things = to_things(reads, "reads")
-    cdef Py_ssize_t readers = len(things)
-    things += to_things(writes, "writes")
-    return things, [RX] * readers + [TX] * (len(things) - readers)
-
-
-def selection_of(list things not None, list masks not None):
-    """Return a Selection of what `things_to_wait_for` gave."""
+def selection_of(list reads not None, list writes not None):
+    """Return a Selection of all these, each of which may stand in both lists, and more than once."""
     cdef dict wanted = {}
     selection = Selection()
     try:
-        for thing, mask in zip(things, masks):
-            key = id(thing) if isinstance(thing, SocketBase) else ~thing
-            before = wanted.get(key)
-            wanted[key] = thing, mask | (0 if before is None else before[1])
-        for thing, mask in wanted.values():
+        for things, mask in ((reads, RX), (writes, TX)):
+            for thing in things:
+                name = name_of(thing)
+                before = wanted.get(name)
+                wanted[name] = thing, mask | (0 if before is None else before[1])
+        for name, (thing, mask) in wanted.items():
             if isinstance(thing, SocketBase):
                 selection.add_socket(thing, mask)
             else:
-                selection.add_descriptor(thing, mask)
+                selection.add_descriptor(~name, mask)
     except BaseException:
         selection.close()
         raise
     return selection
 
 
-def picked(dict found not None, list things not None, list masks not None):
-    """Return which directions each thing is ready for, of what `Selection.harvest` found."""
-    return [
-        found.get(id(thing) if isinstance(thing, SocketBase) else ~thing, 0) & mask
-        for thing, mask in zip(things, masks)
-    ]
+cdef object name_of(thing):
+    """Return what a Selection calls a thing: the id of a socket, or the complement of a descriptor."""
+    return id(thing) if isinstance(thing, SocketBase) else ~descriptor_of(thing)
+
+
+def picked(dict found not None, list reads not None, list writes not None):
+    """Return those of ``reads`` and of ``writes`` that a Selection has found ready: two lists."""
+    readable, writable = [], []
+    for thing in reads:
+        if found.get(name_of(thing), 0) & RX:
+            readable.append(thing)
+    for thing in writes:
+        if found.get(name_of(thing), 0) & TX:
+            writable.append(thing)
+    return readable, writable

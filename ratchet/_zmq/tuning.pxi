@@ -131,3 +131,7 @@ cdef double LIBZMQ_ENDS = 0.5
 cdef int EXIT_SLICE_MS = 50
 # Seconds between two looks of a select where no descriptor stands for many (Windows).
 cdef double NO_POLL_SLICE = 0.02
+
+cdef enum:
+    # Things that a select keeps on the stack.
+    FEW_ITEMS = 64
