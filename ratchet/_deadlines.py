@@ -58,6 +58,10 @@ class Deadlines:
         deadline.wanted = math.inf
         deadline.act = None
 
+    def clear(self) -> None:
+        """Forget every entry: none is wanted any more."""
+        self.heap.clear()
+
     def any(self) -> bool:
         """Return True if any deadline is wanted."""
         return any(deadline.wanted != math.inf for *_, deadline in self.heap)

@@ -187,9 +187,11 @@ class AsyncioRuntime(AwaitedRuntime):
             self._deadlines.drop(waiter.timer)
             waiter.timer = None
             self._live -= 1
-            if not self._live and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if not self._live:
+                self._deadlines.clear()  # else what is armed next would not be the first
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
 
     def gave_up(self, zsock: SocketBase, waiter: TaskWaiter) -> None:
         """Drop what a call needs no more; without another one, the reader goes as well."""

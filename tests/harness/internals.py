@@ -14,24 +14,29 @@ RING = kernel.Kernel.ring_deadlines
 # Sockets, trackers
 
 
+def bell_of(zsock):
+    """The socket of ratchet's, also of the harness's own."""
+    return getattr(zsock, "zsock", zsock)
+
+
 def paused_calls(bell):
     """How many calls are paused in a socket, or wait for a tracker."""
-    return _zmq.waiting_calls(getattr(bell, "zsock", bell))
+    return _zmq.waiting_calls(bell_of(bell))
 
 
 def paused_sends(zsock):
     """How many of them are sends."""
-    return _zmq.lines_of(zsock)[1].count
+    return _zmq.lines_of(bell_of(zsock))[1].count
 
 
 def half_sent(zsock):
     """Is somebody in the middle of sending a message?"""
-    return _zmq.lines_of(zsock)[1].owner is not None
+    return _zmq.lines_of(bell_of(zsock))[1].owner is not None
 
 
 def shut(zsock):
     """Do (receives, sends) have to take the slow path, as somebody waits or is in mid-message?"""
-    return tuple(line.contended for line in _zmq.lines_of(zsock))
+    return tuple(line.contended for line in _zmq.lines_of(bell_of(zsock)))
 
 
 def given_up():
