@@ -15,7 +15,7 @@ RUN := $(VENV)/bin/python
 # For tools that call other tools.
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
-CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/*.pxi)
+CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/_zmq/*.pxi)
 SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 

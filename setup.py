@@ -149,14 +149,14 @@ class BuildExt(build_ext):
         self.force = True  # timestamps do not show another libzmq, Cython or CFLAGS
 
     def build_extensions(self) -> None:
-        if sys.implementation.name != "cpython":  # _calls.pxi and _task.pxi know its insides
+        if sys.implementation.name != "cpython":  # blocking.pxi and coroutine.pxi know its insides
             raise SetupError(f"ratchet needs CPython; this is {sys.implementation.name}")
         static = bool(os.environ.get("RATCHET_ZMQ_STATIC"))
         zmq = find_libzmq(static)
         for extension in self.extensions:
             extension.include_dirs.append(str(zmq.include))
             if os.environ.get("RATCHET_DEBUG"):
-                extension.define_macros.append(("RATCHET_DEBUG", None))  # see ratchet/_debug.pxi
+                extension.define_macros.append(("RATCHET_DEBUG", None))  # see ratchet/_zmq/debug.pxi
             if self.compiler.compiler_type != "msvc":
                 self.flags_for_gcc(extension)
             (self.link_static if static else self.link_shared)(extension, zmq.library)
@@ -206,7 +206,7 @@ setup(
             # The .pyx itself, not cythonize(): that would put the generated C into the sdist
             # in its place. setuptools runs Cython where it is installed.
             sources=["ratchet/_zmq.pyx"],
-            depends=["setup.py", *map(str, sorted(Path("ratchet").glob("*.px[di]")))],
+            depends=["setup.py", *map(str, sorted(Path("ratchet").rglob("*.px[di]")))],
         )
     ],
     cmdclass={"build_ext": BuildExt},

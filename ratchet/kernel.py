@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from . import errors
 from ._deadlines import Deadline, Deadlines
-from ._platform import READS, WRITES, PairWakeup, new_poll
+from ._platform import PairWakeup, new_poll
 from ._zmq import (
     KernelBase,
     Selection,
@@ -341,47 +341,6 @@ class Kernel(KernelBase):
                 self._poll.forget(fd)
             self.bells.pop(fd, None)  # last: if a signal handler raises before, it is done again
 
-    def wait_fds(
-        self, thread: Thread, why: object, wants: dict[int, tuple[bool, bool]], until: float
-    ) -> set[int]:
-        """Pause until one of these descriptors is ready, for (reading, writing).
-
-        Returns:
-            those of them that rang and are sockets' descriptors: they may have been answered.
-        """
-        rung: set[int] = set()
-        try:
-            for fd, (reads, writes) in wants.items():
-                self.waiting.setdefault(fd, []).append((thread, reads, writes, rung))
-                self._rewatch(fd)
-            self.pause_until(why, until)
-        finally:
-            for fd in wants:
-                waiting = [entry for entry in self.waiting.get(fd, ()) if entry[0] is not thread]
-                if waiting:
-                    self.waiting[fd] = waiting
-                else:
-                    self.waiting.pop(fd, None)
-                self._rewatch(fd)
-        return rung
-
-    def _rewatch(self, fd: int) -> None:
-        if fd in self.bells:
-            return  # a socket's, which is watched anyway
-        waiting = self.waiting.get(fd)
-        if not waiting:
-            if self.born == process_generation():
-                self._poll.forget(fd)
-            return
-        self.own()
-        try:
-            self._poll.watch(
-                fd, any(entry[1] for entry in waiting), any(entry[2] for entry in waiting)
-            )
-        except PermissionError:
-            for thread, *_ in waiting:  # a plain file, which is always ready
-                self.resume(thread)
-
     # Signals
 
     def wait_signal(self, thread: Thread, number: int) -> None:
@@ -523,15 +482,9 @@ class Kernel(KernelBase):
         return LAST_HOPE
 
     def happened(self, fd: int, mask: int) -> None:
-        """A descriptor that is not a socket's is ready."""
+        """The loop was woken."""
         if fd == self._wakeup.fileno():
             self._wakeup.clear()
-        failed = mask & ~(READS | WRITES)  # the call that is made next will tell
-        for thread, reads, writes, rung in self.waiting.get(fd, ()):
-            if failed or (reads and mask & READS) or (writes and mask & WRITES):
-                if fd in self.bells:
-                    rung.add(fd)
-                self.resume(thread)
 
     def bury(self) -> None:
         """Account for threads that have ended."""

@@ -10,21 +10,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
-from ._platform import ready
-from ._zmq import (
-    KernelWaiter,
-    SocketBase,
-    Tracker,
-    breathe_here,
-    could_go_on,
-    current_thread,
-    join,
-    leave,
-    must_look,
-    real_number,
-    to_deadline,
-)
+from ._zmq import current_thread, real_number
 from .kernel import Kernel, Thread
+from .selecting import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,11 +37,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-# Seconds between two looks of a waiter that stands behind one of another runtime, which may stop
-# without a word; as in the calls of a socket (REKNOCK).
-LOOK = 0.05
-
 
 class HasFileno(Protocol):
     """Anything with a descriptor."""
@@ -191,11 +174,13 @@ def space(premade: Any = None) -> Any:
 def block_on(
     reads: Iterable[Any], writes: Iterable[Any] = (), timeout: float | None = None
 ) -> Any | None:
-    """Pause until one of these objects is ready.
+    """Pause until one of these objects is ready. In any kind of thread.
+
+    `ratchet.zmqsocket.select` returns all that are ready; this the first of them.
 
     Args:
         reads: objects to read or receive from: sockets of ratchet, or anything with ``get_fd()``
-            or ``fileno()``.
+            or ``fileno()``, or a descriptor.
         writes: objects to write or send to.
         timeout: seconds; None or negative: for ever; 0: only look.
 
@@ -206,65 +191,8 @@ def block_on(
         TypeError: an object has no descriptor.
         ClosedError: a socket is closed, or was closed meanwhile.
     """
-    me, kernel = _me("block_on")
-    breathe_here()
-    until = to_deadline(timeout)
-    for things in (reads, writes):
-        if isinstance(things, SocketBase):  # to iterate over it would receive
-            raise TypeError(f"block_on() takes lists, as in block_on([zsock]), not {things!r}")
-    wanted = [(thing, False) for thing in reads] + [(thing, True) for thing in writes]
-    if not wanted and until == math.inf:
-        raise errors.argument_error("block_on() with nothing to wait for and no timeout")
-    bells = [(thing, write) for thing, write in wanted if _rings(thing, write)]
-    others = [(_fd(thing), write, thing) for thing, write in wanted if not _rings(thing, write)]
-    waits: dict[int, tuple[bool, bool]] = {}
-    for fd, write, _ in others:
-        before = waits.get(fd, (False, False))
-        waits[fd] = before[0] or not write, before[1] or write
-    why = f"block_on({', '.join([repr(thing) for thing, _ in wanted[:3]])})"
-    waiters: list[tuple[SocketBase | Tracker, KernelWaiter]] = []
-    rung: set[int] = set()
-    try:
-        for bell, write in bells:
-            bell.fileno()  # raises when it is closed
-            kernel.watch(bell)
-            waiters.append((bell, KernelWaiter(me)))
-            join(bell, write, waiters[-1][1])
-        while True:
-            for bell, waiter in waiters:
-                if could_go_on(bell, waiter):
-                    return bell
-            for fd, write, thing in others:
-                if ready(fd, write) or fd in rung:
-                    return thing
-            if monotonic() >= until:
-                return None
-            soon = any(must_look(waiter) for _, waiter in waiters)
-            rung = kernel.wait_fds(
-                me, why, waits, min(until, monotonic() + LOOK) if soon else until
-            )
-    finally:
-        for bell, waiter in waiters:
-            leave(bell, waiter)
-
-
-def _rings(thing: object, write: bool) -> bool:
-    """Is it a socket, or the like: with a line to wait in?"""
-    return isinstance(thing, SocketBase) or (isinstance(thing, Tracker) and not write)
-
-
-def _fd(thing: Any) -> int:
-    for name in ("get_fd", "fileno"):
-        if callable(get := getattr(thing, name, None)):
-            fd = get()
-            if not isinstance(fd, int) or fd < 0:
-                raise errors.argument_error(f"{thing!r} has no descriptor, perhaps it is closed")
-            return fd
-    if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
-        return thing
-    raise TypeError(
-        f"block_on() takes sockets, and objects with get_fd() or fileno(), not {thing!r}"
-    )
+    readable, writable = select(reads, writes, timeout)
+    return next(iter([*readable, *writable]), None)
 
 
 def sigwait(signal: int | str) -> None:

@@ -104,7 +104,6 @@ cdef class KernelBase(Runtime):
     cdef public bint stopping, ending
     cdef public list heap               # of deadlines
     cdef readonly dict bells            # descriptor -> weak reference to its socket
-    cdef readonly dict waiting          # descriptor -> the threads that wait for it as for any other
     cdef public object poll_wait
     cdef public Py_ssize_t poll_fd
     cdef public bint edge
@@ -121,7 +120,6 @@ cdef class KernelBase(Runtime):
         self.write_fd = self.poll_fd = -1
         self.threads = set()
         self.bells = {}
-        self.waiting = {}
 
     cpdef resume(self, ThreadBase thread):
         """Let ``thread`` run on the next turn. From any OS thread."""
@@ -295,8 +293,6 @@ cdef class KernelBase(Runtime):
             if reference is None:
                 self.happened(fd, mask)
                 continue
-            if self.waiting and fd in self.waiting:
-                self.happened(fd, mask)
             bell = reference()
             if bell is not None and (not self.edge or bell.waiting):
                 bell.ring(bell.look(), None)

@@ -91,6 +91,15 @@ cdef class Selection(Doorbell):
         self.require()
         return self.poll.fileno()
 
+    def __repr__(self):
+        named = [repr(member.zsock) for member in list(self.sockets.values())[:3]]
+        named += [f"descriptor {fd}" for fd in list(self.others)[:3]]
+        count = len(self.sockets) + len(self.others)
+        return f"<select of {count} things: {', '.join(named[:3])}>"
+
+    def __reduce__(self):
+        raise TypeError("a selector cannot be copied or pickled; make a new one")
+
     # Members
 
     def add_socket(self, SocketBase zsock not None, int mask):
