@@ -193,7 +193,7 @@ cdef class Selection(Doorbell):
             seconds: how long to sleep in the system for it; None: for ever. Only where nothing else can.
         """
         cdef dict found = {}
-        cdef list again = []
+        cdef list again = [], pending
         cdef Member member
         cdef int events
         self.require()
@@ -209,19 +209,21 @@ cdef class Selection(Doorbell):
                 found[~fd] = self.others[fd] & events or self.others[fd]
             elif self.wakeup is not None:
                 ratchet_drain(self.wakeup.fileno())
+        # A member stays noted while it is looked at, for a look may tell of itself.
+        pending, self.unsettled = self.unsettled, []
         try:
-            while self.unsettled:
-                member = self.unsettled.pop()
-                member.noted = False
-                again.append(member)
-                events = member.ready()  # raises if it is closed, and so it stays
+            while pending:
+                member = pending[len(pending) - 1]
+                events = member.ready()  # raises if it is closed, and so it stays noted
+                pending.pop()
                 if events:
                     found[id(member.zsock)] = events
+                    again.append(member)
                 else:
-                    again.pop()
+                    member.noted = False
         finally:
-            for member in again:
-                member.note()
+            self.unsettled += again
+            self.unsettled += pending
         return found
 
     def wait(self, double deadline):
