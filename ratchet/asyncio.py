@@ -26,6 +26,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
+from ._awaited_select import awaited_select
 from ._deadlines import Deadline, Deadlines
 from ._zmq import (
     AwaitableSocket,
@@ -47,7 +48,7 @@ from ._zmq import (
 from .options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
     from typing import Unpack
 
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 else:
     _BlockingCalls = object
 
-__all__ = ["Shared", "ZMQSocket", "new", "set_burst"]
+__all__ = ["Shared", "ZMQSocket", "new", "select", "set_burst"]
 
 
 class AsyncioRuntime(AwaitedRuntime):
@@ -331,6 +332,37 @@ async def wait_for_tracker(tracker: Tracker) -> None:
         if born == process_generation():  # else both are the parent's
             loop.remove_reader(fd)
             socket.close(fd)
+
+
+async def _readable(fd: int, deadline: float) -> None:
+    """Wait until a descriptor of ratchet's own is readable, or until ``deadline``."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    timer = None
+    if deadline != math.inf:
+        timer = loop.call_later(max(0.0, deadline - monotonic()), _finish, future)
+    loop.add_reader(fd, _finish, future)
+    try:
+        await future
+    finally:
+        loop.remove_reader(fd)
+        if timer is not None:
+            timer.cancel()
+
+
+async def select(
+    reads: Iterable[Any], writes: Iterable[Any] = (), timeout: float | None = None
+) -> tuple[list[Any], list[Any]]:
+    """Pause the task until at least one of many things is ready.
+
+    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets (plain and asyncio ones),
+    trackers, monitors, descriptors and what has one. Cancelled, it has taken nothing.
+    """
+    return await awaited_select(reads, writes, timeout, _readable, _turn)
+
+
+def _turn() -> Coroutine[Any, Any, None]:
+    return asyncio.sleep(0)
 
 
 def set_burst(calls: int) -> None:

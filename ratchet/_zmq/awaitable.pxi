@@ -317,6 +317,15 @@ cdef inline void reset_task_budget() noexcept:
     ratchet_task_budget = task_burst
 
 
+def spend_turn():
+    """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
+    spend_task_budget(1)
+    if ratchet_task_budget > 0:
+        return False
+    reset_task_budget()
+    return True
+
+
 cdef int call_send(object call, object value, PyObject **result) except -1:
     """Fill the slot am_send: 1 is PYGEN_NEXT, 0 is PYGEN_RETURN."""
     found = (<Call> call).step(value)
