@@ -32,7 +32,7 @@ cdef extern from "zmq.h" nogil:
     int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
     int ZMQ_ROUTER_MANDATORY, ZMQ_ROUTER_RAW, ZMQ_SNDHWM, ZMQ_RCVHWM, ZMQ_CONFLATE
     int ZMQ_IPV6, ZMQ_USE_FD
-    int ZMQ_AFFINITY, ZMQ_SOCKS_PROXY
+    int ZMQ_AFFINITY
     int ZMQ_DONTWAIT, ZMQ_SNDMORE
 
     void *zmq_socket(void *context, int type) noexcept

@@ -16,6 +16,7 @@ from . import errors
 from ._zmq import (
     Selection,
     SocketBase,
+    Tracker,
     breathe_here,
     descriptor_for,
     picked,
@@ -113,6 +114,8 @@ class Selector(selectors.BaseSelector):
             self._selection.add_socket(fileobj, events)
         else:
             self._selection.add_descriptor(key.fd, events)
+            if isinstance(fileobj, Tracker):
+                self._selection.add_tracker(fileobj)
         self._keys[name] = key
         return key
 

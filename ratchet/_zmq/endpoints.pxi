@@ -175,13 +175,7 @@ cdef class EndpointSocket(OptionSocket):
 
     cdef uint64_t threads_of(self, str endpoint) except? 1:
         """Return the I/O threads that a connection to ``endpoint`` may use; None: a bind."""
-        proxy = ""
-        if endpoint is not None and endpoint.startswith("tcp://"):
-            try:
-                proxy = os.fsdecode(self._get_bytes(ZMQ_SOCKS_PROXY, 1024).rstrip(b"\0"))
-            except errors.Error:
-                pass  # this libzmq has none
-        return threads_for(endpoint, proxy)
+        return threads_for(endpoint)
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
         """Bind (0), connect (1), unbind (2) or disconnect (3)."""

@@ -49,28 +49,27 @@ cdef int all_threads():
     return io_threads * (1 + name_groups())
 
 
-cdef uint64_t threads_for(str endpoint, str proxy) except? 1:
+cdef uint64_t threads_for(str endpoint) except? 1:
     """Return the mask of threads for a connection; 0: any.
 
     Args:
         endpoint: what it connects to; None for a bind, which looks nothing up.
-        proxy: the socket's SOCKS proxy, or "".
     """
     cdef int groups = name_groups()
     cdef uint64_t own
     if groups == 0:
         return 0
     own = (<uint64_t> 1 << io_threads) - 1
-    host = None if endpoint is None else host_to_look_up(endpoint, proxy)
+    host = None if endpoint is None else host_to_look_up(endpoint)
     return own if host is None else own << (io_threads * (1 + group_of(host, groups)))
 
 
-cdef str host_to_look_up(str endpoint, str proxy):
+cdef str host_to_look_up(str endpoint):
     """Return the name that libzmq will look up in its I/O thread, or None."""
     transport, _, address = endpoint.partition("://")
     if transport != "tcp":
         return None  # other transports have no names, or look them up in the caller's thread
-    host = (proxy or address.rpartition(";")[2]).rpartition(":")[0].strip("[]")
+    host = address.rpartition(";")[2].rpartition(":")[0].strip("[]")
     return None if is_address(host) else host.lower()
 
 

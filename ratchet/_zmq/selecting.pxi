@@ -99,6 +99,8 @@ def selection_of(list reads not None, list writes not None):
                 selection.add_socket(thing, mask)
             else:
                 selection.add_descriptor(~name, mask)
+                if isinstance(thing, Tracker):
+                    selection.add_tracker(thing)
     except BaseException:
         selection.close()
         raise

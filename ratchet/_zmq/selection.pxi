@@ -15,10 +15,12 @@ cdef class Member(Observer):
     cdef Selection selection
     cdef Py_ssize_t fd
     cdef bint noted  # it is among the unsettled
+    cdef object name # what the Selection calls it
 
     def __init__(self, Selection selection not None, SocketBase zsock not None, int mask):
         self.selection, self.zsock, self.mask = selection, zsock, mask
         self.fd = zsock.fd
+        self.name = id(zsock)
 
     cdef bint touched(self) noexcept:
         if self.selection.waiting:
@@ -45,6 +47,36 @@ cdef class Member(Observer):
         return events & self.mask
 
 
+cdef class RawMember(Member):
+    """The descriptor of a socket of ratchet's, waited for by its number: it rings, and says no more.
+
+    Other calls may silence it before its caller looks, so the bell has to tell.
+    """
+    cdef bint rang
+
+    def __init__(self, Selection selection not None, SocketBase zsock not None):
+        super().__init__(selection, zsock, RX | TX)
+        self.name = ~<object> self.fd
+
+    cdef void rung(self) noexcept:
+        self.rang = True
+        Member.rung(self)
+
+    cdef int ready(self) except -1:
+        cdef bint rang = self.rang or ratchet_readable(self.fd)
+        self.rang = False
+        return RX if rang else 0
+
+
+cdef SocketBase socket_of(Py_ssize_t fd):
+    """Return the open socket of this process whose descriptor that is, or None."""
+    cdef SocketBase zsock
+    for zsock in list(open_sockets):
+        if zsock.born == generation and zsock.fd == fd:
+            return zsock
+    return None
+
+
 cdef class Selection(Doorbell):
     """Several sockets and descriptors, as one thing to wait for."""
     cdef object poll            # over the descriptors of all members
@@ -52,6 +84,7 @@ cdef class Selection(Doorbell):
     cdef dict by_fd             # descriptor -> its Member
     cdef dict others            # descriptor -> what is waited for there, RX | TX
     cdef set always             # plain files, which are always ready
+    cdef list trackers          # whose descriptors are among the others
     cdef list unsettled         # members of which the last look is not known to hold
     cdef object wakeup          # rings for callers that wait by the descriptor alone; or None
     cdef unsigned int born
@@ -59,7 +92,7 @@ cdef class Selection(Doorbell):
 
     def __init__(self):
         self.sockets, self.by_fd, self.others, self.always = {}, {}, {}, set()
-        self.unsettled = []
+        self.unsettled, self.trackers = [], []
         self.born = generation
         try:
             self.poll = new_poll()
@@ -75,9 +108,22 @@ cdef class Selection(Doorbell):
         if self.poll is None:
             raise errors.ClosedError(errno.EBADF, "this selector is closed")
         if self.born != generation:
-            raise errors.ForkedError(
-                errno.EBADF, "this selector was made before a fork; make a new one in the child"
-            )
+            self.adopt()
+        return 0
+
+    cdef int adopt(self) except -1:
+        """In a forked child, wait with a poll of its own. Its sockets and trackers are the parent's."""
+        cdef Member member
+        for tracker in self.trackers:
+            tracker.fileno()  # raises if it is under way
+        for member in self.sockets.values():
+            member.zsock.require("wait")
+        poll = new_poll()
+        pin(poll)
+        self.poll, self.born, self.wakeup = poll, generation, None
+        for fd, mask in self.others.items():
+            if fd not in self.always:
+                poll.watch(fd, (mask & RX) != 0, (mask & TX) != 0)
         return 0
 
     cdef Py_ssize_t descriptor(self) noexcept:
@@ -92,7 +138,10 @@ cdef class Selection(Doorbell):
         return self.poll.fileno()
 
     def __repr__(self):
-        named = [repr(member.zsock) for member in list(self.sockets.values())[:3]]
+        cdef Member member
+        named = []
+        for member in list(self.sockets.values())[:3]:
+            named.append(repr(member.zsock))
         named += [f"descriptor {fd}" for fd in list(self.others)[:3]]
         count = len(self.sockets) + len(self.others)
         return f"<select of {count} things: {', '.join(named[:3])}>"
@@ -107,27 +156,35 @@ cdef class Selection(Doorbell):
         cdef Member member
         self.require()
         zsock.require("wait")
-        member = Member(self, zsock, mask)
+        self.enroll(Member(self, zsock, mask))
+
+    cdef int enroll(self, Member member) except -1:
+        cdef SocketBase zsock = member.zsock
         try:
             self.poll.watch_edge(member.fd)
         except OSError as error:
             raise from_errno(error.errno, f"cannot wait for {zsock!r}") from None
-        self.sockets[id(zsock)] = self.by_fd[member.fd] = member
+        self.sockets[member.name] = self.by_fd[member.fd] = member
         zsock.observe(member)
         if zsock.watchers is None:
             zsock.watchers = set()
         zsock.watchers.add(self)
         member.note()
+        return 0
 
     def remove_socket(self, SocketBase zsock not None):
         """Wait for it no more; it may be closed."""
-        cdef Member member = self.sockets.pop(id(zsock))
+        self.dismiss(self.sockets.pop(id(zsock)))
+
+    cdef int dismiss(self, Member member) except -1:
+        cdef SocketBase zsock = member.zsock
         zsock.unobserve(member)
         if zsock.watchers is not None:
             zsock.watchers.discard(self)
         self.forget(member.fd, None)
         if member.noted:
             self.unsettled.remove(member)
+        return 0
 
     def change_socket(self, SocketBase zsock not None, int mask):
         """Wait for other directions of a socket."""
@@ -143,7 +200,13 @@ cdef class Selection(Doorbell):
 
     def add_descriptor(self, Py_ssize_t fd, int mask):
         """Wait for a descriptor that is no socket of ratchet's, or for other directions of it."""
+        cdef SocketBase zsock
         self.require()
+        zsock = socket_of(fd)
+        if zsock is not None:
+            if ~<object> fd not in self.sockets:
+                self.enroll(RawMember(self, zsock))
+            return
         try:
             self.poll.watch(fd, (mask & RX) != 0, (mask & TX) != 0)
         except PermissionError:
@@ -153,8 +216,16 @@ cdef class Selection(Doorbell):
             raise from_errno(number, f"cannot wait for descriptor {fd}") from None
         self.others[fd] = mask
 
+    def add_tracker(self, Tracker tracker not None):
+        """Note a tracker whose descriptor is waited for: in a forked child it never rings."""
+        self.trackers.append(tracker)
+
     def remove_descriptor(self, Py_ssize_t fd):
         """Wait for it no more; it may be closed."""
+        raw = self.sockets.pop(~<object> fd, None)
+        if raw is not None:
+            self.dismiss(raw)
+            return
         del self.others[fd]
         if fd in self.always:
             self.always.discard(fd)
@@ -217,7 +288,7 @@ cdef class Selection(Doorbell):
                 events = member.ready()  # raises if it is closed, and so it stays noted
                 pending.pop()
                 if events:
-                    found[id(member.zsock)] = events
+                    found[member.name] = events
                     again.append(member)
                 else:
                     member.noted = False

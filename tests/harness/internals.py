@@ -198,3 +198,8 @@ def looper_class():
     import ratchet.asyncio
 
     return ratchet.asyncio.AsyncioRuntime
+
+
+def answer(zsock):
+    """Look, as a call on the socket may, and wake those that can go on."""
+    _zmq.check(bell_of(zsock))

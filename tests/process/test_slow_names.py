@@ -132,12 +132,6 @@ OTHERS = {
         looked_up("slow-behind-it")
         x, y = pair(endpoint="tcp://127.0.0.1:*")
     """,
-    "a proxy": """
-        slow.socks_proxy = "slow-proxy:1080"
-        slow.connect("tcp://192.0.2.1:1")
-        looked_up("slow-proxy")
-        x, y = pair(endpoint="tcp://127.0.0.1:*")
-    """,
 }
 
 RECEIVE = {

@@ -15,10 +15,10 @@ from harness.waiting import LONG, Task, until
 
 import ratchet.asyncio
 from ratchet import zmqsocket
-from harness.internals import FakeRuntime
+from harness.internals import FakeRuntime, paused_calls
 from harness.internals import OpenBell as Doorbell
 
-from ratchet._zmq import Caller, RuntimeGone, Waiter, run_by
+from ratchet._zmq import Caller, Runtime, RuntimeGone, Waiter, add_watcher, run_by
 
 RX = 1
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGALRM")
@@ -122,7 +122,7 @@ def test_a_runtime_that_forgets_a_descriptor(raised):
     """Each runtime that watches has to forget it, whatever happens meanwhile."""
     forgotten = []
 
-    class Watcher:
+    class Watcher(Runtime):
         def __init__(self, signals):
             self.signals = signals
 
@@ -134,7 +134,8 @@ def test_a_runtime_that_forgets_a_descriptor(raised):
 
     watchers = {Watcher(0), Watcher(1), Watcher(0)}
     zsock = zmqsocket.new("PULL")
-    zsock.watchers = set(watchers)
+    for watcher in watchers:
+        add_watcher(zsock, watcher)
     with pytest.raises(raised):  # noqa: PT012
         zsock.close()
         for _ in range(3):
@@ -250,7 +251,7 @@ def test_the_main_thread_wakes_a_task_of_another_loop(raised, inproc):
             await pair.send(b"waited", timeout=LONG)
 
         future = asyncio.run_coroutine_threadsafe(send(), loop)
-        until(lambda: pair.waiting == 1)
+        until(lambda: paused_calls(pair) == 1)
         peer.send(b"for main")
         got = []
         while peer.is_readable():
@@ -309,7 +310,7 @@ def test_a_deadline_at_which_the_signal_comes(raised):
             await asyncio.gather(*(wait(seconds) for seconds in (0.01, 0.01, 0.02, 0.03)))
 
         task = loop.create_task(main())
-        loop.within, loop.signals = "_ring", 2
+        loop.within, loop.signals = "_time_up", 2
         for _ in range(3):
             with contextlib.suppress(raised):
                 loop.run_until_complete(asyncio.wait_for(asyncio.shield(task), LONG))

@@ -29,7 +29,6 @@ CALLS = {
     "alarm": lambda: thread.alarm(1),
     "wait_all": lambda: thread.wait_all([]),
     "space": thread.space,
-    "block_on": lambda: thread.block_on([0], timeout=0),
     "sigwait": lambda: thread.sigwait("SIGTERM"),
     "offload": lambda: thread.offload(print),
 }

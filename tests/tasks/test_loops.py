@@ -47,10 +47,10 @@ async def test_a_call_that_blocks_the_loop_goes_before_its_tasks():
 async def test_a_wake_up_while_the_future_is_being_made(monkeypatch):
     """Another OS thread answers the bell then, and finds no future to set."""
     looper = looper_class()
-    make = looper.future
+    make = looper.suspend
 
     def interrupted(self, waiter):
-        monkeypatch.setattr(looper, "future", make)
+        monkeypatch.setattr(looper, "suspend", make)
         push.sync.send(b"x")
         thread = threading.Thread(target=pull.is_readable)
         thread.start()
@@ -58,7 +58,7 @@ async def test_a_wake_up_while_the_future_is_being_made(monkeypatch):
         return make(self, waiter)
 
     with link() as (pull, push):
-        monkeypatch.setattr(looper, "future", interrupted)
+        monkeypatch.setattr(looper, "suspend", interrupted)
         assert await pull.recv_all() == b"x"
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness.internals import paused_calls
+from harness.internals import answer, paused_calls
 from harness.runtimes import uvloop
 from harness.waiting import LONG, Task, until
 
@@ -125,7 +125,7 @@ def test_ratchet_removes_its_own(run, pair):
         for _ in range(3):
             with pytest.raises(ratchet.Timeout):
                 await zsock.recv_all(timeout=0.001)
-        zsock.answer()
+        answer(zsock)
         calls = reader.calls
         other.send(b"1")
         while reader.calls == calls:  # noqa: ASYNC110 - it is the loop's turns that tell
@@ -171,7 +171,7 @@ def test_the_program_waits_for_the_descriptor_in_a_ratchet_thread(pair):
         receiver = thread.attach(zsock.sync.recv_all)
         while not paused_calls(zsock):
             thread.timer(0)
-        zsock.answer()
+        answer(zsock)
         watcher = thread.attach(thread.block_on, [fd], timeout=LONG)
         again = thread.attach(thread.block_on, [fd], timeout=LONG)
         thread.timer(0.01)
@@ -179,7 +179,7 @@ def test_the_program_waits_for_the_descriptor_in_a_ratchet_thread(pair):
         assert receiver.result(LONG) == b"1"
         assert watcher.result(LONG) == fd
         assert again.result(LONG) == fd
-        zsock.answer()
+        answer(zsock)
         assert thread.block_on([fd], timeout=0.001) is None
         other.send(b"2")
         assert thread.block_on([fd], timeout=LONG) == fd
@@ -193,7 +193,7 @@ def test_the_program_waited_for_the_descriptor_before_ratchet_does(pair):
 
     def main():
         fd = zsock.fileno()
-        zsock.answer()
+        answer(zsock)
         watcher = thread.attach(thread.block_on, [fd], timeout=LONG)
         thread.timer(0)
         receiver = thread.attach(zsock.sync.recv_all)
@@ -344,7 +344,7 @@ def test_a_forked_child_closes_nothing_of_its_parents(pair):
         return await task
 
     loop.run_until_complete(receive())
-    copies = sorted(ratchet.asyncio._loopers[loop]._copies)
+    copies = sorted(ratchet.asyncio._runtimes[loop]._copies)
     assert len(copies) == 1
     child = os.fork()
     if child == 0:
@@ -353,7 +353,7 @@ def test_a_forked_child_closes_nothing_of_its_parents(pair):
             os.close(copies[0])
             mine = os.open(os.devnull, os.O_RDONLY)
             loop.close()
-            ratchet.asyncio._loopers.clear()
+            ratchet.asyncio._runtimes.clear()
             del loop
             os.fstat(mine)
             code = 0 if mine == copies[0] else 2
