@@ -27,6 +27,9 @@ nitpick_ignore = {
     *(("py:exc", name) for name in PYTHONS.split()),
     ("py:class", "HasFileno"),  # of a signature only
     ("py:class", "T"),
+    ("py:class", "selectors.SelectorKey"),
+    ("py:obj", "selectors"),
+    ("py:obj", "selectors.BaseSelector"),
     ("py:class", "_SendManyCall"),  # a coroutine with `taken`, which the page of the API tells
     ("py:obj", "help"),
 }
