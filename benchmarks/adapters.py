@@ -233,6 +233,75 @@ class Awaited(Cooperative):
         return Bell()
 
 
+class AwaitedInTrio(Cooperative):
+    """What differs where calls are awaited in trio.
+
+    One run of trio's goes through it all, for zmq-anyio closes a socket with the run. It is in a
+    greenlet, and stands still while no function runs.
+    """
+
+    awaits = True
+    lacks = ("empty",)
+
+    def __init__(self) -> None:
+        self.trio: Any = importlib.import_module("trio")
+        self.nursery: Any = None
+        self.greenlet: Any = importlib.import_module("greenlet").greenlet(self.begin)
+        self.greenlet.switch()
+
+    def begin(self) -> None:
+        """Run trio: in the greenlet."""
+        self.trio.run(self.main)
+
+    async def main(self) -> None:
+        """Call one function after the other."""
+        result: Any = None
+        async with self.trio.open_nursery() as self.nursery:
+            while True:
+                function, args = self.greenlet.parent.switch(result)
+                try:
+                    await self.before()
+                    result = function(*args)
+                    result = True, await result if asyncio.iscoroutine(result) else result
+                except Exception as error:  # noqa: BLE001 (it is raised where it belongs)
+                    result = False, error
+
+    async def before(self) -> None:
+        """What is awaited before each."""
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the function in a task."""
+        well, result = self.greenlet.switch((function, args))
+        if not well:
+            raise result
+        return result
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start a task."""
+        self.nursery.start_soon(function, *args)
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a task awaits to let the others run."""
+        checkpoint: Callable[[], Any] = self.trio.lowlevel.checkpoint
+        return checkpoint
+
+    def bell(self) -> Any:
+        """One waiter waits, and is let go on."""
+        trio = self.trio
+
+        class Bell:
+            def __init__(self) -> None:
+                self.lot = trio.lowlevel.ParkingLot()
+
+            async def wait(self) -> None:
+                await self.lot.park()
+
+            def ring(self) -> None:
+                self.lot.unpark()
+
+        return Bell()
+
+
 class Pyzmq(Library):
     """pyzmq as its guide shows it: copying sends and receives."""
 
@@ -319,6 +388,65 @@ class PyzmqUvloop(PyzmqAsyncio):
     """pyzmq for asyncio, on uvloop."""
 
     uvloop = True
+
+
+class ZmqAnyioSocket:
+    """A socket of pyzmq's, which becomes zmq-anyio's when it is first used in trio."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.inside: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inside or self.sock, name)
+
+    def send(self, data: Any) -> Any:
+        """Awaited."""
+        return self.inside.asend(data)
+
+    def recv(self) -> Any:
+        """Awaited."""
+        return self.inside.arecv()
+
+    def send_multipart(self, parts: Any) -> Any:
+        """Awaited."""
+        return self.inside.asend_multipart(parts)
+
+    def recv_multipart(self) -> Any:
+        """Awaited."""
+        return self.inside.arecv_multipart()
+
+
+class ZmqAnyioTrio(AwaitedInTrio, Pyzmq):
+    """zmq-anyio on trio."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sockets: list[ZmqAnyioSocket] = []
+
+    def new(self, kind: str, hwm: int) -> Any:
+        """Make a socket."""
+        self.sockets.append(ZmqAnyioSocket(super().new(kind, hwm)))
+        return self.sockets[-1]
+
+    def facts(self) -> dict[str, str]:
+        """The versions."""
+        version = importlib.import_module("importlib.metadata").version("zmq-anyio")
+        return {**super().facts(), "version": version}
+
+    async def before(self) -> None:
+        """Enter the new sockets, which starts their tasks."""
+        zmq_anyio: Any = importlib.import_module("zmq_anyio")
+        while self.sockets:
+            sock = self.sockets.pop()
+            sock.inside = zmq_anyio.Socket(sock.sock)
+            self.nursery.start_soon(self.hold, sock.inside)
+            await sock.inside.started.wait()
+
+    async def hold(self, sock: Any) -> None:
+        """Keep a socket entered."""
+        async with sock:
+            await self.trio.sleep_forever()
 
 
 class Pyomq(Pyzmq):
@@ -465,6 +593,12 @@ class RatchetUvloop(RatchetAsyncio):
     uvloop = True
 
 
+class RatchetTrio(AwaitedInTrio, Ratchet):
+    """ratchet in trio tasks."""
+
+    module = "ratchet.trio"
+
+
 ADAPTERS: dict[str, type[Library]] = {
     "ratchet": Ratchet,
     "ratchet-os": RatchetOS,
@@ -473,12 +607,14 @@ ADAPTERS: dict[str, type[Library]] = {
     "ratchet-threads": RatchetThreads,
     "ratchet-asyncio": RatchetAsyncio,
     "ratchet-uvloop": RatchetUvloop,
+    "ratchet-trio": RatchetTrio,
     "pyzmq": Pyzmq,
     "pyzmq-os": PyzmqOS,
     "pyzmq-frames": PyzmqFrames,
     "pyzmq-green": PyzmqGreen,
     "pyzmq-asyncio": PyzmqAsyncio,
     "pyzmq-uvloop": PyzmqUvloop,
+    "zmq-anyio-trio": ZmqAnyioTrio,
     "pyomq": Pyomq,
     "pyomq-asyncio": PyomqAsyncio,
     "pyomq-uvloop": PyomqUvloop,

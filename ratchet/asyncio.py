@@ -4,11 +4,10 @@ Theory of operation
 -------------------
 A call that is ready finishes without suspending. Otherwise it queues at the socket's doorbell like
 any other caller, and the loop watches ZMQ_FD, with one reader for each socket and loop, however
-many tasks wait. Who is woken tries again in the step that returns the message (`_task.pxi`): no
+many tasks wait. Who is woken tries again in the step that returns the message (`awaitable.pxi`): no
 message is ever in a future, so a cancelled or timed-out task has none to lose.
 
-Timeouts of all tasks of a loop share one timer: a heap of deadlines, of which the loop knows the
-first.
+Readers and deadlines are as in every loop (`_awaited.py`).
 """
 
 from __future__ import annotations
@@ -23,57 +22,32 @@ import socket
 import threading
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from . import errors
+from . import _awaited, errors
+from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
 from ._awaited_select import awaited_select
-from ._deadlines import Deadline, Deadlines
-from ._zmq import (
-    AwaitableSocket,
-    AwaitedRuntime,
-    BlockingSocket,
-    RuntimeGone,
-    add_event_loop,
-    add_watcher,
-    block,
-    calls_that_pause,
-    check,
-    exit_waits,
-    process_generation,
-    remove_watcher,
-    set_task_burst,
-    waiting_calls,
-    watchers_of,
-)
-from .options import Options
+from ._zmq import RuntimeGone, add_event_loop, process_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
-    from types import TracebackType
     from typing import Unpack
 
-    from ._zmq import SocketBase, TaskWaiter, Tracker, _BlockingCalls
+    from ._awaited import Watched
+    from ._zmq import SocketBase, TaskWaiter, Tracker
     from .options import OptionArguments
-else:
-    _BlockingCalls = object
 
 __all__ = ["Shared", "ZMQSocket", "new", "select", "set_burst"]
 
 
-class AsyncioRuntime(AwaitedRuntime):
+class AsyncioRuntime(LoopRuntime):
     """How the tasks of one event loop pause: by futures, with one reader for each socket."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The loop watches duplicates of sockets' descriptors: it has one reader for a number, and
-        # that of the socket itself is the program's to watch.
-        self._copies: set[int] = set()
+        super().__init__()
         self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
-        self.ident = threading.get_ident()
         # Its own is_running() may run a signal handler, whose exception nobody could take.
         self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
-        self._bells: dict[int, tuple[int, weakref.ref[SocketBase]]] = {}  # with the duplicate
-        self._deadlines = Deadlines()
-        self._live = 0  # deadlines of calls that still wait
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -93,28 +67,12 @@ class AsyncioRuntime(AwaitedRuntime):
 
     # Readers
 
-    def watch(self, zsock: SocketBase) -> None:
-        """Ring the socket's bell when its descriptor does. In the loop's own OS thread."""
-        add_watcher(zsock, self)
-        fd = zsock.get_fd()
-        known = self._bells.get(fd)
-        if known is not None and known[1]() is zsock:
-            return
-        self.forget(fd)  # the number was another socket's
-        for other in watchers_of(zsock):
-            if isinstance(other, AsyncioRuntime) and other.loop is None:  # closed, with its reader
-                remove_watcher(zsock, other)
-                other.forget(fd)
-        self._bells[fd] = self._register(zsock)
-        if zsock.closed:  # meanwhile, by another OS thread, which found nothing to forget
-            self.forget(fd)
-
-    def _register(self, zsock: SocketBase) -> tuple[int, weakref.ref[SocketBase]]:
+    def _register(self, zsock: SocketBase) -> Watched:
         loop, bell = asyncio.get_running_loop(), weakref.ref(zsock)
         copy = zsock._duplicate()
         try:
             self._copies.add(copy)
-            loop.add_reader(copy, _ring, bell)
+            loop.add_reader(copy, ring, bell)
         except BaseException as error:
             with contextlib.suppress(Exception):
                 loop.remove_reader(copy)
@@ -128,44 +86,17 @@ class AsyncioRuntime(AwaitedRuntime):
             ) from None
         return copy, bell
 
-    def forget(self, fd: int, closing: object = None) -> None:
-        """Watch no more. From any OS thread; at the exit ``closing`` is held until that is done.
-
-        Otherwise it is not held: a stopped loop would keep the socket open, and the loop's own
-        descriptor is a duplicate.
-        """
-        known = self._bells.get(fd)
-        if known is None:
-            return
-        try:
-            self._call(self._remove, known[0], closing if exit_waits() else None)
-        except RuntimeGone:
-            self._close(known[0])  # and the loop has no reader any more
-        if self._bells.get(fd) is known:  # last: if a signal handler raises before, it is done again
-            del self._bells[fd]
-
     def _remove(self, copy: int, _closing: object) -> None:
         if (loop := self.loop) is not None:
             loop.remove_reader(copy)
         self._close(copy)
-
-    def _close(self, copy: int) -> None:
-        if copy in self._copies:  # otherwise it is the parent's of this forked process
-            self._copies.discard(copy)
-            socket.close(copy)
-
-    def forked(self) -> None:
-        """In a child process, leave what the parent has open alone."""
-        self._copies.clear()
-        self._bells.clear()
 
     # Tasks
 
     def suspend(self, waiter: TaskWaiter) -> Iterator[Any]:
         """Return the iterator of a future that `wake` sets, or the waiter's deadline."""
         waiter.future = future = asyncio.get_running_loop().create_future()
-        if waiter.until != math.inf:
-            self._arm(waiter)
+        self._arm(waiter)
         return future.__await__()
 
     def wake(self, waiter: TaskWaiter) -> None:
@@ -181,25 +112,6 @@ class AsyncioRuntime(AwaitedRuntime):
         if (task := asyncio.current_task()) is not None:
             task.add_done_callback(end)
 
-    def finished(self, waiter: TaskWaiter) -> None:
-        """Drop what a call that has its result needs no more."""
-        waiter.future = None  # it refers to the loop
-        if waiter.timer is not None:
-            self._deadlines.drop(waiter.timer)
-            waiter.timer = None
-            self._live -= 1
-            if not self._live:
-                self._deadlines.clear()  # else what is armed next would not be the first
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
-
-    def gave_up(self, zsock: SocketBase, waiter: TaskWaiter) -> None:
-        """Drop what a call needs no more; without another one, the reader goes as well."""
-        self.finished(waiter)
-        if not waiting_calls(zsock) and not zsock.closed and remove_watcher(zsock, self):
-            self.forget(zsock.get_fd())
-
     def _call(self, callback: Callable[..., object], *args: object) -> None:
         """Call in the loop's own OS thread: at once if it is this one, else in its next turn."""
         if (loop := self.loop) is None:
@@ -213,14 +125,7 @@ class AsyncioRuntime(AwaitedRuntime):
         except RuntimeError:
             raise RuntimeGone from None  # closed in between
 
-    # Deadlines. All of a loop share one timer, which goes off at the first of them.
-
-    def _arm(self, waiter: TaskWaiter) -> None:
-        if waiter.timer is None:
-            waiter.timer = Deadline(waiter.time_up, again=True)
-            self._live += 1
-        if self._deadlines.arm(waiter.timer, waiter.until):
-            self._set_timer()
+    # The timer, which goes off at the first deadline.
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -229,6 +134,11 @@ class AsyncioRuntime(AwaitedRuntime):
         delay = self._deadlines.first() - monotonic()
         if (loop := self.loop) is not None:
             self._timer = loop.call_later(max(0.0, delay), self._time_up)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _time_up(self) -> None:
         self._timer = None
@@ -243,12 +153,6 @@ def _close_all(copies: set[int], _: object) -> None:
     """Close the duplicates of a loop that has been collected."""
     while copies:
         socket.close(copies.pop())
-
-
-def _ring(bell: weakref.ref[SocketBase]) -> None:
-    zsock = bell()
-    if zsock is not None and not zsock.closed:
-        check(zsock)
 
 
 def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
@@ -305,8 +209,6 @@ def _runtime() -> AsyncioRuntime:
 
 
 def _after_fork() -> None:
-    for runtime in list(_runtimes.values()):
-        runtime.forked()
     _inherited.update(_runtimes)
     _runtimes.clear()
 
@@ -350,6 +252,10 @@ async def _readable(fd: int, deadline: float) -> None:
             timer.cancel()
 
 
+def _turn() -> Coroutine[Any, Any, None]:
+    return asyncio.sleep(0)
+
+
 async def select(
     reads: Iterable[Any], writes: Iterable[Any] = (), timeout: float | None = None
 ) -> tuple[list[Any], list[Any]]:
@@ -361,51 +267,15 @@ async def select(
     return await awaited_select(reads, writes, timeout, _readable, _turn)
 
 
-def _turn() -> Coroutine[Any, Any, None]:
-    return asyncio.sleep(0)
-
-
-def set_burst(calls: int) -> None:
-    """Set how many ready calls the tasks of a loop make in a row before the loop runs a turn.
-
-    The default of 128 keeps a heartbeat of 10 ms beside a busy socket; less is fairer and slower.
-
-    Raises:
-        ValueError: not from 1 to 1,000,000.
-    """
-    if type(calls) is not int:
-        raise TypeError(f"a burst is a number of calls, not {type(calls).__name__}")
-    if not 1 <= calls <= 1_000_000:
-        raise errors.argument_error(f"a burst is from 1 to 1000000 calls, not {calls}")
-    set_task_burst(calls)
-
-
-class Shared(_BlockingCalls):
+class Shared(_awaited.Shared):
     """The calls of a `ZMQSocket` of this module for OS threads and ratchet threads: they block."""
 
-    __slots__ = ("zsock",)
+    __slots__ = ()
 
-    def __init__(self, zsock: ZMQSocket) -> None:
-        self.zsock = zsock
-
-    def __repr__(self) -> str:
-        return f"<ratchet.asyncio.Shared of {self.zsock!r}>"
+    zsock: ZMQSocket
 
 
-def _blocking(name: str) -> Callable[..., object]:
-    """Make the blocking form of a call."""
-
-    def call(self: Shared, *args: object, **kwargs: object) -> object:
-        return block(getattr(self.zsock, name)(*args, **kwargs))
-
-    return functools.wraps(getattr(BlockingSocket, name))(call)
-
-
-for _name in calls_that_pause():
-    setattr(Shared, _name, _blocking(_name))
-
-
-class ZMQSocket(AwaitableSocket, Options):
+class ZMQSocket(AwaitedSocket):
     """A ZeroMQ socket whose calls pause the asyncio task that awaits them, and no other.
 
     Made by `new`. Any number of tasks may use it, of several loops, and through `sync` any OS
@@ -416,24 +286,10 @@ class ZMQSocket(AwaitableSocket, Options):
 
     _runtime_here = staticmethod(_runtime)
 
-    def __init__(self, type: str = "PAIR", **options: Unpack[OptionArguments]) -> None:
-        super().__init__(type, **options)
-
     @property
     def sync(self) -> Shared:
         """The same socket for other kinds of threads."""
         return Shared(self)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:

@@ -16,12 +16,21 @@ import subprocess
 import sys
 import time
 
-from harness.runtimes import OSThreads, RatchetThreads, Stoppable, Tasks, drive
+from harness.runtimes import (
+    OSThreads,
+    RatchetThreads,
+    Stoppable,
+    Tasks,
+    TrioTasks,
+    drive,
+    installed,
+)
 from harness.waiting import LONG
 
 from . import ROOT
 
-KINDS = ("threads", "cooperative", "asyncio")
+TRIO = [TrioTasks] if installed("trio") else []
+KINDS = ("threads", "cooperative", "asyncio", *(kind.kind for kind in TRIO))
 MILLISECONDS = ("linger", "heartbeat_ivl", "heartbeat_timeout", "heartbeat_ttl", "reconnect_ivl")
 
 
@@ -52,7 +61,7 @@ class Library:
 
     async def finished(self, outcome):
         """Where calls block, it is over already."""
-        return await outcome if self.kind == "asyncio" else outcome
+        return await outcome if self.awaits else outcome
 
     def pair(self, left, right, endpoint="tcp://127.0.0.1:*", **options):
         """Two sockets: the left one is bound, the right one connected to it."""
@@ -238,5 +247,5 @@ class PyzmqAsyncio(Tasks, Pyzmq):
 
 ADAPTERS = {
     ("ratchet", kind.kind): type(f"Ratchet{kind.__name__}", (kind, Ratchet), {})
-    for kind in (OSThreads, RatchetThreads, Tasks)
+    for kind in (OSThreads, RatchetThreads, Tasks, *TRIO)
 } | {("pyzmq", cls.kind): cls for cls in (PyzmqThreads, PyzmqCooperative, PyzmqAsyncio)}

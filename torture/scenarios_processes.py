@@ -74,7 +74,7 @@ ACTS = (
 )
 
 
-@scenario()
+@scenario("threads", "cooperative", "asyncio")  # a run of trio cannot go on in a child
 async def forked_child(rt, _scale):
     """A forked child neither hangs nor burns CPU nor harms its parent, whatever it does."""
     ours, theirs = rt.pair("DEALER", "DEALER")

@@ -58,8 +58,8 @@ def other_waits(rt, sock):
     """All else that takes a timeout; what each awaits is false when the time is up."""
     yield partial(rt.poll, sock)
     yield rt.sleep
-    if rt.library != "ratchet" or rt.kind == "asyncio":
-        return  # there, asyncio's own timeouts go with a tracker
+    if rt.library != "ratchet" or rt.awaits:
+        return  # there, the loop's own timeouts go with a tracker
     left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
     yield partial(at_once, left.send(bytearray(9), copy=False).wait)
     if rt.kind == "cooperative":
@@ -97,9 +97,7 @@ OF_RATCHET = {
     "recv_frame": lambda rt, _full, empty: rt.finished(empty.recv_frame()),
     "recv_frames": lambda rt, _full, empty: rt.finished(empty.recv_frames()),
     "recv_into": lambda rt, _full, empty: rt.finished(empty.recv_into(bytearray(9))),
-    "iteration": lambda rt, _full, empty: (
-        anext(empty) if rt.kind == "asyncio" else rt.finished(next(empty))
-    ),
+    "iteration": lambda rt, _full, empty: anext(empty) if rt.awaits else rt.finished(next(empty)),
     "send_many": lambda rt, full, _empty: rt.finished(full.send_many([b"x"] * 10)),
     "a tracker": lambda rt, _full, _empty: tracked(rt),
 }
@@ -123,7 +121,7 @@ async def ready_calls(rt):
 async def tracked(rt):
     left, _right = rt.pair("PAIR", "PAIR", "inproc://lent")
     tracker = await rt.finished(left.send(bytearray(9), copy=False))
-    await (tracker if rt.kind == "asyncio" else rt.finished(tracker.wait()))
+    await (tracker if rt.awaits else rt.finished(tracker.wait()))
 
 
 def on_a_descriptor(rt):

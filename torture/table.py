@@ -13,6 +13,7 @@ NAMES = {
     ("ratchet", "threads"): "OS threads",
     ("ratchet", "cooperative"): "ratchet threads",
     ("ratchet", "asyncio"): "asyncio",
+    ("ratchet", "trio"): "trio",
     ("pyzmq", "threads"): "OS threads",
     ("pyzmq", "cooperative"): "gevent",
     ("pyzmq", "asyncio"): "asyncio",
@@ -29,7 +30,7 @@ def cell(one, library, found):
     if not ends:
         return "–"
     texts = sorted({text for text, _ in ends}, key=[text for text, _ in ends].index)
-    if len(texts) == 1 and len(ends) == len(one.kinds):
+    if len(texts) == 1 and len(ends) == sum((library, kind) in NAMES for kind in one.kinds):
         return texts[0]
     grouped = [(text, [name for other, name in ends if other == text]) for text in texts]
     return "; ".join(f"{', '.join(names)}: {text}" for text, names in grouped)

@@ -16,7 +16,10 @@ from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-WHERE = ("ratchet", "ratchet.zmqsocket", "ratchet.thread", "ratchet.asyncio", "ratchet.options")
+WHERE = (
+    *("ratchet", "ratchet.zmqsocket", "ratchet.thread", "ratchet.asyncio", "ratchet.trio"),
+    *("ratchet.anyio", "ratchet.options"),
+)
 NAME = re.compile(r"(?<![`:])`([\w.]+)`(?!`)")
 RETURNED = re.compile(r"(^Returns:\n +)(?:[\w.]+(?:\[.*?\])?: )?", re.MULTILINE)
 COROUTINE = re.compile(r"Coroutine\[Any, Any, (.*)\]")

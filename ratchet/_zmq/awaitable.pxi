@@ -89,6 +89,14 @@ cdef class Call:
         """What it waits for, for debuggers."""
         return None if self.waiter is None else self.waiter.future
 
+    # What trio reads of a coroutine to show the stack of its task.
+    gi_frame = None
+
+    @property
+    def gi_yieldfrom(self):
+        """What it runs now."""
+        return self.suspended
+
     @property
     def taken(self):
         """Of a `send_many`: how many messages have been sent by now, however the call ends.
@@ -149,21 +157,22 @@ cdef class Call:
     cdef bint must_yield(self) except -1:
         """At its start: return True to let the loop run a turn first.
 
-        A runtime that has its own checkpoints does so by an iterator.
+        Where the loop has checkpoints of its own, such an iterator does that.
         """
         self.stage = YIELDED
         if self.op == &SEND_MANY:
             (<Batch> self.arg).slice = TASK_BATCH
         elif self.op == &RECV_MANY:
             self.arg = min(self.arg, TASK_BATCH)
-        if self.zsock.checkpoint is not None:
-            self.suspended = self.zsock.checkpoint()
-            return False
         spend_task_budget(1)
         if ratchet_task_budget > 0:
+            if self.zsock.checkpoint is not None:
+                self.suspended = self.zsock.checkpoint(False)
             return False
         reset_task_budget()
-        return True
+        if self.zsock.checkpoint is not None:
+            self.suspended = self.zsock.checkpoint(True)
+        return self.suspended is None
 
     cdef object pass_on(self, object value):
         """Resume the runtime's iterator with ``value``; `suspended` is None if it has ended."""
@@ -274,16 +283,16 @@ cdef class Call:
         reset_task_budget()
         self.suspended = me.loop.suspend(me)
         if me.woken:  # meanwhile, by another OS thread, which found nothing to wake
+            self.suspended.close()
             self.suspended = me.future = None
             return self.pass_turn()
         return self.pass_on(None)
 
     cdef object pass_turn(self):
         """Let the loop run a turn."""
-        if self.zsock.checkpoint is None:
-            return None
-        self.suspended = self.zsock.checkpoint()
-        return self.pass_on(None)
+        if self.zsock.checkpoint is not None:
+            self.suspended = self.zsock.checkpoint(True)
+        return None if self.suspended is None else self.pass_on(None)
 
 
 def block(Call call not None):
@@ -350,7 +359,10 @@ def set_task_burst(int calls):
 
 cdef class AwaitableSocket(Calls):
     """A socket whose calls pause the task that awaits them. An argument is refused at the call."""
-    cdef object checkpoint  # returns an iterator to run at the start of each call; or None
+    # ``checkpoint(turn)`` returns an iterator or coroutine of a loop that has checkpoints of its own, to
+    # run at the start of each call, and with `turn` where all others must have theirs. Where it returns
+    # None, and where there is none, a turn is to yield None.
+    cdef object checkpoint
 
     def __cinit__(self, *args, **kwargs):
         self.checkpoint = self._checkpoint

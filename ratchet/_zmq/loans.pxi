@@ -187,7 +187,7 @@ cdef class Tracker(Doorbell):
             self.unwatch(None)
 
     def __await__(self):
-        from .asyncio import wait_for_tracker
+        from ._awaited import wait_for_tracker
 
         return wait_for_tracker(self).__await__()
 

@@ -19,9 +19,12 @@ ratchet is imported only where it is used: `torture` runs other libraries in the
 
 import asyncio
 import collections
+import contextlib
 import importlib
+import importlib.util
 import select
 import socket
+import sys
 import time
 
 from harness.waiting import LONG, Task
@@ -114,6 +117,7 @@ class OSThreads:
 
     name, kind, module = "threads", "threads", "ratchet.zmqsocket"
     stops = False  # nothing can end an OS thread from outside
+    awaits = False  # are its calls awaited?
 
     def main(self, function, *args, **kwargs):
         return drive(function(self, *args, **kwargs))
@@ -223,6 +227,7 @@ class Tasks(Stoppable):
     """Every task is one of asyncio, all of one loop in the OS thread that calls `main`."""
 
     name, kind, module = "asyncio", "asyncio", "ratchet.asyncio"
+    awaits = True
     loop_factory = staticmethod(asyncio.new_event_loop)
 
     def main(self, function, *args, **kwargs):
@@ -257,6 +262,10 @@ class Tasks(Stoppable):
     async def turn(self):
         await asyncio.sleep(0)
 
+    def timeout(self, seconds):
+        """End with TimeoutError what takes longer, as this runtime does."""
+        return asyncio.timeout(seconds)
+
     async def readable(self, end):
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(end, ready.set)
@@ -279,7 +288,152 @@ class UvloopTasks(Tasks):
         return uvloop.new_event_loop()
 
 
-KINDS = [OSThreads, RatchetThreads, Tasks, *([UvloopTasks] if uvloop else [])]
+class TrioTask:
+    """A task of trio whose result or error is handed on, and that can be cancelled by itself."""
+
+    def __init__(self, trio, coroutine):
+        self.trio, self.coroutine = trio, coroutine
+        self.scope, self.over = trio.CancelScope(), trio.Event()
+        self.token = trio.lowlevel.current_trio_token()
+        self.result = self.error = None
+
+    async def run(self):
+        try:
+            with self.scope:
+                self.result = await self.coroutine
+        except BaseException as error:
+            self.error = error
+        if self.scope.cancelled_caught:
+            self.error = RuntimeError("cancelled")
+        self.coroutine = None
+        self.over.set()
+
+
+class TrioTasks(Stoppable):
+    """Every task is one of trio, all of one run in the OS thread that calls `main`."""
+
+    name, kind, module = "trio", "trio", "ratchet.trio"
+    awaits = True
+
+    def __init__(self):
+        super().__init__()
+        import trio
+
+        self.trio = trio
+        self.nursery = trio.lowlevel.RunVar("nursery")  # of each run of its own
+        self.waits = {}  # scope -> until when; trio would keep 1000 deadlines that are over
+
+    def main(self, function, *args, **kwargs):
+        return self.trio.run(self.whole_run, function, args, kwargs)
+
+    async def whole_run(self, function, args, kwargs):
+        result = failure = None
+        async with self.trio.open_nursery() as nursery:
+            self.nursery.set(nursery)
+            nursery.start_soon(self.end_waits)
+            try:
+                result = await function(self, *args, **kwargs)
+            except BaseException as error:  # to be raised outside, without a group around it
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback refers to this frame
+        return result
+
+    def spawn(self, coroutine):
+        task = TrioTask(self.trio, coroutine)
+        self.nursery.get().start_soon(task.run)
+        return task
+
+    async def end_waits(self):
+        while True:
+            await self.trio.sleep(0.2)
+            for scope, until in list(self.waits.items()):
+                if time.monotonic() > until:
+                    scope.cancel()
+
+    async def wait(self, task, seconds=LONG):
+        with self.trio.CancelScope() as scope:
+            if seconds < 1:
+                scope.deadline = self.trio.current_time() + seconds
+            else:
+                self.waits[scope] = time.monotonic() + seconds
+            await task.over.wait()
+        self.waits.pop(scope, None)
+        return self.ended(task)
+
+    async def join(self, task, limit=LONG):
+        assert await self.wait(task, limit), "hangs"
+        if task.error is not None:
+            error, task.error = task.error, None
+            raise error
+        return task.result
+
+    def ended(self, task):
+        return task.over.is_set()
+
+    def cancel(self, task):
+        task.token.run_sync_soon(task.scope.cancel)
+
+    async def sleep(self, seconds=0.0):
+        await self.trio.sleep(seconds)
+
+    async def turn(self):
+        await self.trio.lowlevel.checkpoint()
+
+    @contextlib.asynccontextmanager
+    async def timeout(self, seconds):
+        """End with TimeoutError what takes longer, as this runtime does."""
+        with self.trio.move_on_after(seconds) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise TimeoutError
+
+    async def readable(self, end):
+        await self.trio.lowlevel.wait_readable(end)
+
+    def use(self, zsock):
+        return TaskSocket(zsock)
+
+
+class AnyioTasks(Tasks):
+    """Tasks of asyncio, run by anyio."""
+
+    name, module = "anyio on asyncio", "ratchet.anyio"
+
+    def main(self, function, *args, **kwargs):
+        import anyio
+
+        return anyio.run(lambda: function(self, *args, **kwargs), backend="asyncio")
+
+
+class AnyioTrioTasks(TrioTasks):
+    """Tasks of trio, run by anyio."""
+
+    name, module = "anyio on trio", "ratchet.anyio"
+
+    def main(self, function, *args, **kwargs):
+        import anyio
+
+        return anyio.run(self.whole_run, function, args, kwargs, backend="trio")
+
+
+def installed(name):
+    """Can a module be imported? It is imported only where its runtime is used."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:  # that would be the tests' folder of that name
+        return False
+    # trio has nothing for a system without these, as `test_platforms.py` makes one.
+    polls = hasattr(select, "epoll") or hasattr(select, "kqueue") or sys.platform == "win32"
+    return name != "trio" or polls
+
+
+KINDS = [OSThreads, RatchetThreads, Tasks]
+KINDS += [UvloopTasks] if uvloop else []
+KINDS += [TrioTasks] if installed("trio") else []
 
 
 class Elsewhere:

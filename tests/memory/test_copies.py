@@ -9,7 +9,6 @@ import warnings
 import pytest
 from harness.behaviour import behaviour
 from harness.internals import around_wakeup
-from harness.runtimes import Tasks
 from harness.waiting import LONG
 
 import ratchet.asyncio
@@ -20,8 +19,8 @@ LARGE = 300_000
 
 async def left(rt, tracker):
     """Wait for a tracker as this runtime does."""
-    if isinstance(rt, Tasks):
-        async with asyncio.timeout(LONG):
+    if rt.awaits:
+        async with rt.timeout(LONG):
             await tracker
     else:
         tracker.wait(LONG)

@@ -19,7 +19,9 @@ import pytest
 import zmq.asyncio
 from harness.internals import INNER
 
+import ratchet.anyio
 import ratchet.asyncio
+import ratchet.trio
 from ratchet import errors, zmqsocket
 
 ROOT = Path(__file__).parents[2]
@@ -196,7 +198,8 @@ def test_the_page_of_the_api_is_complete():
     assert found["ratchet.zmqsocket"] >= members(zmqsocket.ZMQSocket) | kept
     assert found["ratchet.zmqsocket"] >= members(zmqsocket.Frame) | members(zmqsocket.Tracker)
     assert found["ratchet.thread"] >= set(ratchet.thread.__all__) - {"current"}
-    assert found["ratchet.asyncio"] >= set(ratchet.asyncio.__all__)
+    for module in (ratchet.asyncio, ratchet.trio, ratchet.anyio):
+        assert found[module.__name__] >= set(module.__all__)
     changed = {
         f"ZMQSocket.{name}"
         for name in dir(ratchet.asyncio.ZMQSocket)

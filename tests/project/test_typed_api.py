@@ -6,12 +6,23 @@ from pathlib import Path
 import pytest
 
 import ratchet
+import ratchet.anyio
 import ratchet.asyncio
+import ratchet.trio
 from ratchet import errors, options, thread, zmqsocket
 
 TYPED = Path(__file__).with_name("typed_api.py").read_text(encoding="utf-8")
 NAMES = {node.attr for node in ast.walk(ast.parse(TYPED)) if isinstance(node, ast.Attribute)}
-MODULES = [ratchet, ratchet.asyncio, errors, options, thread, zmqsocket]
+MODULES = [
+    ratchet,
+    ratchet.anyio,
+    ratchet.asyncio,
+    ratchet.trio,
+    errors,
+    options,
+    thread,
+    zmqsocket,
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

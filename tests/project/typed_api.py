@@ -10,7 +10,9 @@ from collections.abc import Coroutine
 from typing import Any, assert_type
 
 import ratchet
+import ratchet.anyio
 import ratchet.asyncio
+import ratchet.trio
 from ratchet import errors, options, thread, zmqsocket
 
 
@@ -253,3 +255,34 @@ async def tasks() -> None:
     assert_type(zsock.sync.recv_frames(), list[zmqsocket.Frame])
     assert_type(zsock.sync.recv_into(bytearray(9)), int)
     assert_type(zsock.sync.zsock, ratchet.asyncio.ZMQSocket)
+
+
+async def tasks_of_trio() -> None:
+    ratchet.trio.set_burst(64)
+    zsock = ratchet.trio.new("DEALER", sndhwm=5)
+    assert_type(zsock, ratchet.trio.ZMQSocket)
+    async with zsock as same:
+        assert_type(same, ratchet.trio.ZMQSocket)
+    await zsock.send(b"data", True, timeout=0)
+    await zsock.send("text")  # type: ignore[call-overload]
+    assert_type(await zsock.send_many([b"a"]), int)
+    assert_type(await zsock.recv(timeout=1), tuple[bytes, bool])
+    assert_type(await zsock.recv_multipart(), list[bytes])
+    await (await zsock.send(b"data", copy=False))
+    async for message in zsock:
+        assert_type(message, bytes)
+    assert_type(zsock.sync, ratchet.trio.Shared)
+    assert_type(zsock.sync.recv(timeout=1), tuple[bytes, bool])
+    assert_type(zsock.sync.zsock, ratchet.trio.ZMQSocket)
+
+
+async def tasks_of_anyio() -> None:
+    zsock = ratchet.anyio.new("DEALER", sndhwm=5)
+    assert_type(zsock, ratchet.anyio.ZMQSocket)
+    async with zsock as same:
+        assert_type(same, ratchet.anyio.ZMQSocket)
+    assert_type(await zsock.recv(timeout=1), tuple[bytes, bool])
+    assert_type(zsock.sync.recv(timeout=1), tuple[bytes, bool])
+    either: ratchet.anyio.ZMQSocket = ratchet.asyncio.new()
+    either = ratchet.trio.new()
+    await either.send(b"data")

@@ -11,7 +11,7 @@ import time
 
 import hypothesis
 import pytest
-from harness.runtimes import Elsewhere, OSThreads, RatchetThreads, Tasks
+from harness.runtimes import Elsewhere, OSThreads, RatchetThreads, Tasks, TrioTasks, installed
 from harness.waiting import LONG
 from hypothesis import strategies as st
 from promises.model import (
@@ -35,6 +35,14 @@ TIMEOUTS = st.sampled_from([None, None, 0, 0.002, ...])  # ...: the socket's own
 SIZES = st.sampled_from(ALL_SIZES)
 
 
+HOSTS = [OSThreads, RatchetThreads, Tasks, *([TrioTasks] if installed("trio") else [])]
+
+
+def is_cancelled(error):
+    """Is it what trio cancels by?"""
+    return type(error).__name__ == "Cancelled"
+
+
 class Idle(Exception):
     """The step has nothing to work on; which one has depends on what happened before."""
 
@@ -52,7 +60,7 @@ class Machine:
         self.cuts = cuts  # the transports whose ways it may cut while messages are on them
         self.nodes, self.messages, self.last, self.lent = [], [], {}, []
         self.folder = tempfile.mkdtemp(prefix="ratchet-", dir="/tmp")
-        self.hosts = [Elsewhere(kind()) for kind in (OSThreads, RatchetThreads, Tasks)]
+        self.hosts = [Elsewhere(kind()) for kind in HOSTS]
 
     def run(self, program):
         try:
@@ -140,7 +148,7 @@ class Machine:
             legal = not call.endless
         elif isinstance(error, ClosedError):
             legal = node.zsock.closed
-        elif isinstance(error, (Killed, asyncio.CancelledError)):
+        elif isinstance(error, (Killed, asyncio.CancelledError)) or is_cancelled(error):
             legal = call.stopped
         elif isinstance(error, StateError):
             legal = call.wrong_turn
@@ -499,7 +507,7 @@ RECEIVES = (
 
 
 NUMBER = st.integers(0, 15)  # which of the sockets, or links, or calls
-HOST = st.integers(0, 2)
+HOST = st.integers(0, len(HOSTS) - 1)
 RACE = st.booleans()  # is a call at the other end killed or cancelled at this moment?
 
 

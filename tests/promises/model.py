@@ -8,9 +8,12 @@ from typing import Any
 from harness.internals import paused_calls
 from harness.waiting import LONG
 
-import ratchet
-import ratchet.asyncio
 from ratchet import Error
+
+try:
+    from ratchet.trio import new  # its sockets serve tasks of asyncio too
+except (ImportError, NotImplementedError):
+    from ratchet.asyncio import new
 
 TORTURE = os.environ.get("RATCHET_TORTURE", "") not in ("", "0")
 PENDING, OWED, PERHAPS, UNSENT, RECEIVED = "PENDING", "OWED", "PERHAPS", "UNSENT", "RECEIVED"
@@ -175,7 +178,7 @@ class Node:
             options["xpub_nodrop"] = True
         self.lingers = type not in {"PUB", "XSUB", *NO_SEND}  # a PUB reads nothing of an XSUB
         options |= {"linger": 60.0 * self.lingers, "reconnect_ivl": 0.005}
-        self.zsock = ratchet.asyncio.new(type, **options)
+        self.zsock = new(type, **options)
         if type in SUBSCRIBERS:
             self.zsock.subscribe(b"")
         self.can_send, self.can_recv = type not in NO_SEND, type not in NO_RECV

@@ -1,0 +1,408 @@
+"""Each call is a checkpoint of trio's: it hears of cancellation, ready or not, and loses none."""
+
+import random
+
+import pytest
+import trio
+from harness import sockets
+from harness.internals import paused_calls
+from trio.testing import wait_all_tasks_blocked
+
+import ratchet.trio
+from ratchet import Timeout
+from ratchet.trio import new
+
+RECEIVES = {**sockets.RECEIVES, "async for": anext}
+BURST = 128  # the default of set_burst
+
+
+async def paused(zsock, count=1):
+    while paused_calls(zsock) < count:
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("call", RECEIVES.values(), ids=RECEIVES)
+@pytest.mark.parametrize("shown", ["cancelled", "late"])
+def test_a_ready_receive_in_a_cancelled_scope_takes_nothing(in_trio, pair, call, shown):
+    pull, push = pair
+
+    async def main():
+        await push.send(b"there")
+        with trio.CancelScope() as scope:
+            if shown == "cancelled":
+                scope.cancel()
+            else:
+                scope.deadline = trio.current_time() - 1
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            await call(pull)
+            raise AssertionError("it was no checkpoint")
+        assert scope.cancelled_caught
+        assert await pull.recv(timeout=0) == (b"there", False)
+
+    in_trio(main)
+
+
+@pytest.mark.parametrize("call", sockets.SENDS.values(), ids=sockets.SENDS)
+def test_a_ready_send_in_a_cancelled_scope_sends_nothing(in_trio, pair, call):
+    pull, push = pair
+
+    async def main():
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await call(push)
+            raise AssertionError("it was no checkpoint")
+        assert scope.cancelled_caught
+        with pytest.raises(Timeout):
+            await pull.recv(timeout=0)
+
+    in_trio(main)
+
+
+def test_a_shield_protects(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        with trio.CancelScope() as outer:
+            outer.cancel()
+            with trio.CancelScope(shield=True):
+                await push.send(b"safe")
+                assert await pull.recv() == (b"safe", False)
+        assert not outer.cancelled_caught
+
+    in_trio(main)
+
+
+@pytest.mark.parametrize("burst", [1, 7, BURST])
+def test_ready_calls_let_the_others_run(in_trio, pair, burst):
+    pull, push = pair
+
+    async def main():
+        await push.send_many([b"x"] * 900)
+        turns = 0
+
+        async def count():
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            await trio.lowlevel.checkpoint()
+            before = turns
+            for _ in range(900):
+                await pull.recv()
+            assert 900 // burst - 2 <= turns - before <= 900 // burst + 2
+            nursery.cancel_scope.cancel()
+
+    ratchet.trio.set_burst(burst)
+    try:
+        in_trio(main)
+    finally:
+        ratchet.trio.set_burst(BURST)
+
+
+def test_ready_calls_end_with_a_deadline(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        with trio.move_on_after(0.05) as scope:
+            while True:
+                await push.send(b"x")
+                await pull.recv()
+        assert scope.cancelled_caught
+
+    in_trio(main)
+
+
+def test_another_trio_whose_fields_are_not_known(in_trio, pair, monkeypatch):
+    """Then each call makes trio's own check."""
+    pull, push = pair
+    asked = []
+
+    class Unknown:
+        pass
+
+    def check():
+        asked.append(True)
+        return trio.lowlevel.checkpoint_if_cancelled()  # noqa: ASYNC105 - the call runs it
+
+    monkeypatch.setattr(ratchet.trio, "checkpoint_if_cancelled", check)
+
+    async def main():
+        with monkeypatch.context() as patch:
+            patch.setattr(ratchet.trio, "current_task", Unknown)
+            await push.send(b"x")
+            await pull.recv()
+        assert len(asked) == 2
+
+    in_trio(main)
+
+
+def test_a_cancelled_receive_leaves_its_line_and_what_it_watched(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        with trio.move_on_after(0.001):
+            await pull.recv()
+        assert paused_calls(pull) == 0
+        await push.send(b"next")
+        assert await pull.recv_all(timeout=0) == b"next"
+
+    in_trio(main)
+
+
+def test_a_cancel_just_after_the_wake_up_passes_it_on(in_trio, pair):
+    """The first waiter is woken and cancelled before it runs; the second gets the message."""
+    pull, push = pair
+
+    async def main():
+        got = []
+
+        async def receive(scope):
+            with scope:
+                got.append(await pull.recv_all())
+
+        scopes = [trio.CancelScope() for _ in range(2)]
+        async with trio.open_nursery() as nursery:
+            for n, scope in enumerate(scopes, 1):
+                nursery.start_soon(receive, scope)
+                await paused(pull, n)
+            await push.send(b"one")  # wakes the first
+            scopes[0].cancel()
+        assert got == [b"one"]
+
+    in_trio(main)
+
+
+def test_a_cancel_just_before_the_wake_up(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        got = []
+
+        async def receive(scope):
+            with scope:
+                got.append(await pull.recv_all())
+
+        scopes = [trio.CancelScope() for _ in range(2)]
+        async with trio.open_nursery() as nursery:
+            for n, scope in enumerate(scopes, 1):
+                nursery.start_soon(receive, scope)
+                await paused(pull, n)
+            scopes[0].cancel()  # it is rescheduled, and has not run
+            await push.send(b"one")
+        assert got == [b"one"]
+
+    in_trio(main)
+
+
+@pytest.mark.parametrize("how", ["move_on_after", "fail_after", "timeout"])
+def test_receives_given_up_at_random_lose_nothing(in_trio, make, tcp, rng, how):
+    pull, push = make("PULL"), make("PUSH")
+    push.connect(pull.bind(tcp))
+
+    async def feed(count):
+        for n in range(count):
+            await push.send(b"%d" % n)
+            if rng.random() < 0.5:
+                await trio.sleep(rng.random() * 0.001)
+
+    async def receive():
+        seconds = rng.random() * 0.002
+        if how == "timeout":
+            return await pull.recv_all(timeout=seconds)
+        with getattr(trio, how)(seconds):
+            return await pull.recv_all()
+
+    async def main():
+        got = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed, 400)
+            while len(got) < 400:
+                try:
+                    found = await receive()
+                except (Timeout, trio.TooSlowError):
+                    continue
+                got += [] if found is None else [int(found)]
+        assert got == list(range(400))
+
+    in_trio(main)
+
+
+def test_a_cancelled_send_sent_nothing_and_is_repeated(in_trio, make, inproc):
+    pull, push = make("PULL", rcvhwm=1), make("PUSH", sndhwm=1)
+    pull.bind(inproc)
+    push.connect(inproc)
+
+    async def main():
+        sent = await sockets.afill(push)
+        with trio.move_on_after(0.005) as scope:
+            await push.send_multipart([b"never", b"sent"])
+        assert scope.cancelled_caught
+        for n in range(sent):
+            assert await pull.recv_multipart() == [b"%d" % n]
+        with pytest.raises(Timeout):
+            await pull.recv(timeout=0.01)
+
+    in_trio(main)
+
+
+def test_send_many_that_is_cancelled_tells_how_many_went(in_trio, make, inproc):
+    pull, push = make("PULL", rcvhwm=1), make("PUSH", sndhwm=1)
+    pull.bind(inproc)
+    push.connect(inproc)
+
+    async def main():
+        call = push.send_many([b"%d" % n for n in range(100)])
+        with trio.move_on_after(0.01):
+            await call
+        assert 0 < call.taken < 100
+        assert [await pull.recv_all(timeout=1) for _ in range(call.taken)] == [
+            b"%d" % n for n in range(call.taken)
+        ]
+
+    in_trio(main)
+
+
+def test_a_timeout_is_exact(in_trio, make):
+    pull = make("PULL")
+
+    async def main():
+        for seconds in (0.01, 0.03, 0.002, 0.0005):
+            began = trio.current_time()
+            with pytest.raises(Timeout):
+                await pull.recv(timeout=seconds)
+            assert trio.current_time() - began >= seconds
+
+    in_trio(main)
+
+
+def test_timeouts_of_many_tasks_in_their_order(in_trio, make):
+    pull, ended = make("PULL"), []
+
+    async def main():
+        async def wait(seconds):
+            with pytest.raises(Timeout):
+                await pull.recv(timeout=seconds)
+            ended.append(seconds)
+
+        limits = [0.01 * n for n in range(1, 6)]
+        async with trio.open_nursery() as nursery:
+            for seconds in random.sample(limits, len(limits)):
+                nursery.start_soon(wait, seconds)
+        assert ended == limits
+
+    in_trio(main)
+
+
+def test_a_nursery_with_a_thousand_sockets(in_trio):
+    async def main():
+        count = 1000
+        served = set()
+
+        async def serve(rep):
+            async for data in rep:
+                await rep.send(data)
+
+        async def ask(n, req):
+            await req.send(b"%d" % n)
+            served.add(int(await req.recv_all()))
+
+        pairs = [(new("REP", linger=0), new("REQ", linger=0)) for _ in range(count // 2)]
+        async with trio.open_nursery() as servers:
+            for n, (rep, req) in enumerate(pairs):
+                rep.bind(f"inproc://thousand-{n}")
+                req.connect(f"inproc://thousand-{n}")
+                servers.start_soon(serve, rep)
+            await wait_all_tasks_blocked()
+            async with trio.open_nursery() as clients:
+                for n, (_, req) in enumerate(pairs):
+                    clients.start_soon(ask, n, req)
+            assert served == set(range(count // 2))
+            for sockets_of_one in pairs:
+                for zsock in sockets_of_one:
+                    zsock.close()
+
+    in_trio(main)
+
+
+def test_async_for_ends_with_the_socket_and_async_with_closes(in_trio, make, inproc):
+    async def main():
+        got = []
+        async with new("PULL") as pull, new("PUSH") as push:
+            pull.bind(inproc)
+            push.connect(inproc)
+
+            async def receive():
+                async for data in pull:
+                    got.append(data)  # noqa: PERF401
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(receive)
+                await push.send_many([b"1", b"2"])
+                while len(got) < 2:
+                    await trio.lowlevel.checkpoint()
+                pull.close()
+        assert got == [b"1", b"2"]
+        assert pull.closed
+        assert push.closed
+
+    in_trio(main)
+
+
+def test_a_call_is_what_a_nursery_starts(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pull.recv)
+            await paused(pull)
+            await push.send(b"x")
+
+    in_trio(main)
+
+
+def test_what_a_paused_task_awaits_can_be_walked(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        tasks = []
+
+        async def receive():
+            tasks.append(trio.lowlevel.current_task())
+            await pull.recv()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await paused(pull)
+            names = [frame.f_code.co_name for frame, _ in tasks[0].iter_await_frames()]
+            assert names[0] == "receive"
+            await push.send(b"x")
+
+    in_trio(main)
+
+
+def test_trackers_are_awaited(in_trio, pair):
+    pull, push = pair
+
+    async def main():
+        tracker = await push.send(bytearray(100_000), copy=False)
+        with trio.move_on_after(0.001) as scope:
+            await tracker
+        assert scope.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(waited, tracker)
+            await wait_all_tasks_blocked()
+            await pull.recv()
+        assert tracker.done
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await tracker
+        assert scope.cancelled_caught
+
+    async def waited(tracker):
+        await tracker
+
+    in_trio(main)
