@@ -33,7 +33,6 @@ def sockets() -> None:
     assert_type(zsock.type, str)
     assert_type(zsock.closed, bool)
     assert_type(zsock.last_endpoint, str)
-    assert_type(zsock.waiting, int)
     zsock.type = "PUB"  # type: ignore[misc]
     assert_type(zsock.get_fd(), int)
     assert_type(zsock.fileno(), int)
