@@ -1,8 +1,9 @@
 """Deadlines of one kernel or event loop: a heap in which most entries stand for nothing any more.
 
-A deadline has at most one current entry, which may lie earlier than the time that is wanted; it is put
-back when its time comes. So a thread that pauses 100,000 times a second with a timeout of 10 s adds one
-entry in 10 s. Entries that stand for nothing are swept out once they may be most of the heap.
+A deadline has at most one current entry, which may lie earlier than the time that is wanted; it is
+put back when its time comes. So a thread that pauses 100,000 times a second with a timeout of 10 s
+adds one entry in 10 s. Entries that stand for nothing are swept out once they may be most of the
+heap.
 """
 
 from __future__ import annotations

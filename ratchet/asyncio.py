@@ -141,7 +141,8 @@ class AsyncioRuntime(AwaitedRuntime):
             self._call(self._remove, known[0], closing if exit_waits() else None)
         except RuntimeGone:
             self._close(known[0])  # and the loop has no reader any more
-        if self._bells.get(fd) is known:  # last: if a signal handler raises before, it is done again
+        # Last: if a signal handler raises before, all of it is done again.
+        if self._bells.get(fd) is known:
             del self._bells[fd]
 
     def _remove(self, copy: int, _closing: object) -> None:
@@ -254,7 +255,8 @@ def _ring(bell: weakref.ref[SocketBase]) -> None:
 def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
     """Set a future, once: its task goes on in the next turn.
 
-    A signal handler that raises in here may leave a future that is done and whose task was not told.
+    A signal handler that raises in here may leave a future that is done and whose task was not
+    told.
     """
     if future is None:
         return
@@ -351,12 +353,14 @@ async def _readable(fd: int, deadline: float) -> None:
 
 
 async def select(
-    reads: Iterable[Any], writes: Iterable[Any] = (), timeout: float | None = None
+    reads: Iterable[Any],
+    writes: Iterable[Any] = (),
+    timeout: float | None = None,  # noqa: ASYNC109 (as in every call of ratchet's)
 ) -> tuple[list[Any], list[Any]]:
     """Pause the task until at least one of many things is ready.
 
-    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets (plain and asyncio ones),
-    trackers, monitors, descriptors and what has one. Cancelled, it has taken nothing.
+    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets (plain and asyncio
+    ones), trackers, monitors, descriptors and what has one. Cancelled, it has taken nothing.
     """
     return await awaited_select(reads, writes, timeout, _readable, _turn)
 
