@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Deadline", "Deadlines"]
 
-# Entries from which the heap is swept, besides twice the live ones.
+# The heap is swept when it has more entries than this and twice those that were live at the last
+# sweep.
 SPARE = 100
 
 
 class Deadline:
-    """A time at which something is to be done: what, when, and where its current entry lies."""
+    """A time at which to act: the act, the time, and the time of the current entry."""
 
     __slots__ = ("act", "again", "armed", "wanted")
 
@@ -43,7 +44,7 @@ class Deadlines:
         self._crowded = SPARE  # at this size the heap is swept
 
     def arm(self, deadline: Deadline, until: float) -> bool:
-        """Act on ``deadline`` at ``until`` and not before. True: it has become the first."""
+        """Act on ``deadline`` at ``until``, not before. Returns True if it has become the first."""
         deadline.wanted = until
         if until >= deadline.armed:
             return False

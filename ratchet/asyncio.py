@@ -1,11 +1,12 @@
-"""The same socket for asyncio: methods that pause are coroutines; and what it asks of the loop.
+"""The socket for asyncio, whose methods that pause are coroutines, and how it uses the loop.
 
 Theory of operation
 -------------------
 A call that is ready finishes without suspending. Otherwise it queues at the socket's doorbell like
 any other caller, and the loop watches ZMQ_FD, with one reader for each socket and loop, however
-many tasks wait. Who is woken tries again in the step that returns the message (`_task.pxi`): no
-message is ever in a future, so a cancelled or timed-out task has none to lose.
+many tasks wait. A woken call tries again in the step that returns the message
+(`_zmq/awaitable.pxi`): no message is ever in a future, so a task that is cancelled or out of time
+has none to lose.
 
 Timeouts of all tasks of a loop share one timer: a heap of deadlines, of which the loop knows the
 first.
@@ -69,7 +70,7 @@ class AsyncioRuntime(AwaitedRuntime):
         self._copies: set[int] = set()
         self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
         self.ident = threading.get_ident()
-        # Its own is_running() may run a signal handler, whose exception nobody could take.
+        # A loop's own is_running() may run a signal handler, whose exception nobody could take.
         self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
         self._bells: dict[int, tuple[int, weakref.ref[SocketBase]]] = {}  # with the duplicate
         self._deadlines = Deadlines()
@@ -183,7 +184,7 @@ class AsyncioRuntime(AwaitedRuntime):
             task.add_done_callback(end)
 
     def finished(self, waiter: TaskWaiter) -> None:
-        """Drop what a call that has its result needs no more."""
+        """Drop the deadline and the future of a call that has its result."""
         waiter.future = None  # it refers to the loop
         if waiter.timer is not None:
             self._deadlines.drop(waiter.timer)
@@ -196,7 +197,7 @@ class AsyncioRuntime(AwaitedRuntime):
                     self._timer = None
 
     def gave_up(self, zsock: SocketBase, waiter: TaskWaiter) -> None:
-        """Drop what a call needs no more; without another one, the reader goes as well."""
+        """Do what `finished` does; if no other call waits, remove the reader as well."""
         self.finished(waiter)
         if not waiting_calls(zsock) and not zsock.closed and remove_watcher(zsock, self):
             self.forget(zsock.get_fd())
@@ -271,7 +272,7 @@ def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
 
 
 def _tell(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
-    """Do what should have been done a turn ago, if it was not."""
+    """Let the task of a future that is done go on, if a signal handler kept it from being told."""
     callbacks, waiter.callbacks = waiter.callbacks, None
     if waiter.future is future:  # its task has not gone on
         for callback, context in callbacks or ():
@@ -412,8 +413,8 @@ for _name in calls_that_pause():
 class ZMQSocket(AwaitableSocket, Options):
     """A ZeroMQ socket whose calls pause the asyncio task that awaits them, and no other.
 
-    Made by `new`. Any number of tasks may use it, of several loops, and through `sync` any OS
-    thread and ratchet thread too.
+    `new` makes one. Any number of tasks of any loops may use it, and through `sync` any OS thread
+    and ratchet thread as well.
     """
 
     __slots__ = ()

@@ -92,7 +92,7 @@ cdef class Selection(Doorbell):
         return self.poll.fileno()
 
     def __repr__(self):
-        named = [repr(member.zsock) for member in list(self.sockets.values())[:3]]
+        named = [repr((<Member> member).zsock) for member in list(self.sockets.values())[:3]]
         named += [f"descriptor {fd}" for fd in list(self.others)[:3]]
         count = len(self.sockets) + len(self.others)
         return f"<select of {count} things: {', '.join(named[:3])}>"
