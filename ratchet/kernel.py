@@ -231,6 +231,10 @@ class Kernel(KernelBase):
         outer, self._outer = self._outer, None
         set_runtime(outer)
         self.owner = None
+        if not self.threads:  # `take_hub` sets it again
+            # If this is the last reference to the main greenlet of an OS thread that ends, greenlet
+            # looks for referrers, and crashes if the collector drops this kernel meanwhile.
+            self.hub = None
         if threading.current_thread() is not threading.main_thread():
             return
         if outer is not None and self._wakeup_before in (None, outer.write_fd):
