@@ -1,4 +1,4 @@
-"""Finds libzmq and builds one extension, ratchet._zmq; all else is said in pyproject.toml."""
+"""Find libzmq and build the extension ratchet._zmq; pyproject.toml says all else."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import SetupError
 
-OLDEST = (4, 3)  # what Debian 11 and RHEL 8 have; nothing here needs a later or a draft function
+OLDEST = (4, 3)  # in Debian 11 and RHEL 8; nothing here needs a later or a draft function
 
 INSTALL = """\
 Install it with the line for this system:
@@ -29,7 +29,7 @@ or name the folder that holds its include/ and lib/ in RATCHET_ZMQ_PREFIX."""
 
 
 class Place(NamedTuple):
-    """One place where libzmq may be: who said so, and the folders to look in."""
+    """One place where libzmq may be: the source that names it, and the folders to look in."""
 
     source: str
     include: Path
@@ -44,7 +44,7 @@ class Libzmq(NamedTuple):
 
 
 def prefix_place(source: str, prefix: str) -> Place:
-    """The folders under an installation prefix, the most particular library folder first."""
+    """Return the folders under a prefix, the most particular library folder first."""
     root = Path(prefix)
     multiarch = sysconfig.get_config_var("MULTIARCH")  # "x86_64-linux-gnu", where Debian puts it
     libs = [root / "lib" / multiarch] if multiarch else []
@@ -52,10 +52,10 @@ def prefix_place(source: str, prefix: str) -> Place:
 
 
 def pkg_config_place() -> Place | None:
-    """Where pkg-config has libzmq.
+    """Return the place where pkg-config has libzmq.
 
-    Asks for the plain variables: --cflags and --exists fail as soon as any library that libzmq
-    merely uses inside (Kerberos, PGM, ...) has no .pc file here.
+    It is asked for the plain variables, since --cflags and --exists fail as soon as any library
+    that libzmq merely uses inside (Kerberos, PGM, ...) has no .pc file on this system.
     """
     command = shlex.split(os.environ.get("PKG_CONFIG", "pkg-config"))
     folders = []
@@ -74,12 +74,12 @@ def pkg_config_place() -> Place | None:
 
 
 def places() -> list[Place]:
-    """Where to look, the best first. A prefix that the user names is the only one."""
+    """Return the places to look in, the best first. A prefix that the user names is the only."""
     for variable in ("RATCHET_ZMQ_STATIC", "RATCHET_ZMQ_PREFIX"):
         if prefix := os.environ.get(variable):
             return [prefix_place(variable, prefix)]
     found = []
-    # Before pkg-config: who activated a conda environment chose it, and the system's
+    # Before pkg-config: an activated conda environment is the user's choice, and the system's
     # pkg-config knows nothing of it.
     if conda := os.environ.get("CONDA_PREFIX"):
         inside = Path(conda, "Library") if sys.platform == "win32" else Path(conda)
@@ -96,7 +96,7 @@ def places() -> list[Place]:
 
 
 def header_version(header: Path) -> tuple[int, ...]:
-    """(4, 3, 4) from zmq.h's own macros; () if they are not there."""
+    """Return the version that zmq.h's own macros tell, such as (4, 3, 4); () without them."""
     text = header.read_text(encoding="utf-8", errors="replace")
     numbers = [
         re.search(rf"^#define ZMQ_VERSION_{part} +(\d+)", text, re.MULTILINE)
@@ -106,7 +106,7 @@ def header_version(header: Path) -> tuple[int, ...]:
 
 
 def library_in(folders: list[Path], static: bool) -> Path | None:
-    """The file to link: a static archive if asked for, else what the linker makes of -lzmq."""
+    """Return the file to link: a static archive if ``static``, otherwise that of -lzmq."""
     if sys.platform == "win32":  # vcpkg and conda: libzmq-mt-4_3_5.lib, libzmq-mt-s-4_3_5.lib
         names = ["libzmq*-s-*.lib", "libzmq*.lib"] if static else ["libzmq*.lib"]
     else:
@@ -115,7 +115,10 @@ def library_in(folders: list[Path], static: bool) -> Path | None:
 
 
 def find_libzmq(static: bool) -> Libzmq:
-    """The first good libzmq, or SetupError, which pip, build and uv show without a traceback."""
+    """Return the first good libzmq.
+
+    Raises SetupError, which pip, build and uv show without a traceback.
+    """
     tried = []
     for place in places():
         header = place.include / "zmq.h"
@@ -138,7 +141,7 @@ def find_libzmq(static: bool) -> Libzmq:
 
 
 class BuildExt(build_ext):
-    """Looks for libzmq only when something is compiled, so that metadata and sdist need none."""
+    """A build that looks for libzmq only to compile something: metadata and sdist need none."""
 
     def initialize_options(self) -> None:
         super().initialize_options()
@@ -156,7 +159,7 @@ class BuildExt(build_ext):
         for extension in self.extensions:
             extension.include_dirs.append(str(zmq.include))
             if os.environ.get("RATCHET_DEBUG"):
-                extension.define_macros.append(("RATCHET_DEBUG", None))  # see ratchet/_zmq/debug.pxi
+                extension.define_macros.append(("RATCHET_DEBUG", None))  # ratchet/_zmq/debug.pxi
             if self.compiler.compiler_type != "msvc":
                 self.flags_for_gcc(extension)
             (self.link_static if static else self.link_shared)(extension, zmq.library)
@@ -165,7 +168,7 @@ class BuildExt(build_ext):
     @staticmethod
     def flags_for_gcc(extension: Extension) -> None:
         extension.extra_compile_args.append("-fvisibility=hidden")
-        if "CFLAGS" not in os.environ:  # ours would come last and win over a packager's or -O0 -g
+        if "CFLAGS" not in os.environ:  # they would come last and win over a packager's or -O0 -g
             extension.extra_compile_args += ["-O3", "-g0"]
             if sys.platform.startswith("linux"):  # calls of libzmq in one step, not in two
                 extension.extra_compile_args.append("-fno-plt")
@@ -176,7 +179,7 @@ class BuildExt(build_ext):
         extension.library_dirs.append(folder)
         extension.libraries.append("zmq" if library.suffix != ".lib" else library.stem)
         if sys.platform == "win32":
-            extension.libraries.append("ws2_32")  # send and recv, with which threads wake another
+            extension.libraries.append("ws2_32")  # for send and recv, which wake threads
         # Outside the system's own folders (conda, /opt) the loader has to be told.
         elif not folder.startswith(("/usr/lib", "/lib")):
             extension.runtime_library_dirs.append(folder)
@@ -188,14 +191,15 @@ class BuildExt(build_ext):
             extension.define_macros.append(("ZMQ_STATIC", None))
             extension.libraries += ["ws2_32", "iphlpapi", "advapi32"]
             return
-        sodium = library.with_name("libsodium.a")  # what libzmq's CURVE is usually built on
+        sodium = library.with_name("libsodium.a")  # libzmq's CURVE is usually built on it
         if sodium.is_file():
             extension.extra_objects.append(str(sodium))
         if sys.platform == "darwin":
             extension.libraries.append("c++")
         else:
             extension.libraries += ["stdc++", "pthread", "rt"]
-            # Else another libzmq in the process (pyzmq's) could answer our calls, and ours its.
+            # Otherwise another libzmq in the process (pyzmq's) could answer ratchet's calls, and
+            # ratchet's libzmq the other's.
             extension.extra_link_args.append("-Wl,--exclude-libs,ALL")
 
 

@@ -11,10 +11,11 @@
 - `ratchet.zmqsocket`: sockets.
 - `ratchet.new`, `ratchet.run` and `ratchet.thread`: cooperative threads for very many sockets.
 - `ratchet.options`: every option of a socket, its unit and default.
-- `ratchet.errors`: every exception; the ones you catch are here as well.
+- `ratchet.errors`: every exception; those that a program catches are here as well.
 """
 
 from . import errors, options, thread, zmqsocket
+from ._ratchet import Ratchet, new, run
 from ._zmq import configure, curve_keypair, curve_public, has, libzmq_version
 from .errors import (
     Alarm,
@@ -28,7 +29,6 @@ from .errors import (
     Timeout,
     UriError,
 )
-from .kernel import Ratchet, new, run
 
 __version__ = "0.1.0"
 

@@ -1,8 +1,9 @@
 """Deadlines of one kernel or event loop: a heap in which most entries stand for nothing any more.
 
-A deadline has at most one current entry, which may lie earlier than the time that is wanted; it is put
-back when its time comes. So a thread that pauses 100,000 times a second with a timeout of 10 s adds one
-entry in 10 s. Entries that stand for nothing are swept out once they may be most of the heap.
+A deadline has at most one current entry, which may lie earlier than the time that is wanted; it is
+put back when its time comes. So a thread that pauses 100,000 times a second with a timeout of 10 s
+adds one entry in 10 s. Entries that stand for nothing are swept out once they may be most of the
+heap.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Deadline", "Deadlines"]
 
-# Entries from which the heap is swept, besides twice the live ones.
+# The heap is swept when it has more entries than this and twice those that were live at the last
+# sweep.
 SPARE = 100
 
 
 class Deadline:
-    """A time at which something is to be done: what, when, and where its current entry lies."""
+    """A time at which to act: the act, the time, and the time of the current entry."""
 
     __slots__ = ("act", "again", "armed", "wanted")
 
@@ -42,7 +44,7 @@ class Deadlines:
         self._crowded = SPARE  # at this size the heap is swept
 
     def arm(self, deadline: Deadline, until: float) -> bool:
-        """Act on ``deadline`` at ``until`` and not before. True: it has become the first."""
+        """Act on ``deadline`` at ``until``, not before. Returns True if it has become the first."""
         deadline.wanted = until
         if until >= deadline.armed:
             return False

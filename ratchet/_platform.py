@@ -1,8 +1,8 @@
-"""What differs between operating systems: waking a sleeping thread, and watching descriptors.
+"""The differences between operating systems: waking a sleeping thread, and watching descriptors.
 
-In a forked child a descriptor's number may belong to another file by now. So the classes here hold
-descriptors as plain numbers, which nothing closes by itself, and remember in which process they
-made them: in another one they leave them alone (docs/decisions/007-fork.md).
+In a forked child, the number of a descriptor may belong to another file. So the classes here hold
+descriptors as plain numbers, which nothing closes by itself, and remember the process in which they
+made them: in another process they leave them alone (docs/decisions/007-fork.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll", "ready"]
+__all__ = ["READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll"]
 
 
 def process() -> int:
@@ -38,15 +38,15 @@ class EventWakeup:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
-        """The descriptor, readable while set."""
+        """Return the descriptor, which is readable while the wake-up is set."""
         return self._fd
 
     def write_fileno(self) -> int:
-        """The descriptor to write 8 bytes to (an integer of 1), which sets it."""
+        """Return the descriptor to write to: an integer of 1, in 8 bytes, sets the wake-up."""
         return self._fd
 
     def detach(self) -> tuple[int, int]:
-        """Both descriptors, which are the caller's from now on."""
+        """Return both descriptors, which belong to the caller from now on."""
         fd, self._fd = self._fd, -1
         return fd, fd
 
@@ -56,7 +56,7 @@ class EventWakeup:
 
 
 class PairWakeup:
-    """A wake-up over a socket pair: what macOS and Windows have, and what a signal can set too."""
+    """A wake-up over a socket pair, for macOS, Windows, and signals, which write one byte."""
 
     __slots__ = ("_born", "_process", "_reader", "_writer")
 
@@ -70,21 +70,21 @@ class PairWakeup:
         self._reader, self._writer = reader.detach(), writer.detach()
 
     def fileno(self) -> int:
-        """The descriptor, readable while set."""
+        """Return the descriptor, which is readable while the wake-up is set."""
         return self._reader
 
     def write_fileno(self) -> int:
-        """The descriptor to write to, which sets it."""
+        """Return the descriptor to write to: any byte sets the wake-up."""
         return self._writer
 
     def detach(self) -> tuple[int, int]:
-        """Both descriptors, which are the caller's from now on."""
+        """Return both descriptors, which belong to the caller from now on."""
         fds = self._reader, self._writer
         self._reader = self._writer = -1
         return fds
 
     def clear(self) -> None:
-        """Make it not readable."""
+        """Reset the wake-up: its descriptor is not readable any more."""
         try:
             while len(_read(self._reader, 4096)) == 4096:
                 pass
@@ -118,16 +118,16 @@ Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") e
 
 READS, WRITES = 1, 4  # EPOLLIN and EPOLLOUT
 
-# Descriptors for one select.select: CPython's FD_SETSIZE on Windows. One more would be an error of
-# the loop, instead of the thread that came with it.
+# The most descriptors for one select.select: CPython's FD_SETSIZE on Windows. One more is refused
+# when it is registered, so that the thread that brings it has the error and not the loop.
 MOST = 512 if sys.platform == "win32" else sys.maxsize
 
 
 class Poll:
-    """Tells which of many descriptors are ready: the standard library's, level-triggered."""
+    """The standard library's selector, level-triggered: it tells which descriptors are ready."""
 
-    # Does a descriptor that `watch_edge` watches stay quiet until it changes? Otherwise whoever is
-    # told must make it unreadable, or the loop spins.
+    # True: a descriptor that `watch_edge` watches is reported once for each change. False: it is
+    # reported as long as it is readable, and the loop spins unless somebody makes it unreadable.
     edge = False
 
     def __init__(self) -> None:
@@ -135,16 +135,16 @@ class Poll:
         self.method = type(self._selector).__name__.removesuffix("Selector").lower()
 
     def fileno(self) -> int:
-        """A descriptor that is readable when something is ready; -1 if there is none."""
+        """Return a descriptor that is readable when something is ready; -1 if there is none."""
         fileno = getattr(self._selector, "fileno", None)  # kqueue and /dev/poll have one
         return -1 if fileno is None else int(fileno())
 
     def watch_edge(self, fd: int) -> None:
-        """Tell when ``fd`` becomes readable, until `forget`."""
+        """Report ``fd`` when it becomes readable, until `forget`."""
         self.watch(fd, True, False)
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
-        """Tell while ``fd`` is ready for one of these, until `forget` or the next `watch`."""
+        """Report ``fd`` while it is ready for one of these, until `forget` or the next `watch`."""
         mask = (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if writes else 0)
         if fd in self._selector.get_map():
             self._selector.modify(fd, mask)
@@ -164,9 +164,10 @@ class Poll:
             pass
 
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
-        """What is ready, as (fd, mask); sleep that long (None: for ever) for it.
+        """Return the descriptors that are ready, as (fd, mask); if none is, sleep for ``seconds``.
 
-        The mask is of READS and WRITES; any other bit means that the descriptor has failed.
+        None: for ever. The mask is of READS and WRITES; any other bit means that the descriptor has
+        failed.
         """
         return [
             (key.fd, (READS if mask & 1 else 0) | (WRITES if mask & 2 else 0))
@@ -174,12 +175,12 @@ class Poll:
         ]
 
     def close(self) -> None:
-        """Give its descriptor back; in the process that made it."""
+        """Give the poll's own descriptor back. Only for the process that made it."""
         self._selector.close()
 
 
 class Epoll(Poll):
-    """epoll(7), edge-triggered where that is wanted."""
+    """epoll(7), edge-triggered for `watch_edge`."""
 
     edge = True
     method = "epoll"
@@ -213,15 +214,6 @@ class Epoll(Poll):
         self._epoll.close()
 
 
-def ready(fd: int, write: bool) -> bool:
-    """Is the descriptor ready for writing, or for reading, now?"""
-    if not hasattr(select, "poll"):
-        return any(select.select([] if write else [fd], [fd] if write else [], [], 0))
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT if write else select.POLLIN)
-    return bool(poll.poll(0))
-
-
 def new_poll() -> Poll:
-    """The best there is here."""
+    """Make the best poll that this system has."""
     return Epoll() if hasattr(select, "epoll") else Poll()

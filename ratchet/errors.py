@@ -1,4 +1,4 @@
-"""Every exception ratchet raises, and the one table that turns an errno into one of them.
+"""Every exception that ratchet raises, and the table that turns an errno into one of them.
 
 ::
 
@@ -15,8 +15,8 @@
     BaseException
      └─ Killed                      raised inside a ratchet thread that is being killed
 
-No class here defines ``__init__``: an exception is made by C code alone, because the exception
-is most of the price of a call that times out.
+No class here defines ``__init__``, so that C code alone makes an exception: making it is most of
+the price of a call that times out.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ _SYMBOLS: dict[int, str] = {
 class Error(OSError):
     """Any failure of a socket: ``Error(errno, message)``.
 
-    ``errno`` is the number libzmq or the system gave, ``code`` its symbol, such as
-    ``"EADDRINUSE"`` (zmq_errno(3)); ``strerror`` the whole message.
+    ``errno`` is the number that libzmq or the system gave, ``code`` is its symbol, such as
+    ``"EADDRINUSE"`` (zmq_errno(3)), and ``strerror`` is the whole message.
     """
 
-    # How many messages a ``send_many`` had handed over when this was raised.
+    # The number of messages that a ``send_many`` had handed over when this was raised.
     taken: int = 0
 
     @property
@@ -80,7 +80,7 @@ class Error(OSError):
 
 
 class Timeout(Error, TimeoutError):
-    """The time given ran out first. Nothing was sent or lost, but see ``taken``."""
+    """The time was up first. Nothing was sent or lost, but see ``taken`` for a ``send_many``."""
 
 
 class ArgumentError(Error, ValueError):
@@ -88,15 +88,15 @@ class ArgumentError(Error, ValueError):
 
 
 class UriError(ArgumentError):
-    """Not a ratchet URI; the form is ``zmq:TYPE:ENDPOINT``."""
+    """A text that is no ratchet URI; the form is ``zmq:TYPE:ENDPOINT``."""
 
 
 class StateError(Error, RuntimeError):
-    """The call is right but not now, such as a REQ that must receive before it sends again."""
+    """A call at the wrong moment, such as a send of a REQ that has to receive first."""
 
 
 class ClosedError(Error):
-    """The socket is closed, or was closed by someone else while this call was paused."""
+    """The socket is closed, or was closed by another thread while the call was paused."""
 
 
 class ForkedError(Error, RuntimeError):
@@ -104,7 +104,7 @@ class ForkedError(Error, RuntimeError):
 
 
 class DeadlockError(Error, RuntimeError):
-    """Every ratchet thread is paused and nothing is left that could wake one."""
+    """Every ratchet thread is paused, and nothing is left that could wake one."""
 
     @property
     def code(self) -> str:
@@ -129,11 +129,11 @@ class Killed(BaseException):
 
 
 def argument_error(message: str) -> ArgumentError:
-    """An `ArgumentError` (code EINVAL) that says ``message``."""
+    """Make an `ArgumentError` (code EINVAL) that says ``message``."""
     return ArgumentError(errno.EINVAL, message)
 
 
-# errno -> what to do about it. An errno that is in neither table is a plain Error.
+# errno -> advice. An errno that is in neither table is a plain Error.
 _REMEDIES: dict[int, str] = {
     errno.EINVAL: "check the endpoint's form, or the option's value and type",
     errno.EPROTONOSUPPORT: "use tcp://, ipc:// or inproc://; ratchet.has() tells what else",
@@ -178,12 +178,18 @@ _CLASSES: dict[int, type[Error]] = {
 
 
 def refusal(number: int, message: str) -> Error:
-    """Make the exception for ``number`` with this message, which contains its own remedy."""
+    """Make the exception for ``number`` with ``message``, which contains its own remedy."""
     return _CLASSES.get(number, Error)(number, message)
 
 
 def from_errno(number: int, what: str, reason: str) -> Error:
-    """The exception for ``number``: ``what`` was tried, ``reason`` is the system's text."""
+    """Make the exception for ``number``, with a remedy if there is one.
+
+    Args:
+        number: an errno.
+        what: what was tried.
+        reason: the system's text for ``number``.
+    """
     remedy = _REMEDIES.get(number)
     if number == errno.EAGAIN:
         number = errno.ETIMEDOUT

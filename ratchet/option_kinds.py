@@ -1,4 +1,4 @@
-"""The kinds of socket options: how each checks and converts what Python gives and libzmq takes."""
+"""The kinds of socket options: each checks Python's values and converts them to libzmq's."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from .errors import ArgumentError, argument_error
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _BYTES = (bytes, bytearray, memoryview)
 NAMETYPES = ("GSSAPI_PRINCIPAL_NAMETYPE", "GSSAPI_SERVICE_PRINCIPAL_NAMETYPE")
-# What `setup_rules.setup_fault` judges at bind and connect: the names up to their first underscore.
+# Options that `setup_rules.setup_fault` judges at bind and connect, up to their first underscore.
 JUDGED = ("PLAIN", "CURVE", "GSSAPI", "SOCKS", "BINDTODEVICE")
 
-Got = TypeVar("Got")  # what reading an option gives
-Taken = TypeVar("Taken")  # what may be assigned to it
+Got = TypeVar("Got")  # the type that reading an option gives
+Taken = TypeVar("Taken")  # the type that may be assigned to it
 
 
 class Option(Generic[Got, Taken]):
     """One option: a property of sockets and, on the class, its own description.
 
-    Each kind of option is a subclass with two ways: `_encode` from Python's value to libzmq's,
-    refusing what is wrong, and `_decode` back.
+    Each kind of option is a subclass with two methods: `_encode` checks Python's value and converts
+    it to libzmq's, and `_decode` converts it back.
     """
 
     name: str
-    takes = ""  # the annotation of what may be assigned, as in OptionArguments
+    takes = ""  # the annotation of values to assign, as in OptionArguments
     accepts = ""  # the same in words, with places for the range
     unit = ""
     low, high = 0, 2**31 - 1  # as libzmq counts; of bytes and str, of the length
-    via = "int"  # what it is in C: int, int64, uint64 or bytes
-    scale = 1  # how many of libzmq's units make one of ours
+    via = "int"  # the type in C: int, int64, uint64 or bytes
+    scale = 1  # how many of libzmq's units make one of ratchet's
     step = 1  # libzmq cuts its number down to a multiple of this
     optional = False  # None may be assigned: -1 to libzmq, or no bytes
-    write_only = False  # libzmq does not tell it: reads as last set
+    write_only = False  # libzmq does not tell it, so it reads as last set
     secret = False  # never shown in an error
-    needs = ""  # what libzmq must be built with
+    needs = ""  # the library with which libzmq must be built
     read_only = False
 
     def __init__(
         self, name: str, number: int, default: Got, doc: str, only: str = "", **rest: Any
     ) -> None:
         self.name, self.number, self.default = name, number, default
-        self.only = tuple(only.split())  # the socket types it means anything to; none: to all
+        self.only = tuple(only.split())  # the socket types that know the option; none: all
         self.__dict__.update(rest)  # any of the attributes above
         limits = (n / self.scale if self.scale > 1 else n for n in (self.low, self.high))
         legal = self.accepts.format(*limits, unit=self.unit).strip()
@@ -80,7 +80,7 @@ class Option(Generic[Got, Taken]):
             self._store(zsock, raw)
         except ArgumentError as error:
             if value is None and self._read(zsock) is None:
-                return  # some cannot be set to None, but are
+                return  # some options are None, but cannot be set to it
             raise self._refused(zsock, f"to set it to {self._show(value)}") from error
         if self.write_only:
             zsock._remembered = {**(zsock._remembered or {}), self.name: self._decode(raw)}
@@ -88,7 +88,7 @@ class Option(Generic[Got, Taken]):
             self._note(zsock, bool(raw))
 
     def _note(self, zsock: Any, on: bool) -> None:
-        """Remember for bind and connect that this was set. Off, it turns all of its kind off."""
+        """Remember for bind and connect that it was set; off, it turns all of its kind off."""
         judged: frozenset[str] = getattr(zsock, "_judged", None) or frozenset()
         kind = self.name.partition("_")[0]
         if on:
@@ -161,10 +161,9 @@ class OptionalInt(Int[int | None]):
 
 
 class Listener(OptionalInt):
-    """A listener for bind to use, to which the socket keeps a descriptor of its own.
+    """A listening descriptor for bind to use, of which the socket keeps a duplicate.
 
-    libzmq ends the process if what it gets is no listening socket of the endpoint's transport, or
-    is one no longer.
+    libzmq ends the process if the descriptor is not, or no longer, a listener of the transport.
     """
 
     accepts = "the descriptor of a socket that listens already, for tcp or ipc"
@@ -191,7 +190,7 @@ class Listener(OptionalInt):
 
 
 class Filter(OptionalInt):
-    """An id that may connect: assigning adds one, and None takes all away."""
+    """The ids that may connect: assigning adds one, and None takes all away."""
 
     write_only = True
 
@@ -231,7 +230,7 @@ class Seconds(Option[Got, Got]):
         return max(units, self.step) if seconds else 0
 
     def _seconds(self, value: Any) -> float | None:
-        """Give the time as a float, or None for None, a negative and infinity where None may be."""
+        """Return the time as a float. Negative or infinite is None where None is allowed."""
         if value is None and self.optional:
             return None
         try:
@@ -318,7 +317,7 @@ class Text(Option["str | None", "str | None"]):
 
 
 class Credential(Text):
-    """One of a PLAIN client. libzmq still tells it when another option has made it ineffective."""
+    """A PLAIN client's. None when another option has undone it, though libzmq still tells it."""
 
     def _read(self, zsock: Any) -> str | None:
         return super()._read(zsock) if zsock.mechanism == "PLAIN" else None
@@ -342,11 +341,11 @@ class Key(Option["str | None", "str | bytes"]):
 
     def _decode(self, raw: Any) -> str | None:
         text: str = raw[:40].decode()
-        return None if text == "0" * 40 else text  # 32 zero bytes: was never set
+        return None if text == "0" * 40 else text  # 32 zero bytes: it was never set
 
 
 class Report(Option[Got, Never]):
-    """An option to read, by the socket's own method where ratchet has rules for it."""
+    """An option that can only be read, by a function of its own."""
 
     read_only = True
 
@@ -365,7 +364,7 @@ class Report(Option[Got, Never]):
 
 
 class Prefixes(Option[Any, "bytes | Iterable[bytes]"]):
-    """Subscriptions: methods and no property, but options by name and among the keywords."""
+    """Subscriptions: they have methods and no property, but are options by name and keyword."""
 
     takes, accepts = "bytes | Iterable[bytes]", "a prefix as bytes (of a str, .encode()) or several"
 
@@ -389,7 +388,7 @@ class Prefixes(Option[Any, "bytes | Iterable[bytes]"]):
 
 
 def _z85_decode(text: str) -> bytes:
-    """Give a key's 32 bytes (ZeroMQ's RFC 32); ValueError or OverflowError if it is none."""
+    """Return a key's 32 bytes (ZeroMQ's RFC 32); ValueError or OverflowError for no key."""
     if len(text) != 40:
         raise ValueError(text)
     key = b""

@@ -1,10 +1,10 @@
 """Every stable socket option of libzmq 4.3: one table of typed properties, also by their names.
 
-Values are Python's: times are seconds, and None stands where libzmq has -1 ("no limit", "as the
-system has it"). What libzmq must not get is refused here, before it is asked: it would take some
-of it, and then end the process, or never connect to anything without a word. An option acts on the
-binds and connects after it, but for linger, the high-water marks and those of REQ, ROUTER and XPUB,
-which act at once.
+Values are Python's: times are in seconds, and None stands for libzmq's -1 ("no limit", "as the
+system has it"). Values that libzmq must not get are refused here: it would take some of them, and
+then end the process or, without a word, never connect to anything. An option applies to later binds
+and connects; only linger, the high-water marks and the options of REQ, ROUTER and XPUB apply at
+once.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Options:
     rcvhwm = Int("RCVHWM", 24, 1000, unit="messages", doc=
         "High-water mark for receiving: how many may queue from one peer; 0 for no limit.")
     linger = OptionalSeconds("LINGER", 17, 10.0, doc=
-        "How long after close or disconnect unsent messages are kept for their peer; None or any "
-        "negative for ever. The default is ratchet's; libzmq's is None, on SUB and XSUB 0.")
+        "How long after close or disconnect unsent messages are kept for their peer; None or a "
+        "negative number for ever. The default is ratchet's; libzmq's is None, on SUB and XSUB 0.")
     maxmsgsize = OptionalInt("MAXMSGSIZE", 22, None, high=2**63 - 1, via="int64", unit="bytes",
         doc="The largest part to take: a peer that sends more is disconnected; None for no limit.")
     conflate = Bool("CONFLATE", 54, False, only="PULL PUSH SUB PUB DEALER", doc=
@@ -66,9 +66,9 @@ class Options:
     immediate = Bool("IMMEDIATE", 39, False, doc=
         "Queue messages only for connections that are up; while none is, sending pauses.")
     rcvtimeo = Timeout("RCVTIMEO", 27, None, doc=
-        "How long a receiving call may pause; None or any negative for ever.")
+        "How long a receiving call may pause; None or a negative number for ever.")
     sndtimeo = Timeout("SNDTIMEO", 28, None, doc=
-        "How long a sending call may pause; None or any negative for ever.")
+        "How long a sending call may pause; None or a negative number for ever.")
 
     # What belongs to a socket type
     routing_id = RoutingId("ROUTING_ID", 5, b"", doc=
@@ -76,7 +76,7 @@ class Options:
     identity = routing_id
     connect_routing_id = RoutingId("CONNECT_ROUTING_ID", 61, b"", only="ROUTER STREAM",
         write_only=True, doc=
-        "The name for the peer of the next connect alone; no two peers may have the same.")
+        "The name of the next connect's peer, used once; no two peers may have the same.")
     router_mandatory = Bool("ROUTER_MANDATORY", 33, True, only="ROUTER", write_only=True, doc=
         "A message for an unknown peer is an error, one for a full queue pauses; if False, both "
         "are dropped without a word. The default is ratchet's; libzmq's is False.")
@@ -92,13 +92,13 @@ class Options:
         "Allow a new request before the reply to the last one, whose reply is then dropped; "
         "only req_correlate makes that sure.")
     xpub_verbose = Bool("XPUB_VERBOSE", 40, False, only="XPUB", write_only=True, doc=
-        "Receive each subscription, also to a prefix that another peer has subscribed to.")
+        "Receive each subscription, even to a prefix to which another peer has subscribed.")
     xpub_verboser = Bool("XPUB_VERBOSER", 78, False, only="XPUB", write_only=True, doc=
-        "Receive each subscription and each unsubscription, the first and last of a prefix or not.")
+        "Receive every subscription and unsubscription, not only a prefix's first and last.")
     xpub_manual = Bool("XPUB_MANUAL", 71, False, only="XPUB", write_only=True, doc=
         "A subscription that was received counts only once the program answers with SUBSCRIBE.")
     xpub_nodrop = Bool("XPUB_NODROP", 69, False, only="XPUB PUB", write_only=True, doc=
-        "Sending pauses while a subscriber's queue is full; if False, it misses the message.")
+        "Sending pauses while a subscriber's queue is full; if False, that one misses the message.")
     xpub_welcome_msg = Bytes("XPUB_WELCOME_MSG", 72, b"", only="XPUB", write_only=True, doc=
         "A message for each new subscriber that has subscribed to it already; b'' for none.")
     invert_matching = Bool("INVERT_MATCHING", 74, False, only="PUB XPUB SUB", doc=
@@ -110,7 +110,7 @@ class Options:
     reconnect_ivl = OptionalSeconds("RECONNECT_IVL", 18, 0.1, doc=
         "How long to wait before a lost connection is tried again; None for never again.")
     reconnect_ivl_max = Seconds("RECONNECT_IVL_MAX", 21, 0.0, doc=
-        "That wait doubles each time, up to this; if 0 or less than the wait, it stays the same.")
+        "The longest such wait: it doubles up to this; if this is 0 or less, it stays the same.")
     connect_timeout = Seconds("CONNECT_TIMEOUT", 79, 0.0, doc=
         "How long one attempt to connect may take; 0 for as long as the system lets it.")
     handshake_ivl = Seconds("HANDSHAKE_IVL", 66, 30.0, doc=
@@ -118,26 +118,26 @@ class Options:
     heartbeat_ivl = Seconds("HEARTBEAT_IVL", 75, 0.0, doc=
         "How often a peer is asked for a sign of life; 0 for never.")
     heartbeat_timeout = OptionalSeconds("HEARTBEAT_TIMEOUT", 77, None, doc=
-        "How long to wait for that sign before disconnecting; None, which cannot be set again, "
+        "How long to wait for a sign of life, then disconnect; None, which cannot be set again, "
         "for as long as heartbeat_ivl.")
     heartbeat_ttl = Seconds("HEARTBEAT_TTL", 76, 0.0, high=6553500, step=100, doc=
-        "How long a peer is asked to wait for this side's, in tenths; 0 for its own way.")
+        "How long the peer shall wait for this side's signs of life, in tenths; 0: it decides.")
     backlog = Int("BACKLOG", 19, 100, unit="connections", doc=
-        "How many connections may wait to be accepted, as listen(2) has it.")
+        "How many connections may wait to be accepted, as in listen(2).")
     affinity = Int("AFFINITY", 4, 0, high=2**64 - 1, via="uint64", doc=
         "The I/O threads for new connections, as a bit mask, lowest bit first; 0 for any.")
     use_fd = Listener("USE_FD", 89, None, doc=
-        "A listening descriptor, as from systemd, for bind to use; None for a new one. It stays "
-        "yours to close; the socket keeps one of its own until it is closed or this is set again.")
+        "A listening descriptor, as from systemd, for bind to use; None for a new one. The program "
+        "closes it; the socket keeps a duplicate until it is closed or the option is set again.")
     socks_proxy = Text("SOCKS_PROXY", 68, None, high=1023, doc=
         "The SOCKS5 proxy, host:port, for tcp connections; None for none. connect refuses it for "
         "tcp, since libzmq ends the process when a socket is closed whose proxy has failed.")
     bindtodevice = Text("BINDTODEVICE", 92, None, high=15, doc=
-        "The network interface to keep to; Linux wants CAP_NET_RAW for it. None for any.")
+        "The only network interface to use, for which Linux wants CAP_NET_RAW; None for any.")
 
     # TCP, IP and IPC
     ipv6 = Bool("IPV6", 42, False, doc="Use IPv6 as well as IPv4.")
-    ipv4only = Bool("IPV4ONLY", 31, True, doc="The opposite of ipv6. Deprecated: use that.")
+    ipv4only = Bool("IPV4ONLY", 31, True, doc="The opposite of ipv6. Deprecated: use ipv6.")
     sndbuf = OptionalInt("SNDBUF", 11, None, unit="bytes", doc=
         "The kernel's buffer for sending; None for the system's default.")
     rcvbuf = OptionalInt("RCVBUF", 12, None, unit="bytes", doc=
@@ -154,18 +154,18 @@ class Options:
     tcp_maxrt = Seconds("TCP_MAXRT", 80, 0.0, doc=
         "How long data may be on its way unconfirmed; 0 for the system's default.")
     tcp_accept_filter = Text("TCP_ACCEPT_FILTER", 38, None, write_only=True, doc=
-        "Adds addresses (10.0.0.0/8) that may connect; None removes all. Deprecated: use ZAP.")
+        "Addresses (10.0.0.0/8) that may connect: adds one; None removes all. Deprecated: use ZAP.")
     ipc_filter_pid = Filter("IPC_FILTER_PID", 58, None, doc=
-        "Adds a process that may connect by ipc; None removes all. Deprecated: use ZAP.")
+        "Processes that may connect by ipc: adds one; None removes all. Deprecated: use ZAP.")
     ipc_filter_uid = Filter("IPC_FILTER_UID", 59, None, high=2**32 - 1, doc=
-        "Adds a user who may connect by ipc; None removes all. Deprecated: use ZAP.")
+        "Users that may connect by ipc: adds one; None removes all. Deprecated: use ZAP.")
     ipc_filter_gid = Filter("IPC_FILTER_GID", 60, None, high=2**32 - 1, doc=
-        "Adds a group that may connect by ipc; None removes all. Deprecated: use ZAP.")
+        "Groups that may connect by ipc: adds one; None removes all. Deprecated: use ZAP.")
 
     # Multicast and VMCI
-    rate = Int("RATE", 8, 100, low=1, unit="kilobits per second", doc="The most for multicast.")
+    rate = Int("RATE", 8, 100, low=1, unit="kilobits per second", doc="The limit for multicast.")
     recovery_ivl = Seconds("RECOVERY_IVL", 9, 10.0, doc=
-        "How long a multicast receiver may be away and miss nothing; costs memory for all of it.")
+        "How long a multicast receiver may be away and miss nothing; takes memory for that time.")
     multicast_hops = Int("MULTICAST_HOPS", 25, 1, low=1, unit="hops", doc=
         "How far multicast packets go: with 1, not beyond the local network.")
     multicast_maxtpdu = Int("MULTICAST_MAXTPDU", 84, 1500, low=1, unit="bytes", doc=
@@ -173,15 +173,15 @@ class Options:
     vmci_buffer_size = Int("VMCI_BUFFER_SIZE", 85, 65546, high=2**64 - 1, via="uint64",
         unit="bytes", needs="VMCI", doc="The buffer of a VMCI connection.")
     vmci_buffer_min_size = Int("VMCI_BUFFER_MIN_SIZE", 86, 128, high=2**64 - 1, via="uint64",
-        unit="bytes", needs="VMCI", doc="The least that peers may agree on for that buffer.")
+        unit="bytes", needs="VMCI", doc="The smallest such buffer that peers may agree on.")
     vmci_buffer_max_size = Int("VMCI_BUFFER_MAX_SIZE", 87, 262144, high=2**64 - 1, via="uint64",
-        unit="bytes", needs="VMCI", doc="The most that peers may agree on for that buffer.")
+        unit="bytes", needs="VMCI", doc="The largest such buffer that peers may agree on.")
     vmci_connect_timeout = OptionalSeconds("VMCI_CONNECT_TIMEOUT", 88, None, needs="VMCI", doc=
         "How long connecting by VMCI may take; None for the system's default.")
 
     # Security
     mechanism = Report[str]("MECHANISM", 43, "str", lambda z: _MECHANISMS[z._get_int(43)], doc=
-        "What the options below have turned on: NULL (nothing), PLAIN, CURVE or GSSAPI.")
+        "The mechanism that the options below have chosen: NULL (none), PLAIN, CURVE or GSSAPI.")
     zap_domain = Text("ZAP_DOMAIN", 55, None, doc=
         "The domain that ZAP is asked about; None, which cannot be set again, for no ZAP.")
     plain_server = Bool("PLAIN_SERVER", 44, False, doc=
@@ -200,33 +200,33 @@ class Options:
         "The public key that a CURVE client expects; reads as Z85, or None while not set.")
     gssapi_server = Bool("GSSAPI_SERVER", 62, False, needs="GSSAPI", doc="Be GSSAPI's server.")
     gssapi_principal = Text("GSSAPI_PRINCIPAL", 63, None, needs="GSSAPI", doc=
-        "Whose GSSAPI credentials to use; None, which cannot be set again, while not set.")
+        "The owner of the GSSAPI credentials to use; None, which cannot be set again, for unset.")
     gssapi_service_principal = Text("GSSAPI_SERVICE_PRINCIPAL", 64, None, needs="GSSAPI", doc=
-        "The server for a GSSAPI client; None, which cannot be set again, while not set.")
+        "The server for a GSSAPI client; None, which cannot be set again, for unset.")
     gssapi_plaintext = Bool("GSSAPI_PLAINTEXT", 65, False, needs="GSSAPI", doc=
         "Do not encrypt GSSAPI connections.")
     gssapi_principal_nametype = Int("GSSAPI_PRINCIPAL_NAMETYPE", 90, 0, high=2, needs="GSSAPI",
-        doc="What gssapi_principal is: 0 a service on a host, 1 a user, 2 a Kerberos principal.")
+        doc="The kind of gssapi_principal: 0 a host's service, 1 a user, 2 a Kerberos principal.")
     gssapi_service_principal_nametype = Int("GSSAPI_SERVICE_PRINCIPAL_NAMETYPE", 91, 0, high=2,
-        needs="GSSAPI", doc="The same of gssapi_service_principal.")
+        needs="GSSAPI", doc="The kind of gssapi_service_principal, by the same numbers.")
 
     # State. TYPE and LAST_ENDPOINT are plain attributes of a socket, and in the table by name.
     fd = Report[int]("FD", 14, "int", lambda zsock: int(zsock.get_fd()), doc=
-        "The descriptor that becomes readable when `events` may have changed, as get_fd() tells.")
+        "The descriptor that becomes readable when `events` may have changed, as of get_fd().")
     events = Report[int]("EVENTS", 15, "int", lambda z: z.is_readable() + 2 * z.is_writable(), doc=
-        "What can be done without a pause: 1 to receive, 2 to send, 3 both, 0 neither.")
+        "The calls that need no pause: 1 for receiving, 2 for sending, 3 for both, 0 for neither.")
     rcvmore = Report[bool]("RCVMORE", 13, "bool", lambda zsock: bool(zsock.is_rcvmore()), doc=
-        "Whether more parts follow the one received last.")
+        "True if more parts follow the one received last.")
     thread_safe = Report[bool]("THREAD_SAFE", 81, "bool", lambda z: bool(z._get_int(81)), doc=
-        "Whether libzmq itself lets threads share the socket; ratchet lets them in any case.")
+        "True if libzmq itself lets threads share the socket; ratchet always does.")
     # fmt: on
 
     def getsockopt(self, name: str) -> Any:
-        """Give an option by name ("SNDHWM", in any case), just as its property reads."""
+        """Return an option's value by its name ("SNDHWM", in any case), as its property reads."""
         return _find(name)._read(self)
 
     def setsockopt(self, name: str, value: Any) -> None:
-        """Set an option by name, to what its property takes; also "SUBSCRIBE", "UNSUBSCRIBE"."""
+        """Set an option by its name, as its property takes it; "SUBSCRIBE", "UNSUBSCRIBE" too."""
         option = _find(name)
         if option.read_only:
             raise argument_error(f"{option.name} can only be read")
@@ -265,7 +265,7 @@ TABLE: dict[str, Option[Any, Any]] = {
             lambda z: z.last_endpoint,
             "The endpoint used last.",
         ),
-        Prefixes("SUBSCRIBE", 6, None, "Receive also what begins with a prefix."),
+        Prefixes("SUBSCRIBE", 6, None, "Receive messages that begin with a prefix, too."),
         Prefixes("UNSUBSCRIBE", 7, None, "Undo one SUBSCRIBE to a prefix."),
     )
 }

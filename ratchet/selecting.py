@@ -1,8 +1,8 @@
 """Waiting for several sockets and descriptors at once: `select` and `Selector`.
 
 Both work in every kind of thread whose calls block; `ratchet.asyncio.select` is for tasks. What is
-ready and not taken is reported again. Nothing is taken: another thread may be faster, so a call after a
-select still may have to pause.
+ready and not taken is reported again. Nothing is taken: another thread may be faster, so a call
+after a select still may have to pause.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def select(
         timeout: seconds; None or negative: for ever; 0: only look.
 
     Returns:
-        tuple[list, list]: those of ``reads`` and of ``writes`` that are ready, in the order given. Both
-        are empty when the time is up.
+        tuple[list, list]: those of ``reads`` and of ``writes`` that are ready, in the order given.
+        Both are empty when the time is up.
 
     Raises:
         ClosedError: a socket is closed, or was closed meanwhile; it names the socket.
@@ -72,7 +72,7 @@ def select(
 
 
 def listed(items: Iterable[Any]) -> list[Any]:
-    """Make a list of what is to be waited for; a socket is none, since iterating it would receive."""
+    """Make a list of what is to be waited for. A socket is none: iterating it would receive."""
     if type(items) is list:
         return items
     if isinstance(items, SocketBase):
@@ -171,7 +171,7 @@ class Selector(selectors.BaseSelector):
         self._selection.close()
         self._keys.clear()
 
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:  # type: ignore[override]
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         """Return a mapping from what is registered to its key."""
         return self._map
 
@@ -213,6 +213,6 @@ def _name(fileobj: Any, fd: int) -> int:
     return id(fileobj) if isinstance(fileobj, SocketBase) else ~fd
 
 
-def _check(events: int) -> None:
+def _check(events: Any) -> None:
     if not isinstance(events, int) or not events or events & ~(READ | WRITE):
         raise ValueError(f"events are EVENT_READ, EVENT_WRITE or both, not {events!r}")

@@ -1,4 +1,4 @@
-"""Which options no bind or connect can succeed with: judged before libzmq tries for ever."""
+"""Options with which no bind or connect can succeed: refused before libzmq tries for ever."""
 
 from __future__ import annotations
 

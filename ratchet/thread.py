@@ -1,4 +1,4 @@
-"""What a ratchet thread may ask for: other threads, time, descriptors, signals, its end."""
+"""Functions for ratchet threads: other threads, time, descriptors, signals and their own end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
+from ._threads import Thread
+from ._threads import wait_all as wait_for_all
 from ._zmq import current_thread, real_number
-from .kernel import Kernel, Thread
 from .selecting import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from .kernel import Kernel
 
 __all__ = [
     "Thread",
@@ -38,11 +41,12 @@ __all__ = [
 
 T = TypeVar("T")
 
+
 class HasFileno(Protocol):
-    """Anything with a descriptor."""
+    """An object with a descriptor."""
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
 
 
 def _me(what: str) -> tuple[Thread, Kernel]:
@@ -77,18 +81,21 @@ def _thread(value: object, what: str) -> Thread:
 def attach(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
     """Queue a new thread that calls ``func(*args, **kwargs)``; it starts on the loop's next turn.
 
-    It has a copy of this thread's context variables.
+    The new thread has a copy of this thread's context variables.
     """
     return _me("attach")[1].attach(func, args, kwargs)
 
 
 def attach_background(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
-    """The same, but ``loop()`` does not wait for it: it is killed when the others have ended."""
+    """Do what `attach` does for a thread that is killed when the others have ended.
+
+    ``loop()`` does not wait for it.
+    """
     return _me("attach_background")[1].attach(func, args, kwargs, background=True)
 
 
 def self() -> Thread | None:
-    """The running ratchet thread, or None."""
+    """Return the running ratchet thread; None outside of any."""
     thread: Thread | None = current_thread()  # type: ignore[assignment]
     return thread
 
@@ -100,7 +107,7 @@ def pause() -> Any:
     """Pause until somebody calls `unpause` for this thread.
 
     Returns:
-        what unpause was given: None, the one value, or a tuple of them.
+        the values given to `unpause`: None, a single value, or a tuple of several.
     """
     me, kernel = _me("pause")
     me.parked = True
@@ -117,7 +124,7 @@ def unpause(thread: Thread, *values: Any) -> None:
     """Resume a thread that is paused in `pause`, on the next turn. From any OS thread.
 
     Raises:
-        StateError: it is not.
+        StateError: the thread is not paused in `pause`.
     """
     thread = _thread(thread, "unpause")
     if not thread.parked or thread.done:
@@ -128,7 +135,7 @@ def unpause(thread: Thread, *values: Any) -> None:
 
 
 def timer(seconds: float) -> None:
-    """Pause for that long; ``timer(0)`` lets the others run."""
+    """Pause for ``seconds``; ``timer(0)`` lets the other threads run."""
     me, kernel = _me("timer")
     seconds = _seconds(seconds, "timer")
     until = monotonic() + seconds
@@ -141,7 +148,7 @@ def timer(seconds: float) -> None:
 
 
 def alarm(seconds: float | None, callback: Callable[[], object] | None = None) -> None:
-    """Call ``callback``, then raise `Alarm` in this thread, if it is there after ``seconds``.
+    """Call ``callback``, then raise `Alarm` in this thread, if it has not ended after ``seconds``.
 
     A thread has one alarm; a new one takes the place of the last, ``alarm(None)`` cancels it.
     The callback runs between threads, so it must not pause.
@@ -153,16 +160,16 @@ def alarm(seconds: float | None, callback: Callable[[], object] | None = None) -
 
 
 def wait_all(threads: Iterable[Thread]) -> None:
-    """Pause until all ``threads`` have ended, well or by error; `Thread.result` tells which."""
-    me, kernel = _me("wait_all")
+    """Pause until all ``threads`` have ended; `Thread.result` tells how each of them did."""
+    me, _ = _me("wait_all")
     others = [_thread(thread, "wait_all") for thread in threads]
     if me in others:
         raise errors.StateError(errno.EDEADLK, f"{me!r} cannot wait for its own end")
-    kernel.wait_all(others, math.inf, me)
+    wait_for_all(others, math.inf, me)
 
 
 def space(premade: Any = None) -> Any:
-    """The thread's own scratch namespace; ``premade`` is used as such from now on, if given."""
+    """Return this thread's own scratch namespace; ``premade``, if given, becomes it."""
     me, _ = _me("space")
     if premade is not None:
         me.scratch = premade
@@ -176,7 +183,7 @@ def block_on(
 ) -> Any | None:
     """Pause until one of these objects is ready. In any kind of thread.
 
-    `ratchet.zmqsocket.select` returns all that are ready; this the first of them.
+    `ratchet.zmqsocket.select` returns all objects that are ready, this function the first of them.
 
     Args:
         reads: objects to read or receive from: sockets of ratchet, or anything with ``get_fd()``
@@ -198,8 +205,8 @@ def block_on(
 def sigwait(signal: int | str) -> None:
     """Pause until the process gets the signal.
 
-    From the first call on the signal is the kernel's, until the kernel ends; one that comes while
-    nobody waits is kept for the next call.
+    From the first call on, the signal belongs to the kernel until the kernel ends. A signal that
+    comes while no thread waits is kept for the next call.
 
     Args:
         signal: a number, ``signal.SIGTERM``, or ``"SIGTERM"``.
@@ -215,13 +222,13 @@ def sigwait(signal: int | str) -> None:
     except (KeyError, ValueError):
         names = ", ".join(sorted(s.name for s in signals.Signals))
         raise errors.argument_error(f"unknown signal {signal!r}; it is one of {names}") from None
-    kernel.wait_signal(me, number)
+    kernel.signals.wait(kernel, me, number)
 
 
 def kill(thread: Thread) -> None:
-    """End a thread: `Killed` is raised in it, at once if it is this one. From any OS thread.
+    """End a thread by raising `Killed` in it, at once if it is this one. From any OS thread.
 
-    Nothing happens to a thread that has ended.
+    A thread that has ended stays as it is.
     """
     thread = _thread(thread, "kill")
     kernel: Kernel = thread.kernel  # type: ignore[assignment]
@@ -229,7 +236,7 @@ def kill(thread: Thread) -> None:
 
 
 def kill_all(threads: Iterable[Thread]) -> None:
-    """End these threads; this one last, if it is among them."""
+    """End these threads. The calling thread is the last, if it is among them."""
     me = current_thread()
     checked = [_thread(thread, "kill_all") for thread in threads]
     for thread in sorted(checked, key=lambda thread: thread is me):
@@ -237,8 +244,8 @@ def kill_all(threads: Iterable[Thread]) -> None:
 
 
 def offload(func: Callable[..., T], *args: Any) -> T:
-    """Run a blocking function in a worker OS thread; this ratchet thread pauses for its result."""
+    """Run a blocking function in a worker OS thread, and pause until its result is there."""
     me, kernel = _me("offload")
     if not callable(func):
         raise TypeError(f"offload() takes a function, not {type(func).__name__}")
-    return kernel.offload(me, func, args)
+    return kernel.workers.run(kernel, me, func, args)

@@ -1,4 +1,4 @@
-"""Splits ``zmq:TYPE:ENDPOINT`` into a socket type and an endpoint."""
+"""URIs of the form ``zmq:TYPE:ENDPOINT``, split into a socket type and an endpoint."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["ZMQRecord", "prepare_uri"]
 
 
 class ZMQRecord(NamedTuple):
-    """What `prepare_uri` found. ``rec["type"]`` and ``rec["endpoint"]`` work as well."""
+    """The socket type and the endpoint of a URI. ``rec["type"]`` works as well as ``rec.type``."""
 
     type: str
     endpoint: str
 
     def __getitem__(self, key: object) -> str:  # type: ignore[override]
-        """A field by its name, or by position as in any tuple."""
+        """Return a field by its name, or by its position as in any tuple."""
         if isinstance(key, str):
             if key in self._fields:
                 return str(getattr(self, key))
@@ -33,12 +33,12 @@ def prepare_uri(uri: str) -> ZMQRecord:
     on untouched, for `ZMQSocket.bind` and `ZMQSocket.connect` to read as zmq_bind(3) does.
 
     Raises:
-        UriError: (a ValueError) not of that form.
+        UriError: (a ValueError) ``uri`` is not of that form.
     """
     if isinstance(uri, str):
         rest = uri[4:] if uri[:4].lower() == "zmq:" else uri
         type_, colon, endpoint = rest.partition(":")
-        type_ = type_.upper() if type_.isascii() else ""  # a long s becomes an S
+        type_ = type_.upper() if type_.isascii() else ""  # upper() would make an S of U+017F
         transport, slashes, address = endpoint.partition("://")
         if colon and (type_ in TYPES or type_ in OLD_NAMES) and transport and slashes and address:
             return ZMQRecord(type_, endpoint)

@@ -1,10 +1,10 @@
-"""The socket users hold, and how they get one: `new` and `prepare_uri`."""
+"""The socket that programs hold, and `new` and `prepare_uri`, from which they get one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._zmq import Frame, BlockingSocket, Tracker
+from ._zmq import BlockingSocket, Frame, Tracker
 from .options import Options
 from .selecting import Selector, select
 from .uri import ZMQRecord, prepare_uri
@@ -29,8 +29,8 @@ __all__ = [
 class ZMQSocket(BlockingSocket, Options):
     """A ZeroMQ socket whose calls pause the thread that makes them, and no other.
 
-    Made by `new`. Any number of threads may use it at the same time. Its options are properties:
-    ``zsock.sndhwm = 1000``. Times are seconds.
+    `new` makes one. Any number of threads may use it at the same time. Its options are properties:
+    ``zsock.sndhwm = 1000``. Times are in seconds.
     """
 
     __slots__ = ()
@@ -40,7 +40,7 @@ class ZMQSocket(BlockingSocket, Options):
 
 
 def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
-    """A new socket.
+    """Make a new socket.
 
     Args:
         type: PAIR, PUB, SUB, REQ, REP, DEALER, ROUTER, PULL, PUSH, XPUB, XSUB or STREAM; XREQ and
@@ -49,8 +49,8 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
             ``subscribe=b"prefix"`` or a list of prefixes.
 
     Raises:
-        ValueError: not a socket type, or an option out of its range.
-        TypeError: no such option, or a value of the wrong type.
-        Error: EMFILE, out of descriptors.
+        ValueError: ``type`` is no socket type, or the value of an option is out of its range.
+        TypeError: there is no such option, or its value has the wrong type.
+        Error: EMFILE: no descriptor is left.
     """
     return ZMQSocket(type, **options)

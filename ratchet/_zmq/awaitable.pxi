@@ -3,9 +3,9 @@
 # `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and takes
 # its message in the very step that returns it: a task that is cancelled before or while it waits has
 # taken nothing. It is written by hand, since a coroutine of Python or Cython costs more than the receive
-# itself; the slot `am_send` spares a ready call the StopIteration. `await` uses it in Python 3.11; from
-# 3.12 on it asks `tp_iternext`, which can return a value only with an exception. That exception is made
-# before the step is: a message that was taken must not be lost to a MemoryError.
+# itself; the slot `am_send` spares a ready call the StopIteration. `await` uses that slot in Python 3.11;
+# from 3.12 on `await` uses `tp_iternext`, which can return a value only by an exception. The exception is
+# made before the step: a message that was taken must not be lost to a MemoryError.
 #
 # In the middle of a message, the caller is known by the contextvars.Context in which its call was made:
 # each task has its own, and wait_for() and create_task() run the call in another task than the one that

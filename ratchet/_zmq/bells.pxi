@@ -1,6 +1,6 @@
-# Layer 1. What Python code of this package may do with a bell.
+# Layer 1. The functions by which Python code of this package uses a bell.
 #
-# They are functions, since a socket is a Doorbell and its users have no use for them.
+# They are no methods: a socket is a Doorbell, and programs that use sockets have no use for them.
 
 def check(Doorbell bell not None, Waiter but=None):
     """Look, and wake the waiters that can go on now, except ``but``."""

@@ -1,4 +1,4 @@
-# Layer 7. What bind needs beside zmq_bind: endpoints given up just now, the program's listeners.
+# Layer 7. The needs of bind beside zmq_bind: endpoints given up just now, the program's listeners.
 #
 # libzmq closes a listener in the background: zmq_close hands the socket to its reaper, which tells
 # the I/O thread. Until both have run the endpoint is in use, and another bind to it fails with

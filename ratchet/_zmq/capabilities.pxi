@@ -1,4 +1,4 @@
-# Layer 4. What this libzmq is and can do beside sockets: its version, its features, CURVE keys.
+# Layer 4. The abilities of this libzmq beside sockets: its version, its features, CURVE keys.
 
 def libzmq_version():
     """Return libzmq's version at run time: (major, minor, patch)."""

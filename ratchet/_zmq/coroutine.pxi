@@ -1,4 +1,4 @@
-# Layer 8. What Python's C API has for coroutines that are written by hand.
+# Layer 8. The parts of Python's C API for coroutines that are written by hand.
 
 cdef extern from *:
     """

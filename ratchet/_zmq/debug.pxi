@@ -1,4 +1,4 @@
-# Layer 0. What a build with RATCHET_DEBUG=1 counts, so that tests can prove they leave nothing.
+# Layer 0. The counts of a build with RATCHET_DEBUG=1, by which tests prove that they leave nothing.
 #
 # The calls that open and close are wrapped by macros of the same names, so that none can be missed
 # and no other code knows of it. In a normal build the macros are empty. All of them run with the

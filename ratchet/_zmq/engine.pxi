@@ -1,4 +1,4 @@
-# Layer 7. How every call goes: try; if it cannot be done now, queue, look, pause, and try again.
+# Layer 7. The course of every call: try; if it cannot be done now, queue, look, pause, and try again.
 #
 # The fast paths stand in `blocking.pxi` and `awaitable.pxi`; both come here when a first try says "not
 # now" or the line is contended.

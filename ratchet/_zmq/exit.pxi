@@ -1,13 +1,13 @@
-# Layer 9. The exit of the process: it delivers what was sent, as long as each socket's linger says.
+# Layer 9. The exit of the process, which delivers what was sent within each socket's linger.
 #
 # It closes what is open, and waits until libzmq has delivered what was sent. zmq_ctx_term cannot be
 # interrupted, so it runs in a thread of C, and this one waits in slices that hear Ctrl-C.
 # zmq_ctx_term returns when libzmq's threads have ended, one of which may be looking up a name; so
 # this thread keeps the time itself.
 #
-# Exit handlers may still send, also those that were registered before ratchet was imported and so
-# run after any that it could register. But when all have run, Python drops them, and nothing else
-# holds `AtEnd`: its finalizer runs when no handler is left to run, and while Python is still whole.
+# Exit handlers may still send, even those that were registered before ratchet was imported and so
+# run after any that ratchet could register. When all have run, Python drops them, and with them the last
+# reference to `AtEnd`: its finalizer runs when no handler is left, and while Python is still whole.
 
 cdef extern from "Python.h" nogil:
     ctypedef void *PyThread_type_lock

@@ -1,4 +1,4 @@
-# Layer 9. What a forked child keeps of its parent: nothing.
+# Layer 9. The fork: a child keeps nothing of its parent's.
 #
 # The child has no I/O threads, so the context and its sockets are the parent's alone. They are left
 # as they are, memory and descriptors included, and the child starts with none. The handler is

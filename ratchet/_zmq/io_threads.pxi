@@ -1,4 +1,4 @@
-# Layer 4. Which of libzmq's I/O threads serves a connection: names are looked up apart.
+# Layer 4. The choice of an I/O thread for each connection, so that names are looked up apart.
 #
 # libzmq looks a name up in the I/O thread that connects, with getaddrinfo(3), again before each
 # attempt. If the name server does not answer, that takes many seconds, in which the thread does

@@ -1,4 +1,4 @@
-# Layer 4. Which ipc paths are refused: those where a file or another listener is.
+# Layer 4. Paths of ipc that are refused: those where a file or another listener is.
 #
 # Before it binds, libzmq removes whatever is at the path, without asking (ipc_listener.cpp).
 

@@ -1,6 +1,7 @@
 # Layer 3. How a ratchet thread pauses and wakes: the ready queue and the switch.
 #
-# Every message passes through here. Deadlines, descriptors and all else that a kernel does are in `kernel.py`.
+# Every message passes through here. All else that a kernel does, such as deadlines and descriptors, is in
+# `kernel.py` and the modules named there.
 #
 # A turn gives each thread that was ready at its start one run. A thread that pauses switches straight
 # to the next one of its turn, and the last one to the hub, the greenlet that called loop(): half the

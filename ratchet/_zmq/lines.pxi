@@ -1,4 +1,4 @@
-# Layer 1. Where callers wait: what runs them, one paused call, and the line for one direction.
+# Layer 1. The places where callers wait: their runtime, one paused call, the line for one direction.
 #
 # A runtime may stop: an event loop between two `run_until_complete`, a kernel that an exception left. Its
 # waiters keep their places, but those that run go first: `leader` passes over the others, and a half

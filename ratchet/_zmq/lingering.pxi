@@ -1,4 +1,4 @@
-# Layer 4. Closed sockets whose messages may still have to leave: for which the exit waits.
+# Layer 4. Closed sockets whose messages may still have to leave, so that the exit waits for them.
 
 # Rows of: when the linger ends (monotonic seconds); the descriptor that libzmq closes when it has
 # delivered all; the socket's type and endpoints.

@@ -1,4 +1,4 @@
-# Layer 5. Which messages are refused before libzmq gets them: it would spoil them, or crash.
+# Layer 5. Messages that are refused before libzmq gets them: it would spoil them, or crash.
 
 cdef int check_prefix(SocketBase zsock, what, Py_ssize_t size) except -1:
     """Raise for a prefix that would make libzmq overflow a thread's stack."""

@@ -1,4 +1,4 @@
-# Layer 6. What an operation is: one row for each call that may have to wait.
+# Layer 6. The operations: one row for each call that may have to wait.
 #
 # An operation's row stands beside its C function, in `send.pxi` or `receive.pxi`. Its method, with
 # docstring, stands in `calls.pxi`, once for all kinds of threads; all else follows from the two.

@@ -1,6 +1,6 @@
-# Layer 0. The C of what differs between operating systems and compilers.
+# Layer 0. The differences between operating systems and compilers, as far as they concern C.
 #
-# The Python of it is in `_platform.py`. A descriptor is a Py_ssize_t here, since on Windows it is a
+# Those that concern Python are in `_platform.py`. A descriptor is a Py_ssize_t here, since on Windows it is a
 # SOCKET, which has the size of a pointer.
 
 cdef extern from *:

@@ -1,6 +1,6 @@
-# Layer 9. What a select is given and what it returns; the one whose answer is there already.
+# Layer 9. The arguments and results of a select, and the select whose answer is there already.
 #
-# Such a select costs one poll(2), and a look at each socket that rang or was called meanwhile.
+# The latter costs one poll(2), and a look at each socket that rang or was called meanwhile.
 
 cdef Py_ssize_t descriptor_of(thing) except -1:
     """Return the descriptor of anything that has one."""

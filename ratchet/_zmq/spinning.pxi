@@ -1,4 +1,4 @@
-# Layer 2. Whether to spin before sleeping: when a reply is near, and when the GIL is hard to get back.
+# Layer 2. Spinning before sleeping: when a reply is near, and when the GIL is hard to get back.
 
 cdef struct ReplyTimes:  # of the last replies, for the one that waits for them
     bint late        # the last one took too long for spinning to win anything

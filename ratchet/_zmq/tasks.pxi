@@ -1,6 +1,7 @@
 # Layer 8. How a task waits, and the runtime of an event loop, which a module in Python supplies.
 #
-# What knows the event loop (readers, timers, futures) is the runtime in `asyncio.py` or another module.
+# Nothing here knows an event loop: its readers, timers and futures are the business of the runtime, in
+# `asyncio.py` or another module.
 
 # Ready calls in a row, of all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = BURST

@@ -1,6 +1,6 @@
 """All that tests read of ratchet's inside is read here: what changes there changes here alone."""
 
-from ratchet import _platform, _zmq, kernel
+from ratchet import _descriptors, _platform, _threads, _zmq, kernel
 
 # The calls that pause, of a socket of either kind.
 PAUSING = _zmq.calls_that_pause()
@@ -8,7 +8,7 @@ PAUSING = _zmq.calls_that_pause()
 # Names of `dir(zsock)` that are no part of the API.
 INNER: set[str] = set()
 
-KERNEL_FILE = kernel.__file__
+KERNEL_FILES = {kernel.__file__, _threads.__file__}
 RING = kernel.Kernel.ring_deadlines
 
 # Sockets, trackers
@@ -171,7 +171,7 @@ def before_sleep(ratchet, function):
 
 def use_poll(monkeypatch, poll):
     """The poll of kernels made from now on."""
-    monkeypatch.setattr(kernel, "new_poll", poll)
+    monkeypatch.setattr(_descriptors, "new_poll", poll)
 
 
 def around_ring(monkeypatch, around):

@@ -11,6 +11,8 @@ import sys
 import threading
 
 import pytest
+from harness.internals import FakeRuntime
+from harness.internals import OpenBell as Doorbell
 from harness.waiting import LONG, Task, until
 
 import ratchet.asyncio

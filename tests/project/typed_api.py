@@ -4,6 +4,7 @@ Each call stands with the type that it must have. What must be refused is marked
 which is an error itself where there is nothing to ignore.
 """
 
+import selectors
 import signal
 import sys
 from collections.abc import Coroutine
@@ -117,6 +118,18 @@ def socket_options(zsock: zmqsocket.ZMQSocket) -> None:
     zmqsocket.new("PUSH", **some)
     base: options.Options = zsock
     print(base)
+
+
+def selecting(zsock: zmqsocket.ZMQSocket) -> None:
+    ready = zmqsocket.select([zsock, 0], [zsock], timeout=1)
+    assert_type(ready, tuple[list[Any], list[Any]])
+    with zmqsocket.Selector() as selector:
+        key = selector.register(zsock, selectors.EVENT_READ, data="any")
+        assert_type(key, selectors.SelectorKey)
+        assert_type(selector.modify(zsock, selectors.EVENT_WRITE), selectors.SelectorKey)
+        assert_type(selector.select(1), list[tuple[selectors.SelectorKey, int]])
+        assert_type(selector.unregister(zsock), selectors.SelectorKey)
+        assert_type(selector.fileno(), int)
 
 
 def uris() -> None:
@@ -240,6 +253,8 @@ async def tasks() -> None:
     assert_type(tracker, zmqsocket.Tracker)
     await tracker
     await zsock.send_multipart([b"a"], copy=False)
+    ready = await ratchet.asyncio.select([zsock], [zsock.sync.zsock], timeout=1)
+    assert_type(ready, tuple[list[Any], list[Any]])
     async for message in zsock:
         assert_type(message, bytes)
 
@@ -254,6 +269,8 @@ async def tasks() -> None:
     assert_type(zsock.sync.recv_frame(), zmqsocket.Frame)
     assert_type(zsock.sync.recv_frames(), list[zmqsocket.Frame])
     assert_type(zsock.sync.recv_into(bytearray(9)), int)
+    assert_type(zsock.sync.recv_latest(), bytes)
+    assert_type(zsock.sync.recv_latest_multipart(), list[bytes])
     assert_type(zsock.sync.zsock, ratchet.asyncio.ZMQSocket)
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from harness.internals import KERNEL_FILE, around_ring, joiners
+from harness.internals import KERNEL_FILES, around_ring, joiners
 from harness.waiting import LONG, Task
 
 import ratchet
@@ -20,7 +20,7 @@ STEPS = ("opcode",) if sys.version_info < (3, 12) else ("line",)
 
 
 def at_every_step(names, attempt):
-    """Call ``attempt(trace)`` for each step of the functions with these names in kernel.py.
+    """Call ``attempt(trace)`` for each step of the functions with these names in KERNEL_FILES.
 
     What it runs under ``trace(intrude)`` has ``intrude()`` called before that step.
     """
@@ -37,7 +37,7 @@ def at_every_step(names, attempt):
 
             def enter(frame, _event, _arg):
                 code = frame.f_code
-                if code.co_filename != KERNEL_FILE or code.co_name not in names:
+                if code.co_filename not in KERNEL_FILES or code.co_name not in names:
                     return None
                 frame.f_trace_opcodes = "opcode" in STEPS
                 return local

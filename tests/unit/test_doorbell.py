@@ -6,7 +6,6 @@ import sys
 import weakref
 
 import pytest
-
 from harness.internals import OpenBell as Doorbell
 
 from ratchet._zmq import Caller, RuntimeGone, Waiter

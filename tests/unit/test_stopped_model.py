@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-
 from harness.internals import FakeRuntime
 from harness.internals import OpenBell as Doorbell
 
