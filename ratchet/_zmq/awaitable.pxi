@@ -226,7 +226,7 @@ cdef class Call:
         self.waiter.deadline = deadline_of(self.limit)
         zsock.join(line, self.waiter)
         self.stage = WAITING
-        if zsock.watcher is not runtime:
+        if zsock.watcher is not runtime and self.limit != 0:
             runtime.watch(zsock)
         # What is above may have let others run, which may have woken this one already.
         return self.again(tried and zsock.touched == touched)
@@ -295,6 +295,23 @@ cdef class Call:
         return None if self.suspended is None else self.pass_on(None)
 
 
+cdef object at_once(Call call):
+    """Perform a call with a limit of 0 in the task that makes it, without an await."""
+    if not event_loop_runs_here():
+        return block(call)  # no task: it is the OS thread's
+    call.awaited = True
+    call.stage = YIELDED
+    if ratchet_task_budget > 0:
+        spend_task_budget(1)  # the next call that is awaited lets the loop run, if it is time
+    try:
+        result = call.first_try()
+    except BaseException:
+        call.close()
+        raise
+    call.stage = OVER
+    return result
+
+
 def block(Call call not None):
     """Perform a call in the thread that makes it, instead of awaiting it."""
     if call.awaited or call.stage != NEW:
@@ -305,34 +322,6 @@ def block(Call call not None):
     except BaseException as error:
         call.note_sent(error)
         raise
-
-
-cdef void never_awaited(const Operation *op) noexcept:
-    """Warn as Python does of a coroutine."""
-    name = op.name.decode()
-    try:
-        warnings.warn(f"coroutine 'ZMQSocket.{name}' was never awaited", RuntimeWarning)
-    except Warning as warning:  # they are errors here
-        report(warning, name)
-
-
-cdef inline void spend_task_budget(Py_ssize_t calls) noexcept:
-    global ratchet_task_budget
-    ratchet_task_budget -= <int> min(calls, 1_000_000)
-
-
-cdef inline void reset_task_budget() noexcept:
-    global ratchet_task_budget
-    ratchet_task_budget = task_burst
-
-
-def spend_turn():
-    """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
-    spend_task_budget(1)
-    if ratchet_task_budget > 0:
-        return False
-    reset_task_budget()
-    return True
 
 
 cdef int call_send(object call, object value, PyObject **result) except -1:
@@ -349,12 +338,6 @@ cdef void call_end(object call) noexcept:
 
 if ratchet_set_slots(Call, call_send, call_end) < 0:
     raise ImportError("ratchet's coroutines cannot be made with this Python and Cython")
-
-
-def set_task_burst(int calls):
-    """Do what `ratchet.asyncio.set_burst` says."""
-    global task_burst
-    task_burst = calls
 
 
 cdef class AwaitableSocket(Calls):
@@ -381,6 +364,38 @@ cdef class AwaitableSocket(Calls):
         call.limit = limit
         call.context = ratchet_context()
         return call
+
+    def send_nowait(self, data, more=False, *, copy=True):
+        """Do what `send` does with a timeout of 0, at once: not awaited.
+
+        Raises:
+            Timeout: no peer can take it now, or others were before.
+        """
+        return at_once(self.send(data, more, timeout=0, copy=copy))
+
+    def send_multipart_nowait(self, parts, *, copy=True):
+        """Do what `send_multipart` does with a timeout of 0, at once: not awaited.
+
+        Raises:
+            Timeout: no peer can take it now, or others were before.
+        """
+        return at_once(self.send_multipart(parts, timeout=0, copy=copy))
+
+    def recv_nowait(self):
+        """Do what `recv` does with a timeout of 0, at once: not awaited.
+
+        Raises:
+            Timeout: nothing is there, or others were before.
+        """
+        return at_once(self.recv(timeout=0))
+
+    def recv_multipart_nowait(self):
+        """Do what `recv_multipart` does with a timeout of 0, at once: not awaited.
+
+        Raises:
+            Timeout: nothing is there, or others were before.
+        """
+        return at_once(self.recv_multipart(timeout=0))
 
     def __aiter__(self):
         """``async for data in zsock``: until the socket is closed, or its timeout raises."""

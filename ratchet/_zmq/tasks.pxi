@@ -116,3 +116,37 @@ def caller_of(context, Caller new, AwaitedRuntime runtime, bint own):
     if own and runtime is not None:
         runtime.at_end(end)
     return new
+
+
+cdef void never_awaited(const Operation *op) noexcept:
+    """Warn as Python does of a coroutine."""
+    name = op.name.decode()
+    try:
+        warnings.warn(f"coroutine 'ZMQSocket.{name}' was never awaited", RuntimeWarning)
+    except Warning as warning:  # they are errors here
+        report(warning, name)
+
+
+cdef inline void spend_task_budget(Py_ssize_t calls) noexcept:
+    global ratchet_task_budget
+    ratchet_task_budget -= <int> min(calls, 1_000_000)
+
+
+cdef inline void reset_task_budget() noexcept:
+    global ratchet_task_budget
+    ratchet_task_budget = task_burst
+
+
+def spend_turn():
+    """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
+    spend_task_budget(1)
+    if ratchet_task_budget > 0:
+        return False
+    reset_task_budget()
+    return True
+
+
+def set_task_burst(int calls):
+    """Do what `ratchet.asyncio.set_burst` says."""
+    global task_burst
+    task_burst = calls
