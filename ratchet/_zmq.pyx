@@ -94,6 +94,7 @@ include "_zmq/lingering.pxi"
 include "_zmq/context.pxi"
 include "_zmq/capabilities.pxi"
 include "_zmq/endpoint_rules.pxi"
+include "_zmq/port_range.pxi"
 include "_zmq/ipc_rules.pxi"
 # 5: the socket.
 include "_zmq/socket.pxi"

@@ -6,6 +6,8 @@ cdef class EndpointSocket(OptionSocket):
     def bind(self, endpoint):
         """Listen on ``endpoint``, such as ``"tcp://*:1337"`` (zmq_bind(3)); nothing more is needed.
 
+        Of a range of ports, ``"tcp://*:*[5000-5100]"``, it takes the first that is free.
+
         Returns:
             str: the endpoint as libzmq resolved it; port ``*`` has become a number.
 
@@ -14,12 +16,19 @@ cdef class EndpointSocket(OptionSocket):
             ArgumentError: (a ValueError) not an endpoint.
         """
         endpoint = plain_endpoint(endpoint)
+        ports = port_range(endpoint)
+        if ports is not None:
+            return self.bind_range(endpoint, ports)
         data = c_endpoint(endpoint)
         self.admit(endpoint, True)
         if self.listener is not None and endpoint.startswith(("tcp://", "ipc://")):
             self.bind_listener(data, endpoint)
         else:
             self.bind_anew(data, endpoint)
+        return self.note_bound(endpoint)
+
+    cdef str note_bound(self, str endpoint):
+        """Remember what a bind to ``endpoint`` has got; return that."""
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
         self.empty_error_args = None
@@ -33,6 +42,11 @@ cdef class EndpointSocket(OptionSocket):
             bool: True, always.
         """
         endpoint = plain_endpoint(endpoint)
+        if port_range(endpoint) is not None:
+            raise errors.argument_error(
+                f"{self.describe()}: cannot connect to {endpoint!r}: a range of ports is for bind; "
+                "connect needs the port that the peer's bind returned"
+            )
         data = c_endpoint(endpoint)
         self.admit(endpoint, False)
         # libzmq 4.3 aborts when two connections of a ROUTER have one identity (router.cpp).
@@ -91,6 +105,54 @@ cdef class EndpointSocket(OptionSocket):
             sleep(nap)  # Ctrl-C ends it
             nap = min(2 * nap, LONGEST_NAP)
 
+    cdef str bind_range(self, str endpoint, tuple ports):
+        """Bind to the first free port of a range; return the endpoint.
+
+        What was given up just now is waited for only if nothing else is free.
+        """
+        cdef double nap = FIRST_NAP
+        cdef Listener listener = self.listener
+        before, low, high = ports
+        c_endpoint(f"{before}{low}")
+        self.admit(f"{before}{low}", True)
+        if listener is not None:
+            raise errors.argument_error(
+                f"{self.describe()}: cannot bind to {endpoint!r}: use_fd is a listener of "
+                f"{listener.where()}, which has its port; bind to that, or set use_fd to None"
+            )
+        left = range(low, high + 1)
+        while True:
+            if self.bind_one_of(endpoint, before, left):
+                return self.note_bound(endpoint)
+            left = [port for port in left if soon_free(f"{before}{port}")]
+            if not left:
+                break
+            sleep(nap)
+            nap = min(2 * nap, LONGEST_NAP)
+        raise errors.refusal(
+            errno.EADDRINUSE,
+            f"{self.describe()}: cannot bind to {endpoint!r}: each of the ports from {low} to {high} "
+            "is in use, or this user may not take it; give a wider range, or * for any port",
+        )
+
+    cdef bint bind_one_of(self, str endpoint, str before, ports) except -1:
+        """Bind to the first of ``ports`` that is free; return False if none is."""
+        cdef int tried = 0
+        for port in ports:
+            try:
+                one = f"{before}{port}"
+                self.endpoint_call(0, os.fsencode(one), one)
+                return True
+            except errors.Error as error:
+                # EACCES: a port below 1024, or on Windows one that the system keeps for itself.
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+            PyErr_CheckSignals()
+            tried += 1
+            if tried % PORTS_IN_ONE_GO == 0:
+                sleep(0)  # let other threads run
+        return False
+
     cdef int bind_listener(self, bytes data, str endpoint) except -1:
         """Bind with the program's listener."""
         cdef Listener listener = self.listener
@@ -148,10 +210,8 @@ cdef class EndpointSocket(OptionSocket):
 
     cdef undo(self, int which, str how, endpoint):
         endpoint = plain_endpoint(endpoint)
-        data = c_endpoint(endpoint)
         entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
-        if entries:
-            data = os.fsencode(entries[0][1])
+        data = os.fsencode(entries[0][1]) if entries else c_endpoint(endpoint)
         self.endpoint_call(which, data, endpoint)
         if entries:
             self.endpoints.remove(entries[0])

@@ -115,6 +115,9 @@ cdef Py_ssize_t GIVEN_UP = 1024
 cdef double FIRST_NAP = 50e-6
 cdef double LONGEST_NAP = 0.01
 
+# Ports of a range that a bind tries with the GIL held. One takes about 20 µs.
+cdef int PORTS_IN_ONE_GO = 100
+
 # Sockets that linger from which on it is looked which of them are done.
 cdef int LINGERING = 64
 # Sockets that the line on stderr at the exit names.

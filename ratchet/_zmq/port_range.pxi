@@ -1,0 +1,30 @@
+# Layer 4. Ranges of ports, of which bind takes the first free one: tcp://*:*[5000-5100].
+
+is_port_range = re.compile(r"(tcp://.+:)([^:\[\]]*)\[([^:\[\]]*)\]").fullmatch
+cdef str PORT_RANGE_FORM = (
+    "the form of a range of ports is tcp://*:*[5000-5100] or tcp://*:[5000-5100], of ports from 1 to "
+    "65535, the lower one first; without the upper one it goes up to 65535"
+)
+
+
+cdef tuple port_range(str endpoint):
+    """Return an endpoint's text up to the port, and its first and last port; None: it has no range.
+
+    Raises:
+        ArgumentError: a range that is none.
+    """
+    if not endpoint.endswith("]"):
+        return None
+    found = is_port_range(endpoint)
+    if found is None:
+        return None
+    before, star, ports = found.groups()
+    low, dash, high = ports.partition("-")
+    high = high or "65535"
+    if (
+        star not in ("", "*") or not dash or low == "*" or high == "*"
+        or not is_port(low) or not is_port(high) or not 1 <= int(low) <= int(high)
+    ):
+        raise errors.argument_error(
+            f"not an endpoint that can be used: {endpoint!r}; {PORT_RANGE_FORM}")
+    return before, int(low), int(high)
