@@ -40,6 +40,7 @@ class OptionArguments(TypedDict, total=False):
     reconnect_ivl_max: float
     connect_timeout: float
     handshake_ivl: float
+    heartbeat: float
     heartbeat_ivl: float
     heartbeat_timeout: float | None
     heartbeat_ttl: float

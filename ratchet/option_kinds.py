@@ -43,6 +43,7 @@ class Option(Generic[Got, Taken]):
     secret = False  # never shown in an error
     needs = ""  # the library with which libzmq must be built
     read_only = False
+    own = False  # not one of libzmq's: it stands for several of them
 
     def __init__(
         self, name: str, number: int, default: Got, doc: str, only: str = "", **rest: Any
@@ -61,7 +62,8 @@ class Option(Generic[Got, Taken]):
         notes += [f"only for {', '.join(self.only)}"] if only else []
         notes += [f"only if libzmq is built with {self.needs}"] if self.needs else []
         kind = f"{self.takes}, in {self.unit}" if self.unit else self.takes
-        self.__doc__ = f"{kind}: {doc}\n\nZMQ_{name}, {number}: {'; '.join(notes)}."
+        named = f"{name}, ratchet's own" if self.own else f"ZMQ_{name}, {number}"
+        self.__doc__ = f"{kind}: {doc}\n\n{named}: {'; '.join(notes)}."
 
     @overload
     def __get__(self, zsock: None, owner: type | None = None) -> Self: ...
@@ -212,7 +214,7 @@ class Bool(Option[Got, Got]):
         return None if self.optional and raw < 0 else bool(raw)
 
 
-class Seconds(Option[Got, Got]):
+class Time(Option[Got, Taken]):
     """A time, which libzmq counts in milliseconds."""
 
     takes, accepts, unit = "float", "{unit} as a float from {} to {}", "seconds"
@@ -245,6 +247,10 @@ class Seconds(Option[Got, Got]):
         return None if self.optional and raw < 0 else raw / self.scale
 
 
+class Seconds(Time[Got, Got]):
+    """A time that reads as it is set."""
+
+
 class OptionalSeconds(Seconds[float | None]):
     """A time, or None for no limit."""
 
@@ -268,6 +274,36 @@ class Timeout(OptionalSeconds):
 
     def _store(self, zsock: Any, raw: Any) -> None:
         setattr(zsock, "_recv_timeout" if self.name == "RCVTIMEO" else "_send_timeout", raw)
+
+
+class Heartbeat(Time["float | None", float]):
+    """Ratchet's own: three of libzmq's options together, which are set and read as one."""
+
+    accepts = "{unit} as a float from {} to {} (heartbeat_ttl, twice that, is at most 6553.5 s)"
+    high = 6553500 // 2
+    own = True
+
+    # The timeout, which cannot be unset, is left alone when heartbeats are turned off: it means
+    # nothing without them.
+    parts = ("HEARTBEAT_IVL", "HEARTBEAT_TIMEOUT", "HEARTBEAT_TTL")
+    numbers = (75, 77, 76)
+
+    def _store(self, zsock: Any, raw: int) -> None:
+        for number, value in zip(self.numbers, (raw, raw, self._ttl(raw)), strict=True):
+            if raw or number != 77:
+                zsock._set_int(number, value)
+
+    def _fetch(self, zsock: Any) -> int | None:
+        interval, timeout, ttl = (zsock._get_int(number) for number in self.numbers)
+        as_set = interval == 0 or (timeout in (interval, -1) and ttl == self._ttl(interval))
+        return interval if as_set else None
+
+    def _decode(self, raw: int | None) -> float | None:
+        return None if raw is None else raw / self.scale
+
+    @staticmethod
+    def _ttl(raw: int) -> int:
+        return -(-2 * raw // 100) * 100  # libzmq sends it in tenths of a second
 
 
 class Bytes(Option[bytes, bytes]):

@@ -19,6 +19,7 @@ from .option_kinds import (
     Bytes,
     Credential,
     Filter,
+    Heartbeat,
     Int,
     Key,
     Listener,
@@ -115,6 +116,10 @@ class Options:
         "How long one attempt to connect may take; 0 for as long as the system lets it.")
     handshake_ivl = Seconds("HANDSHAKE_IVL", 66, 30.0, doc=
         "How long peers may take to agree on a new connection before it is closed; 0 for ever.")
+    heartbeat = Heartbeat("HEARTBEAT", 0, 0.0, doc=
+        "Drop a peer that gives no sign of life for this long: sets heartbeat_ivl and "
+        "heartbeat_timeout to it, and heartbeat_ttl to the double. 0 turns heartbeats off. Reads "
+        "as None when the three are set otherwise.")
     heartbeat_ivl = Seconds("HEARTBEAT_IVL", 75, 0.0, doc=
         "How often a peer is asked for a sign of life; 0 for never.")
     heartbeat_timeout = OptionalSeconds("HEARTBEAT_TIMEOUT", 77, None, doc=
@@ -244,6 +249,10 @@ class Options:
             twin = chosen.setdefault(KEYWORDS[keyword].name, keyword)
             if twin != keyword:
                 raise TypeError(f"{keyword!r} and {twin!r} are the same option")
+        if "HEARTBEAT" in chosen:
+            for part in Heartbeat.parts:
+                if part in chosen:
+                    raise TypeError(f"'heartbeat' sets {chosen[part]!r} as well: give one of them")
         values = {name: options[keyword] for name, keyword in chosen.items()}
         for name in sorted(values, key=lambda name: _turn(name, values[name])):
             TABLE[name].__set__(self, values[name])

@@ -44,6 +44,8 @@ def row(name: str) -> str:
         notes.append("Remembered.")
     if option.read_only:
         notes.append("Read-only.")
+    if option.own:
+        notes.append("Ratchet's own.")
     method = name in {"SUBSCRIBE", "UNSUBSCRIBE"}
     if method:
         notes.append("A method, not a property.")

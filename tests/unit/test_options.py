@@ -15,6 +15,7 @@ from ratchet.options import NAMES, TABLE, Option, OptionArguments, Options
 
 PROPERTIES = {name: option for name, option in vars(Options).items() if isinstance(option, Option)}
 WRITABLE = {name: option for name, option in PROPERTIES.items() if not option.read_only}
+LIBZMQS = {name: option for name, option in TABLE.items() if not option.own}
 READ_ONLY = sorted(name for name, option in TABLE.items() if option.read_only)
 
 
@@ -111,8 +112,8 @@ def header():
 
 def test_numbers_are_those_of_the_header():
     numbers = dict(re.findall(r"#define ZMQ_(\w+) (\d+)\n", header()))
-    assert {name: int(numbers[name]) for name in TABLE} == {
-        name: option.number for name, option in TABLE.items()
+    assert {name: int(numbers[name]) for name in LIBZMQS} == {
+        name: option.number for name, option in LIBZMQS.items()
     }
 
 
@@ -122,7 +123,7 @@ def test_every_stable_option_of_the_header_is_there():
     old = text[text.index("#define ZMQ_IDENTITY ") : text.index("#define ZMQ_SRCFD ")]
     defined = re.findall(r"#define ZMQ_(\w+)", stable + old)
     # BLOCKY is an option of contexts and NOBLOCK a flag of calls.
-    assert set(defined) - {"BLOCKY", "NOBLOCK"} == {*TABLE, *options.ALIASES}
+    assert set(defined) - {"BLOCKY", "NOBLOCK"} == {*LIBZMQS, *options.ALIASES}
 
 
 def test_aliases_are_those_of_the_header():
@@ -151,7 +152,10 @@ def test_help_tells_kind_unit_default_and_name():
         assert option.__doc__ is not None
         assert option.__doc__.splitlines()[0] in text
         assert option.__doc__.startswith(option.takes)
-        assert f"ZMQ_{option.name}, {option.number}" in option.__doc__
+        named = (
+            f"{option.name}, ratchet's own" if option.own else f"ZMQ_{option.name}, {option.number}"
+        )
+        assert named in option.__doc__
         if not option.read_only:
             assert f"default {option.default!r}" in option.__doc__
             assert option.unit in option.legal
