@@ -68,6 +68,8 @@ def messages(zsock: zmqsocket.ZMQSocket) -> None:
     assert_type(zsock.recv_many(10, timeout=0.5), list[bytes])
     assert_type(zsock.recv_frames(), list[zmqsocket.Frame])
     assert_type(zsock.recv_into(bytearray(9), timeout=1), int)
+    assert_type(zsock.recv_latest(timeout=0), bytes)
+    assert_type(zsock.recv_latest_multipart(timeout=None), list[bytes])
     frame = zsock.recv_frame(timeout=1)
     assert_type(frame, zmqsocket.Frame)
     assert_type(frame.bytes, bytes)
@@ -105,6 +107,9 @@ def socket_options(zsock: zmqsocket.ZMQSocket) -> None:
     zsock.linger = 2.5
     zsock.linger = None
     zsock.curve_publickey = bytes(32)
+    assert_type(zsock.heartbeat, float | None)
+    zsock.heartbeat = 5
+    zsock.heartbeat = None  # type: ignore[assignment]
     zsock.sndhwm = "5"  # type: ignore[assignment]
     zsock.ipv6 = None  # type: ignore[assignment]
     assert_type(zsock.getsockopt("SNDHWM"), Any)
@@ -249,6 +254,15 @@ async def tasks() -> None:
     assert_type(await zsock.recv_frame(), zmqsocket.Frame)
     assert_type(await zsock.recv_frames(), list[zmqsocket.Frame])
     assert_type(await zsock.recv_into(bytearray(9)), int)
+    assert_type(await zsock.recv_latest(), bytes)
+    assert_type(await zsock.recv_latest_multipart(timeout=1), list[bytes])
+    zsock.send_nowait(b"data", True)
+    zsock.send_nowait("text")  # type: ignore[call-overload]
+    assert_type(zsock.send_nowait(b"data", copy=False), zmqsocket.Tracker)
+    zsock.send_multipart_nowait([b"a"])
+    assert_type(zsock.send_multipart_nowait([b"a"], copy=False), zmqsocket.Tracker)
+    assert_type(zsock.recv_nowait(), tuple[bytes, bool])
+    assert_type(zsock.recv_multipart_nowait(), list[bytes])
     tracker = await zsock.send(b"data", copy=False)
     assert_type(tracker, zmqsocket.Tracker)
     await tracker
