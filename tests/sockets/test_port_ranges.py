@@ -192,11 +192,12 @@ def test_unbind(new, free):
     """As given, or as returned."""
     text = f"tcp://127.0.0.1:*[{free[0]}-{free[-1]}]"
     zsock = new("PULL")
-    for given in (text, zsock.bind(text)):
+    for by_range in (True, False):
+        endpoint = zsock.bind(text)  # perhaps another one: what was given up may not be free yet
+        given = text if by_range else endpoint
         zsock.unbind(given)
         with pytest.raises(ratchet.Error):
             zsock.unbind(given)
-        zsock.bind(text)
 
 
 def test_with_a_listener_of_the_programs(new):
