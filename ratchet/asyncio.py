@@ -158,7 +158,7 @@ def _close_all(copies: set[int], _: object) -> None:
 def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
     """Set a future, once: its task goes on in the next turn.
 
-    A signal handler that raises in here may leave a future that is done and whose task was not told.
+    A signal handler that raises in here may leave a future that is done, and its task not told.
     """
     if future is None:
         return
@@ -257,12 +257,14 @@ def _turn() -> Coroutine[Any, Any, None]:
 
 
 async def select(
-    reads: Iterable[Any], writes: Iterable[Any] = (), timeout: float | None = None
+    reads: Iterable[Any],
+    writes: Iterable[Any] = (),
+    timeout: float | None = None,  # noqa: ASYNC109 (as of every call of a socket)
 ) -> tuple[list[Any], list[Any]]:
     """Pause the task until at least one of many things is ready.
 
-    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets (plain and asyncio ones),
-    trackers, monitors, descriptors and what has one. Cancelled, it has taken nothing.
+    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets (plain and asyncio
+    ones), trackers, descriptors and what has one. Cancelled, it has taken nothing.
     """
     return await awaited_select(reads, writes, timeout, _readable, _turn)
 

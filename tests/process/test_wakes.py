@@ -11,15 +11,12 @@ import sys
 import threading
 
 import pytest
-from harness.internals import FakeRuntime
+from harness.internals import FakeRuntime, paused_calls
 from harness.internals import OpenBell as Doorbell
 from harness.waiting import LONG, Task, until
 
 import ratchet.asyncio
 from ratchet import zmqsocket
-from harness.internals import FakeRuntime, paused_calls
-from harness.internals import OpenBell as Doorbell
-
 from ratchet._zmq import Caller, Runtime, RuntimeGone, Waiter, add_watcher, run_by
 
 RX = 1

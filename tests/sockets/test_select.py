@@ -173,7 +173,7 @@ def test_block_on_from_any_thread(run, pairs, plain):
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
-        (lambda z: zmqsocket.select(z), TypeError),
+        (zmqsocket.select, TypeError),
         (lambda z: zmqsocket.select([z], z), TypeError),
         (lambda z: zmqsocket.select([object()]), TypeError),
         (lambda z: zmqsocket.select([True]), TypeError),
