@@ -6,19 +6,20 @@
 
 Theory of operation
 -------------------
-libzmq is called with ZMQ_DONTWAIT and with the GIL held, so two threads are never inside one socket. A
-call succeeds, raises, or answers NOT_NOW, which is a value. Only waiting (`osthread.pxi`) and copying
-large messages between Python's memory and a zmq_msg_t run without the GIL.
+libzmq is called with ZMQ_DONTWAIT and with the GIL held, so two threads are never inside one
+socket. A call succeeds, raises, or answers NOT_NOW, which is a value. Only waiting
+(`osthread.pxi`) and copying large messages between memory of Python and a zmq_msg_t run without the
+GIL.
 
-libzmq is at a message boundary whenever the GIL can change hands: the parts of a message go in and come
-out in one go (`send.pxi`, `receive.pxi`). So a sender or receiver that ends half way, or is cancelled,
-leaves nothing torn.
+libzmq is at a message boundary whenever the GIL can change hands: the parts of a message go in
+and come out in one go (`send.pxi`, `receive.pxi`). So a sender or receiver that ends half way,
+or is cancelled, leaves nothing torn.
 
-Every call that pauses has a fast path, which reads one flag (`Line.contended`) and tries, and a slow one,
-`engine.pxi`, which queues and tries again whenever it is woken (`doorbell.pxi`).
+Every call that pauses has a fast path, which reads one flag (`Line.contended`) and tries, and a
+slow one, `engine.pxi`, which queues and tries again whenever it is woken (`doorbell.pxi`).
 
-The text is in the folder `_zmq`, one subject a file. A file uses only what stands in files above it in
-the list of includes below; `tests/project/test_layers.py` checks that.
+The text is in the folder `_zmq`, one subject a file. A file uses only what stands in files above
+it in the list of includes below; `tests/project/test_layers.py` checks that.
 """
 
 cimport cython

@@ -1,15 +1,16 @@
-# Layer 9. The socket whose calls are awaited: a coroutine in C that tries again whenever it is resumed.
+# Layer 9. The socket whose calls are awaited: a coroutine in C that tries again when resumed.
 #
-# `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and takes
-# its message in the very step that returns it: a task that is cancelled before or while it waits has
-# taken nothing. It is written by hand, since a coroutine of Python or Cython costs more than the receive
-# itself; the slot `am_send` spares a ready call the StopIteration. `await` uses that slot in Python 3.11;
-# from 3.12 on `await` uses `tp_iternext`, which can return a value only by an exception. The exception is
-# made before the step: a message that was taken must not be lost to a MemoryError.
+# `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and
+# takes its message in the very step that returns it: a task that is cancelled before or while it
+# waits has taken nothing. It is written by hand, since a coroutine of Python or Cython costs more
+# than the receive itself; the slot `am_send` spares a ready call the StopIteration. `await` uses
+# that slot in Python 3.11; from 3.12 on `await` uses `tp_iternext`, which can return a value only
+# by an exception. The exception is made before the step: a message that was taken must not be lost
+# to a MemoryError.
 #
-# In the middle of a message, the caller is known by the contextvars.Context in which its call was made:
-# each task has its own, and wait_for() and create_task() run the call in another task than the one that
-# goes on with the message.
+# In the middle of a message, the caller is known by the contextvars.Context in which its call was
+# made: each task has its own, and wait_for() and create_task() run the call in another task than
+# the one that goes on with the message.
 
 cdef enum Stage:
     NEW, YIELDED, WAITING, OVER
@@ -232,7 +233,8 @@ cdef class Call:
         return self.again(tried and zsock.touched == touched)
 
     cdef int settle(self, Line line) except -1:
-        """Give the task its name if it is in the middle of a message now: its next call is known by it."""
+        """Give the task its name if it is in the middle of a message now: its next call is known by
+        it."""
         cdef AwaitedRuntime runtime
         if line.owner is UNNAMED_TASK:
             try:
@@ -244,7 +246,7 @@ cdef class Call:
         return 0
 
     cdef int come_back(self, Line line, TaskCaller me) except -1:
-        """Note that ``me`` runs in this loop now, and may go on with a message that was set aside."""
+        """Note that ``me`` runs in this loop now; it may go on with a message set aside."""
         cdef AwaitedRuntime runtime = self.zsock.runtime_here()
         if me.runtime is not runtime:
             me.runtime = runtime
@@ -342,9 +344,9 @@ if ratchet_set_slots(Call, call_send, call_end) < 0:
 
 cdef class AwaitableSocket(Calls):
     """A socket whose calls pause the task that awaits them. An argument is refused at the call."""
-    # ``checkpoint(turn)`` returns an iterator or coroutine of a loop that has checkpoints of its own, to
-    # run at the start of each call, and with `turn` where all others must have theirs. Where it returns
-    # None, and where there is none, a turn is to yield None.
+    # ``checkpoint(turn)`` returns an iterator or coroutine of a loop that has checkpoints of its
+    # own, to run at the start of each call, and with `turn` where all others must have theirs.
+    # Where it returns None, and where there is none, a turn is to yield None.
     cdef object checkpoint
 
     def __cinit__(self, *args, **kwargs):

@@ -33,7 +33,8 @@ def could_go_on(Doorbell bell not None, Waiter waiter not None):
 
 
 def must_look(Waiter waiter not None):
-    """Return True if nobody may tell ``waiter`` that it can go on, so that it must look now and then."""
+    """Return True if nobody may tell ``waiter`` that it can go on, so that it must look now and
+    then."""
     return waiter.line is not None and waiter.line.depends(waiter)
 
 

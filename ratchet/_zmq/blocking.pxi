@@ -57,7 +57,7 @@ cdef class BlockingSocket(Calls):
         return perform_now(self, op, arg, limit)
 
     cdef object send_copy(self, data, double limit):
-        """Send one part; another buffer than bytes goes into a message without a copy in between."""
+        """Send one part; a buffer other than bytes goes into a message without a copy."""
         cdef Py_buffer view
         cdef int sent
         if type(data) is bytes or self.tx.contended:
@@ -112,10 +112,10 @@ cdef object receive_other(BlockingSocket zsock, int size, bint joined, double li
     return result
 
 
-# A call without keywords (of a send: with bytes), or with timeout=0, is made before its arguments are
-# parsed, which would cost a quarter of it. These functions return a new reference, or NULL after an error;
-# an error that is set here has no line of ours in its traceback, which costs more than all the rest of
-# a call that finds nothing.
+# A call without keywords (of a send: with bytes), or with timeout=0, is made before its arguments
+# are parsed, which would cost a quarter of it. These functions return a new reference, or NULL
+# after an error; an error that is set here has no line of ours in its traceback, which costs more
+# than all the rest of a call that finds nothing.
 
 cdef str TIMEOUT_NAME = intern("timeout")
 cdef object ZERO = 0

@@ -1,7 +1,8 @@
 # Layer 8. The calls that may pause, each written once for all kinds of threads.
 #
-# A method here checks its arguments and hands its operation to `perform`, which a subclass supplies: one
-# performs at once and blocks (`blocking.pxi`), the other returns what a task awaits (`awaitable.pxi`).
+# A method here checks its arguments and hands its operation to `perform`, which a subclass
+# supplies: one performs at once and blocks (`blocking.pxi`), the other returns what a task awaits
+# (`awaitable.pxi`).
 
 cdef inline double send_limit(SocketBase zsock, timeout) except? -2:
     """Return the seconds that a send may take: the call's own timeout, or the socket's."""
@@ -23,7 +24,8 @@ cdef class Calls(EndpointSocket):
     def send(self, data, more=False, *, timeout=..., copy=True):
         """Send one part; pause until libzmq has taken the message.
 
-        Parts sent with ``more`` are held until the last one, then sent as one message. Other callers
+        Parts sent with ``more`` are held until the last one, then sent as one message. Other
+        callers
         that send meanwhile pause.
 
         Args:
@@ -31,7 +33,8 @@ cdef class Calls(EndpointSocket):
             more (bool): another part of the same message follows.
             timeout: seconds for this call, instead of the socket's; 0: now or never.
             copy (bool): False: libzmq reads the buffer when it sends it; the buffer must not change
-                until the tracker is done, and cannot be resized. Bytes from 8 KiB on are never copied.
+                until the tracker is done, and cannot be resized. Bytes from 8 KiB on are never
+                copied.
 
         Returns:
             None, or with ``copy=False`` the `Tracker`.
@@ -149,7 +152,8 @@ cdef class Calls(EndpointSocket):
         return self.perform(&RECV_FRAME, None, recv_limit(self, timeout))
 
     def recv_frames(self, *, timeout=...):
-        """Receive one whole message without a copy, a list of `Frame`; in mid-message, the rest of it.
+        """Receive one whole message without a copy, a list of `Frame`; in mid-message, the rest of
+        it.
 
         Args:
             timeout: seconds for this call, instead of the socket's; 0: now or never.
@@ -174,7 +178,8 @@ cdef class Calls(EndpointSocket):
         return self.perform(&RECV_INTO, Target(buffer), recv_limit(self, timeout))
 
     def recv_latest(self, *, timeout=...):
-        """Receive the newest message that is there, its parts joined: bytes. Older ones are dropped.
+        """Receive the newest message that is there, its parts joined: bytes. Older ones are
+        dropped.
 
         Args:
             timeout: seconds to wait if there is none, instead of the socket's; 0: now or never.
@@ -202,7 +207,8 @@ cdef class Calls(EndpointSocket):
         if self.kind.requests or self.kind.replies:
             raise errors.Error(
                 errno.ENOTSUP,
-                f"{self.describe()}: {what}() drops messages, and a {self.type} receives one for each "
+                f"{self.describe()}: {what}() drops messages, and a {self.type} receives one for "
+                "each "
                 "that it sends; use recv, or a DEALER or ROUTER",
             )
         return 0

@@ -14,12 +14,13 @@
 # cancelled, killed or out of time at that moment has nothing to lose. `waiting` makes this cheap:
 # while it is 0, the whole rule costs one comparison; a look costs three times a send.
 #
-# Each direction has a Line, first come first served: only its leader is ever woken, and only the leader
-# may try. A newcomer that finds the line `contended` queues up. A caller in the middle of a multi-part
-# message owns the line until the message is complete; its calls go to the front and all others wait.
+# Each direction has a Line, first come first served: only its leader is ever woken, and only the
+# leader may try. A newcomer that finds the line `contended` queues up. A caller in the middle of a
+# multi-part message owns the line until the message is complete; its calls go to the front and all
+# others wait.
 #
-# Nothing here knows libzmq or an event loop. All of it runs with the GIL held and never releases it,
-# but `wake` and `look` may be Python code. join, leave and ring take constant time.
+# Nothing here knows libzmq or an event loop. All of it runs with the GIL held and never releases
+# it, but `wake` and `look` may be Python code. join, leave and ring take constant time.
 
 cdef enum:
     ASKED = 1  # something was sent since a receive last paused
@@ -69,7 +70,7 @@ cdef class Doorbell(Bell):
                 self.observers = None
 
     cdef void settle(self) noexcept:
-        """After a call on the socket, with `waiting`: look for those who sleep, note it for others."""
+        """After a call on the socket, look for those that sleep, and note it for others."""
         cdef Observer observer
         cdef bint sleeps = self.rx.count > 0 or self.tx.count > 0
         if self.observers is not None:
@@ -92,7 +93,7 @@ cdef class Doorbell(Bell):
                 waiter = waiter.behind
 
     cdef void unwatch(self, closing) noexcept:
-        """Have every runtime forget the descriptor; it is given back when ``closing`` is dropped."""
+        """Have every runtime forget the descriptor, given back when ``closing`` is dropped."""
         watchers, self.watchers, self.watcher = self.watchers, None, None
         if watchers is not None:
             for watcher in list(watchers):  # another one may be joining them
@@ -233,9 +234,10 @@ cdef void note_blocked(Caller owner, Doorbell bell) noexcept:
         owner.blocked_bells.add(bell)
 
 
-# A runtime's `wake` may be Python code, in which a signal handler may run and raise: as Ctrl-C does, or
-# a watchdog's SIGALRM. That is no fault of the runtime, which is asked again; and the exception is
-# raised a moment later (`postpone`), for the message just taken must not be lost to it.
+# A runtime's `wake` may be Python code, in which a signal handler may run and raise: as Ctrl-C
+# does, or a watchdog's SIGALRM. That is no fault of the runtime, which is asked again; and the
+# exception is raised a moment later (`postpone`), for the message just taken must not be lost to
+# it.
 
 cdef enum Told:
     GONE   # its runtime has ended

@@ -1,9 +1,10 @@
 # Layer 4. Endpoints that are refused before libzmq sees them, since it misreads them or crashes.
 #
-# Others libzmq would try for ever without a word. `check_endpoint` finds faults that do not depend on
-# the call, `endpoint_fault` those with which a bind or a connect can never succeed; `ipc_rules.pxi`
-# judges files. A fault is a text that says what is wrong and what to do; None stands for no fault. An
-# endpoint that may succeed later, such as one with a name that is not known yet, has no fault.
+# Others libzmq would try for ever without a word. `check_endpoint` finds faults that do not depend
+# on the call, `endpoint_fault` those with which a bind or a connect can never succeed;
+# `ipc_rules.pxi` judges files. A fault is a text that says what is wrong and what to do; None
+# stands for no fault. An endpoint that may succeed later, such as one with a name that is not known
+# yet, has no fault.
 
 # Bytes that DNS can carry: of a name, without its last dot, and of one label of it.
 cdef int LONGEST_NAME = 253

@@ -131,7 +131,8 @@ cdef class EndpointSocket(OptionSocket):
             nap = min(2 * nap, LONGEST_NAP)
         raise errors.refusal(
             errno.EADDRINUSE,
-            f"{self.describe()}: cannot bind to {endpoint!r}: each of the ports from {low} to {high} "
+            f"{self.describe()}: cannot bind to {endpoint!r}: each of the ports from {low} to "
+            f"{high} "
             "is in use, or this user may not take it; give a wider range, or * for any port",
         )
 

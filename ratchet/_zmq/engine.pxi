@@ -1,7 +1,7 @@
-# Layer 7. The course of every call: try; if it cannot be done now, queue, look, pause, and try again.
+# Layer 7. The course of every call: try; if not now, queue, look, pause, and try again.
 #
-# The fast paths stand in `blocking.pxi` and `awaitable.pxi`; both come here when a first try says "not
-# now" or the line is contended.
+# The fast paths stand in `blocking.pxi` and `awaitable.pxi`; both come here when a first try says
+# "not now" or the line is contended.
 
 cdef object attempt(SocketBase zsock, const Operation *op, object arg, Caller me):
     """Perform ``op`` now or return NOT_NOW. The caller, ``me``, must be entitled to it.

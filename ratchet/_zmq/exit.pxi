@@ -6,8 +6,9 @@
 # this thread keeps the time itself.
 #
 # Exit handlers may still send, even those that were registered before ratchet was imported and so
-# run after any that ratchet could register. When all have run, Python drops them, and with them the last
-# reference to `AtEnd`: its finalizer runs when no handler is left, and while Python is still whole.
+# run after any that ratchet could register. When all have run, Python drops them, and with them the
+# last reference to `AtEnd`: its finalizer runs when no handler is left, and while Python is still
+# whole.
 
 cdef extern from "Python.h" nogil:
     ctypedef void *PyThread_type_lock

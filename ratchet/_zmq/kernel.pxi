@@ -1,15 +1,15 @@
 # Layer 3. How a ratchet thread pauses and wakes: the ready queue and the switch.
 #
-# Every message passes through here. All else that a kernel does, such as deadlines and descriptors, is in
-# `kernel.py` and the modules named there.
+# Every message passes through here. All else that a kernel does, such as deadlines and descriptors,
+# is in `kernel.py` and the modules named there.
 #
-# A turn gives each thread that was ready at its start one run. A thread that pauses switches straight
-# to the next one of its turn, and the last one to the hub, the greenlet that called loop(): half the
-# switches of going through the hub each time.
+# A turn gives each thread that was ready at its start one run. A thread that pauses switches
+# straight to the next one of its turn, and the last one to the hub, the greenlet that called
+# loop(): half the switches of going through the hub each time.
 #
-# A wake-up (`resume`) delivers nothing, it only makes a thread run. The thread itself checks what it
-# paused for, since it may have been resumed for something else. What ends a pause early is an exception
-# in `ThreadBase.thrown`.
+# A wake-up (`resume`) delivers nothing, it only makes a thread run. The thread itself checks what
+# it paused for, since it may have been resumed for something else. What ends a pause early is an
+# exception in `ThreadBase.thrown`.
 
 cdef class ThreadBase(Caller):
     """The part of a ratchet thread that pauses and wakes."""
@@ -110,7 +110,7 @@ cdef class KernelBase(Runtime):
     cdef public bint edge
     cdef int turns
     cdef double asked_at                # when it asked, while threads were ready
-    cdef bint missed                    # there was no memory to resume one: the next turn resumes all
+    cdef bint missed                    # there was no memory to resume one: resume all
     cdef bint reply_expected            # to what a thread has sent
     cdef ReplyTimes replies
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
@@ -265,8 +265,8 @@ cdef class KernelBase(Runtime):
         try:
             if self.ready or not block or self.stopping:
                 seconds = 0.0
-            # Merely to look, epoll_wait releases the GIL and takes it back at once, again and again:
-            # an OS thread that waits for the GIL would be woken each time and never get it.
+            # Merely to look, epoll_wait releases the GIL and takes it back at once, again and
+            # again: an OS thread that waits for the GIL would be woken each time and never get it.
             if seconds == 0.0 and not self.worth_asking():
                 return ()
             if self.reply_expected and seconds != 0.0 and self.poll_fd >= 0:
@@ -287,7 +287,8 @@ cdef class KernelBase(Runtime):
             self.asleep = False
 
     cdef int ring_bells(self, events) except -1:
-        """Ring the bells of sockets whose descriptors are among ``events``; `happened` does the rest."""
+        """Ring the bells of sockets whose descriptors are among ``events``; `happened` does the
+        rest."""
         cdef Doorbell bell
         for fd, mask in events:
             reference = self.bells.get(fd)

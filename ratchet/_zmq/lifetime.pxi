@@ -1,4 +1,4 @@
-# Layer 1. The process: its generation and whether it is exiting, which every layer above has to know.
+# Layer 1. The process: its generation, and whether it is exiting.
 
 # A forked child is another generation, and what was made before the fork belongs to its parent. The
 # number is C's, since libzmq's threads read it (`loans.pxi`).

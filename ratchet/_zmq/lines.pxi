@@ -1,10 +1,10 @@
-# Layer 1. The places where callers wait: their runtime, one paused call, the line for one direction.
+# Layer 1. Where callers wait: their runtime, one paused call, the line for one direction.
 #
-# A runtime may stop: an event loop between two `run_until_complete`, a kernel that an exception left. Its
-# waiters keep their places, but those that run go first: `leader` passes over the others, and a half
-# message of theirs is set `aside` until they come back. Nobody tells when a runtime stops after one of
-# its waiters was woken, so a waiter that stands behind one of another runtime also looks now and then
-# (`depends`; docs/decisions/023-stopped-runtimes.md).
+# A runtime may stop: an event loop between two `run_until_complete`, a kernel that an exception
+# left. Its waiters keep their places, but those that run go first: `leader` passes over the others,
+# and a half message of theirs is set `aside` until they come back. Nobody tells when a runtime
+# stops after one of its waiters was woken, so a waiter that stands behind one of another runtime
+# also looks now and then (`depends`; docs/decisions/023-stopped-runtimes.md).
 
 cdef enum:
     RX = 1  # ZMQ_POLLIN
@@ -40,7 +40,7 @@ cdef class Runtime:
     cdef int budget  # calls until the running caller must let the others run
 
     cdef Caller caller(self):
-        """Return the caller that runs now; None: none of this runtime's, but the OS thread itself."""
+        """Return the caller that runs now; None: none of this runtime, but the OS thread."""
         return None
 
     cdef Waiter waiter(self, Caller me):
@@ -144,7 +144,7 @@ cdef class Observer:
 
 
 cdef class Line:
-    """The waiters for one direction of a socket, in order, and the owner of an unfinished message."""
+    """The waiters for one direction of a socket, in order, and the owner of a half message."""
     cdef readonly int event
     cdef readonly int count
     cdef readonly bint contended  # see `update`: all that a fast path has to read

@@ -1,4 +1,4 @@
-# Layer 7. Messages that libzmq would take and then spoil, drop, or die of: refused before it sees them.
+# Layer 7. Messages that libzmq would take and then spoil, drop or die of: refused first.
 
 cdef int before_receive(SocketBase zsock, Caller me) except -1:
     """Do what a socket needs before a receive that bypasses the fast path."""
@@ -62,7 +62,8 @@ cdef str wrong_form(Form form, Py_ssize_t count, const Operation *op):
 
 
 cdef int check_prefixes(SocketBase zsock, const Operation *op, object arg) except -1:
-    """Raise unless an XSUB can send it: to libzmq, what begins with 1 or 0 subscribes or unsubscribes."""
+    """Raise unless an XSUB can send it: to libzmq, what begins with 1 or 0 subscribes or
+    unsubscribes."""
     cdef Py_ssize_t size
     if op == &SEND_MANY:
         if zsock.held is not None or (<Batch> arg).sent:

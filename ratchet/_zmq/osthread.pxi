@@ -1,8 +1,8 @@
 # Layer 3. How an OS thread pauses: in poll(2), on the bell and on a descriptor of its own.
 #
-# Another thread writes to that descriptor when it has silenced the bell and found that this thread can
-# go on. Only the leader of a line watches the bell, so that one message does not wake sixteen threads
-# of which fifteen go back to sleep. The thread sleeps without the GIL.
+# Another thread writes to that descriptor when it has silenced the bell and found that this thread
+# can go on. Only the leader of a line watches the bell, so that one message does not wake sixteen
+# threads of which fifteen go back to sleep. The thread sleeps without the GIL.
 
 cdef new_wakeup():
     try:

@@ -13,7 +13,8 @@ cdef extern from *:
     #ifdef Py_GIL_DISABLED  /* a reference count proves nothing without the GIL */
     #define ratchet_pair(data) PyTuple_Pack(2, data, Py_False)
     #else
-    /* Returns (data, False). For speed: the pair returned last is used again when nothing else refers to
+    /* Returns (data, False). For speed: the pair returned last is used again when nothing else
+    refers to
        it, as zip() does; making one costs half as much as a receive. zip() also has the garbage
        collector track its tuple again, which is not needed here: bytes and a bool form no cycle. */
     RATCHET_INLINE PyObject *ratchet_pair(PyObject *data) {

@@ -1,7 +1,7 @@
 # Layer 0. The differences between operating systems and compilers, as far as they concern C.
 #
-# Those that concern Python are in `_platform.py`. A descriptor is a Py_ssize_t here, since on Windows it is a
-# SOCKET, which has the size of a pointer.
+# Those that concern Python are in `_platform.py`. A descriptor is a Py_ssize_t here, since on
+# Windows it is a SOCKET, which has the size of a pointer.
 
 cdef extern from *:
     """

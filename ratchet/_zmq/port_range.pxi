@@ -2,7 +2,8 @@
 
 is_port_range = re.compile(r"(tcp://.+:)([^:\[\]]*)\[([^:\[\]]*)\]").fullmatch
 cdef str PORT_RANGE_FORM = (
-    "the form of a range of ports is tcp://*:*[5000-5100] or tcp://*:[5000-5100], of ports from 1 to "
+    "the form of a range of ports is tcp://*:*[5000-5100] or tcp://*:[5000-5100], of ports from 1 "
+    "to "
     "65535, the lower one first; without the upper one it goes up to 65535"
 )
 

@@ -1,17 +1,18 @@
 # Layer 6. Whole messages out of libzmq, and the operations that receive them.
 #
-# A message received part by part is taken whole and handed out, so a receiver that ends half way leaves
-# nothing torn. Between taking the first part from libzmq and the last, nothing here may allocate an
-# object that the garbage collector knows: a collection could run a finalizer that uses the same
-# socket. (Python 3.11 collects at an allocation; from 3.12 on it waits for the next bytecode.)
+# A message received part by part is taken whole and handed out, so a receiver that ends half way
+# leaves nothing torn. Between taking the first part from libzmq and the last, nothing here may
+# allocate an object that the garbage collector knows: a collection could run a finalizer that uses
+# the same socket. (Python 3.11 collects at an allocation; from 3.12 on it waits for the next
+# bytecode.)
 
 cdef list parts_being_taken = []  # made beforehand, and replaced when it is handed on
 cdef Caller TAKING = Caller()     # owns a line while its message is being taken
 
 
-# The message that is received first. libzmq frees what was in it before (zmq_msg_recv(3)), so it need
-# not be closed, which costs as much as copying out what is small. Only what a zmq_msg_t holds in itself
-# may stay in it, not memory that a sender waits for.
+# The message that is received first. libzmq frees what was in it before (zmq_msg_recv(3)), so it
+# need not be closed, which costs as much as copying out what is small. Only what a zmq_msg_t holds
+# in itself may stay in it, not memory that a sender waits for.
 cdef zmq_msg_t recv_buffer
 zmq_msg_init(&recv_buffer)
 
@@ -108,7 +109,8 @@ cdef list take_rest(SocketBase zsock, zmq_msg_t *msg, bint frames):
 cdef int tear(SocketBase zsock, zmq_msg_t *msg) except -1:
     """Give up a socket with conflate whose peer sends several parts, and close ``msg``.
 
-    libzmq keeps the part that came last, whichever message it belongs to. After one with more to come
+    libzmq keeps the part that came last, whichever message it belongs to. After one with more to
+    come
     it expects the next, and ends the process if that is not there (fq.cpp, 4.3.4).
     """
     zmq_msg_close(msg)
@@ -159,9 +161,9 @@ cdef int begin_prefetched(SocketBase zsock, Caller me) except -1:
     return 0
 
 
-# A message that is handed out part by part. Each result is made before its part is removed: if there is
-# no memory for it, the part is there for the next call. Copying a large part lets other threads run,
-# which may close the socket.
+# A message that is handed out part by part. Each result is made before its part is removed: if
+# there is no memory for it, the part is there for the next call. Copying a large part lets other
+# threads run, which may close the socket.
 
 cdef int keep(SocketBase zsock, zmq_msg_t *msg, Caller me, bint frames) except -1:
     """Take the message that begins with ``msg``, to be handed out part by part to its owner."""

@@ -1,8 +1,8 @@
 # Layer 2. The runtime of this OS thread, found without knowing which kind it is.
 #
-# An OS thread that runs a kernel or hub has `runtime_here`; without one, its callers are the OS thread
-# itself (`osthread.pxi`). The runtimes of coroutines (asyncio) are asked by the sockets made for them
-# (`awaitable.pxi`).
+# An OS thread that runs a kernel or hub has `runtime_here`; without one, its callers are the OS
+# thread itself (`osthread.pxi`). The runtimes of coroutines (asyncio) are asked by the sockets made
+# for them (`awaitable.pxi`).
 
 cdef extern from *:
     """
@@ -12,8 +12,8 @@ cdef extern from *:
 
 # How many OS threads have a runtime: while none has, a socket call does not ask for it.
 cdef int runtimes = 0
-# The process generation while no OS thread has a runtime, else nobody's: a single comparison tells a quick
-# call that the socket is this process's and that no runtime has to be asked.
+# The process generation while no OS thread has a runtime, else nobody's: a single comparison tells
+# a quick call that the socket is this process's and that no runtime has to be asked.
 cdef unsigned int quick_generation = 1
 
 

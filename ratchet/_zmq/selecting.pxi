@@ -14,12 +14,13 @@ cdef Py_ssize_t descriptor_of(thing) except -1:
     if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
         return thing
     raise TypeError(
-        f"sockets, descriptors and objects with get_fd() or fileno() can be waited for, not {thing!r}"
+        f"sockets, descriptors and objects with get_fd() or fileno() can be waited for, not
+        {thing!r}"
     )
 
 
 def descriptor_for(thing):
-    """Return the descriptor of a socket, of an object with ``get_fd()`` or ``fileno()``, or an int."""
+    """Return the descriptor of a socket, of an object that has one, or an int as it is."""
     return descriptor_of(thing)
 
 
@@ -57,7 +58,7 @@ cdef int ready_of(ratchet_pollfd *item, thing, int mask) except -1:
 
 
 def ready_now(list reads not None, list writes not None):
-    """Return those of ``reads`` and of ``writes`` that are ready now: two lists. None: nothing is."""
+    """Return those of ``reads`` and ``writes`` that are ready now: two lists, or None."""
     cdef Py_ssize_t i, readers = len(reads), count = readers + len(writes)
     cdef list readable = [], writable = []
     cdef ratchet_pollfd few[FEW_ITEMS]
@@ -85,7 +86,7 @@ def ready_now(list reads not None, list writes not None):
 
 
 def selection_of(list reads not None, list writes not None):
-    """Return a Selection of all these, each of which may stand in both lists, and more than once."""
+    """Return a Selection of all these; each may stand in both lists, and more than once."""
     cdef dict wanted = {}
     selection = Selection()
     try:
@@ -108,7 +109,7 @@ def selection_of(list reads not None, list writes not None):
 
 
 cdef object name_of(thing):
-    """Return what a Selection calls a thing: the id of a socket, or the complement of a descriptor."""
+    """Return what a Selection calls a thing: a socket's id, or the descriptor's complement."""
     return id(thing) if isinstance(thing, SocketBase) else ~descriptor_of(thing)
 
 

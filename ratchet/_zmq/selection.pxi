@@ -1,13 +1,14 @@
 # Layer 9. Waiting for several sockets and descriptors at once, without taking anything from them.
 #
-# A Selection is a doorbell of its own: a descriptor that rings when one of its members does (an epoll
-# or kqueue over their descriptors), and a line in which its caller waits as in that of a socket. So
-# callers of all kinds pause in it without a word about them here.
+# A Selection is a doorbell of its own: a descriptor that rings when one of its members does (an
+# epoll or kqueue over their descriptors), and a line in which its caller waits as in that of a
+# socket. So callers of all kinds pause in it without a word about them here.
 #
-# Sockets are looked at only if something may have happened since the last look: their descriptor rang,
-# or a call was made on them, of which the doorbell tells its observers. That is why the cost of a select
-# grows with what happens and not with how many members there are. A member that was ready and has not
-# been taken from stays in `unsettled`, and is looked at again: readiness is a level, not an edge.
+# Sockets are looked at only if something may have happened since the last look: their descriptor
+# rang, or a call was made on them, of which the doorbell tells its observers. That is why the cost
+# of a select grows with what happens and not with how many members there are. A member that was
+# ready and has not been taken from stays in `unsettled`, and is looked at again: readiness is a
+# level, not an edge.
 
 cdef class Member(Observer):
     """One socket of a Selection."""
@@ -15,7 +16,7 @@ cdef class Member(Observer):
     cdef Selection selection
     cdef Py_ssize_t fd
     cdef bint noted  # it is among the unsettled
-    cdef object name # what the Selection calls it
+    cdef object name  # what the Selection calls it
 
     def __init__(self, Selection selection not None, SocketBase zsock not None, int mask):
         self.selection, self.zsock, self.mask = selection, zsock, mask
@@ -48,7 +49,8 @@ cdef class Member(Observer):
 
 
 cdef class RawMember(Member):
-    """The descriptor of a socket of ratchet's, waited for by its number: it rings, and says no more.
+    """The descriptor of a socket of ratchet's, waited for by its number: it rings, and says no
+    more.
 
     Other calls may silence it before its caller looks, so the bell has to tell.
     """
@@ -112,7 +114,8 @@ cdef class Selection(Doorbell):
         return 0
 
     cdef int adopt(self) except -1:
-        """In a forked child, wait with a poll of its own. Its sockets and trackers are the parent's."""
+        """In a forked child, wait with a poll of its own. Its sockets and trackers are the
+        parent's."""
         cdef Member member
         for tracker in self.trackers:
             tracker.fileno()  # raises if it is under way
@@ -261,7 +264,8 @@ cdef class Selection(Doorbell):
         """Return what is ready: a dict from sockets' ids and descriptors to RX | TX.
 
         Args:
-            seconds: how long to sleep in the system for it; None: for ever. Only where nothing else can.
+            seconds: how long to sleep in the system for it; None: for ever. Only where nothing else
+            can.
         """
         cdef dict found = {}
         cdef list again = [], pending

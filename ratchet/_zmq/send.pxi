@@ -1,9 +1,9 @@
 # Layer 6. Whole messages into libzmq, and the operations that send them.
 #
-# libzmq is at a message boundary whenever the GIL can change hands: all parts go in at once. Parts sent
-# with more=True are held in the socket until the last one, so a sender that ends half way, or is
-# cancelled, leaves nothing torn. The functions return 1 when libzmq has taken the message, 0 for "not
-# now".
+# libzmq is at a message boundary whenever the GIL can change hands: all parts go in at once. Parts
+# sent with more=True are held in the socket until the last one, so a sender that ends half way, or
+# is cancelled, leaves nothing torn. The functions return 1 when libzmq has taken the message, 0 for
+# "not now".
 
 cdef class Batch:
     """The messages of a send_many, and how many of them libzmq has taken."""

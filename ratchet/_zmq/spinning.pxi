@@ -28,9 +28,9 @@ cdef void record_reply(ReplyTimes *times, bint spun, double seconds) noexcept:
 
 
 # Beside a thread that never releases the GIL, a thread that does so gets it back only when Python
-# forces the other one, 5 ms later. So after a slow return of the GIL the next pauses spin first with
-# the GIL held, for `spin` seconds but no longer than such a thread would keep it, and release the GIL
-# if nothing comes (docs/decisions/019-hand-over.md).
+# forces the other one, 5 ms later. So after a slow return of the GIL the next pauses spin first
+# with the GIL held, for `spin` seconds but no longer than such a thread would keep it, and release
+# the GIL if nothing comes (docs/decisions/019-hand-over.md).
 
 cdef struct GilCost:
     bint slow        # getting the GIL back took long the last time

@@ -1,7 +1,7 @@
 # Layer 8. How a task waits, and the runtime of an event loop, which a module in Python supplies.
 #
-# Nothing here knows an event loop: its readers, timers and futures are the business of the runtime, in
-# `asyncio.py` or another module.
+# Nothing here knows an event loop: its readers, timers and futures are the business of the runtime,
+# in `asyncio.py` or another module.
 
 # Ready calls in a row, of all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = BURST
@@ -15,7 +15,8 @@ cdef class AwaitedRuntime(Runtime):
     cdef public object ident  # of the OS thread that runs it
 
     def suspend(self, TaskWaiter waiter):
-        """Return an iterator that the task runs until ``waiter`` is woken or ``waiter.until`` is over."""
+        """Return an iterator that the task runs until ``waiter`` is woken or ``waiter.until`` is
+        over."""
         raise NotImplementedError
 
     def wake(self, TaskWaiter waiter):
@@ -64,9 +65,9 @@ cdef class TaskWaiter(Waiter):
     cdef AwaitedRuntime loop   # its runtime
     cdef unsigned int born     # the process generation
     cdef public object future  # what the runtime wakes it by, while it is suspended
-    cdef public list callbacks # of the future, while that is being set
+    cdef public list callbacks  # of the future, while that is being set
     cdef double deadline       # monotonic seconds
-    cdef readonly double until # the deadline, or an earlier time to try again
+    cdef readonly double until  # the deadline, or an earlier time to try again
     cdef public object timer   # its `Deadline`, if it has one
 
     def __init__(self, Caller caller, AwaitedRuntime runtime):

@@ -203,3 +203,11 @@ def looper_class():
 def answer(zsock):
     """Look, as a call on the socket may, and wake those that can go on."""
     _zmq.check(bell_of(zsock))
+
+
+def watched_by(loop):
+    """The descriptors of the sockets that an event loop watches."""
+    import ratchet.asyncio
+
+    runtime = ratchet.asyncio._runtimes.get(loop)
+    return set() if runtime is None else set(runtime._bells)
