@@ -14,8 +14,8 @@ cdef Py_ssize_t descriptor_of(thing) except -1:
     if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
         return thing
     raise TypeError(
-        f"sockets, descriptors and objects with get_fd() or fileno() can be waited for, not
-        {thing!r}"
+        "sockets, descriptors and objects with get_fd() or fileno() can be waited for, not "
+        f"{thing!r}"
     )
 
 
