@@ -12,8 +12,8 @@ from typing import Any, Generic, Never, Self, TypeVar, overload
 
 from ._zmq import real_number
 from .errors import ArgumentError, argument_error
+from .z85 import decode
 
-_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _BYTES = (bytes, bytearray, memoryview)
 NAMETYPES = ("GSSAPI_PRINCIPAL_NAMETYPE", "GSSAPI_SERVICE_PRINCIPAL_NAMETYPE")
 # Options that `setup_rules.setup_fault` judges at bind and connect, up to their first underscore.
@@ -276,36 +276,6 @@ class Timeout(OptionalSeconds):
         setattr(zsock, "_recv_timeout" if self.name == "RCVTIMEO" else "_send_timeout", raw)
 
 
-class Heartbeat(Time["float | None", float]):
-    """Ratchet's own: three of libzmq's options together, which are set and read as one."""
-
-    accepts = "{unit} as a float from {} to {} (heartbeat_ttl, twice that, is at most 6553.5 s)"
-    high = 6553500 // 2
-    own = True
-
-    # The timeout, which cannot be unset, is left alone when heartbeats are turned off: it means
-    # nothing without them.
-    parts = ("HEARTBEAT_IVL", "HEARTBEAT_TIMEOUT", "HEARTBEAT_TTL")
-    numbers = (75, 77, 76)
-
-    def _store(self, zsock: Any, raw: int) -> None:
-        for number, value in zip(self.numbers, (raw, raw, self._ttl(raw)), strict=True):
-            if raw or number != 77:
-                zsock._set_int(number, value)
-
-    def _fetch(self, zsock: Any) -> int | None:
-        interval, timeout, ttl = (zsock._get_int(number) for number in self.numbers)
-        as_set = interval == 0 or (timeout in (interval, -1) and ttl == self._ttl(interval))
-        return interval if as_set else None
-
-    def _decode(self, raw: int | None) -> float | None:
-        return None if raw is None else raw / self.scale
-
-    @staticmethod
-    def _ttl(raw: int) -> int:
-        return -(-2 * raw // 100) * 100  # libzmq sends it in tenths of a second
-
-
 class Bytes(Option[bytes, bytes]):
     """Any bytes."""
 
@@ -371,7 +341,7 @@ class Key(Option["str | None", "str | bytes"]):
         if not isinstance(value, str) and len(bytes(value)) == 32:
             return bytes(value)
         try:
-            return _z85_decode(value if isinstance(value, str) else bytes(value).decode())
+            return decode(value if isinstance(value, str) else bytes(value).decode())
         except (ValueError, OverflowError):
             raise self._wrong(value, argument_error) from None
 
@@ -421,16 +391,3 @@ class Prefixes(Option[Any, "bytes | Iterable[bytes]"]):
 
     def _read(self, zsock: Any) -> Never:
         raise argument_error(f"{self.name} of a {zsock.type} socket can only be set")
-
-
-def _z85_decode(text: str) -> bytes:
-    """Return a key's 32 bytes (ZeroMQ's RFC 32); ValueError or OverflowError for no key."""
-    if len(text) != 40:
-        raise ValueError(text)
-    key = b""
-    for start in range(0, 40, 5):
-        number = 0
-        for character in text[start : start + 5]:
-            number = number * 85 + _Z85.index(character)
-        key += number.to_bytes(4, "big")
-    return key

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import argument_error
 from .option_arguments import OptionArguments
+from .option_heartbeat import Heartbeat
 from .option_kinds import (
     Bool,
     Bytes,
     Credential,
     Filter,
-    Heartbeat,
     Int,
     Key,
     Listener,

@@ -125,8 +125,10 @@ cdef class Selection(Doorbell):
         pin(poll)
         self.poll, self.born, self.wakeup = poll, generation, None
         for fd, mask in self.others.items():
-            if fd not in self.always:
+            try:
                 poll.watch(fd, (mask & RX) != 0, (mask & TX) != 0)
+            except OSError:  # the child has closed it: the call that is made next will tell
+                self.always.add(fd)
         return 0
 
     cdef Py_ssize_t descriptor(self) noexcept:

@@ -119,7 +119,10 @@ def fork(function, *args, end=os._exit):
     code = 1
     try:
         signal.alarm(20)
-        assert not (lost := [number for number in known if not valid(number)]), lost
+        # What libzmq's own threads have closed in the parent meanwhile is not lost.
+        theirs = f"/proc/{os.getppid()}/fd"
+        lost = [number for number in known if not valid(number)]
+        assert not [number for number in lost if os.path.exists(f"{theirs}/{number}")], lost
         function(*args)
         code = 0
     except BaseException:

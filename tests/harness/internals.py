@@ -211,3 +211,8 @@ def watched_by(loop):
 
     runtime = ratchet.asyncio._runtimes.get(loop)
     return set() if runtime is None else set(runtime._bells)
+
+
+def forget_given_up():
+    """Forget the places that sockets of this process listened at until lately."""
+    _zmq.given_up.clear()

@@ -20,7 +20,7 @@ from pathlib import Path
 import greenlet
 import pytest
 from harness.behaviour import ON_LOOPS, OSThreads, RatchetThreads, behaviour
-from harness.internals import paused_calls
+from harness.internals import forget_given_up, paused_calls
 from harness.waiting import LONG, Task
 
 import ratchet
@@ -363,6 +363,7 @@ def test_kernels():
 def test_sockets(tcp, request):
     """In full, nine of ten over ipc: tcp holds the ports of what was closed for a minute."""
     ipc = request.getfixturevalue("ipc") if TORTURE else None
+    forget_given_up()
     number = itertools.count()
 
     async def main(rt):
@@ -375,6 +376,7 @@ def test_sockets(tcp, request):
             y.recv()
             x.close(linger=0)
             y.close(linger=0)
+            forget_given_up()  # they are remembered, up to a number
 
         await steady(rt, cycle, share=20)
 

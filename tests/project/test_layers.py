@@ -32,7 +32,6 @@ STRING = re.compile(r'("""|\'\'\').*?\1|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*
 # The head of a function; a variable that is given a call's result is none.
 HEAD = re.compile(r"\s*(?!cdef (?:extern|class))(?:cdef|cpdef|def|async def)\b[^(=]*\(")
 LINES = 400  # of a file; more hide a second subject
-LONGER = {"asyncio.py": 460}  # until the runtime of event loops has a module of its own
 FUNCTION = 60  # lines of a function
 
 
@@ -99,7 +98,7 @@ def functions(path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
 def test_a_module_is_short(path):
-    lines = LONGER.get(path.name, LINES)
+    lines = LINES
     assert len(path.read_text().splitlines()) <= lines
 
 

@@ -23,7 +23,7 @@ import pytest
 from harness.waiting import LONG
 from hypothesis import strategies as st
 
-from ratchet import Error, UriError, option_kinds, options, zmqsocket
+from ratchet import Error, UriError, option_kinds, options, z85, zmqsocket
 from ratchet.socket_types import OLD_NAMES, TYPES
 
 TORTURE = os.environ.get("RATCHET_TORTURE", "") not in ("", "0")
@@ -197,7 +197,7 @@ VALUES = st.one_of(
         [object(), int, Index(), Broken(), {}, ..., bytearray(b"ab"), memoryview(b"ab")]
     ),
     st.binary(min_size=32, max_size=32),
-    st.text(alphabet=option_kinds._Z85, min_size=40, max_size=40),
+    st.text(alphabet=z85.ALPHABET, min_size=40, max_size=40),
     st.integers(250, 2000).map(lambda n: b"x" * n),
     st.integers(250, 2000).map(lambda n: "x" * n),
 )
@@ -239,17 +239,17 @@ def sensible(option, value, got, zsock):
     elif value is None or got is None:
         # None is -1, any negative, infinity, or 32 zero bytes.
         assert value in (None, -1, math.inf, bytes(32)) or value < 0
-    elif isinstance(option, option_kinds._Timeout):
+    elif isinstance(option, option_kinds.Timeout):
         assert got == float(value)
-    elif isinstance(option, option_kinds._Seconds):
+    elif isinstance(option, option_kinds.Time):
         assert got >= 0
         assert abs(got - float(value)) <= option.step / option.scale + 1e-9 * abs(got)
-    elif isinstance(option, option_kinds._Key):
+    elif isinstance(option, option_kinds.Key):
         text = value if isinstance(value, str) else bytes(value)
-        assert option_kinds._z85_decode(got) == (
+        assert z85.decode(got) == (
             text
             if isinstance(text, bytes) and len(text) == 32
-            else option_kinds._z85_decode(text if isinstance(text, str) else text.decode())
+            else z85.decode(text if isinstance(text, str) else text.decode())
         )
     elif isinstance(value, (bytearray, memoryview)):
         assert got == bytes(value)

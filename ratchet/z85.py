@@ -1,0 +1,20 @@
+"""Z85: binary keys as printable text (ZeroMQ's RFC 32)."""
+
+from __future__ import annotations
+
+__all__ = ["ALPHABET", "decode"]
+
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+
+
+def decode(text: str) -> bytes:
+    """Return a key's 32 bytes (ZeroMQ's RFC 32); ValueError or OverflowError for no key."""
+    if len(text) != 40:
+        raise ValueError(text)
+    key = b""
+    for start in range(0, 40, 5):
+        number = 0
+        for character in text[start : start + 5]:
+            number = number * 85 + ALPHABET.index(character)
+        key += number.to_bytes(4, "big")
+    return key
