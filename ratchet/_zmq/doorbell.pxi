@@ -248,10 +248,18 @@ cdef enum:
     TRIES = 3  # what fails so often has a fault of its own
 
 
+cdef list also(list caught, error):
+    """Add an error to those that were caught."""
+    if caught is None:
+        return [error]
+    caught.append(error)
+    return caught
+
+
 cdef Told tell(Waiter waiter) noexcept:
     """Wake a waiter. An error is reported or postponed, not raised."""
     cdef int left = TRIES
-    cdef list caught = []
+    cdef list caught = None  # made when it is needed: there may be no memory to wake anybody
     cdef Told told = HEARD
     waiter.woken = True
     while True:
@@ -266,43 +274,45 @@ cdef Told tell(Waiter waiter) noexcept:
             report(error, waiter)
             break
         except BaseException as error:
-            caught.append(error)
+            caught = also(caught, error)
             left -= 1
             if left == 0:
                 told = DEAF
                 break
-    postpone(caught, told != DEAF, waiter)
+    if caught is not None:
+        postpone(caught, told != DEAF, waiter)
     return told
 
 
 cdef bint has_ended(Waiter waiter) noexcept:
     """Return True if the waiter's runtime has ended."""
     cdef int left = TRIES
-    cdef list caught
+    cdef list caught = None
     cdef bint ended = False
     if waiter.runtime is None:
         return False
-    caught = []
     while left > 0:
         try:
             ended = waiter.runtime.ended()
             break
         except BaseException as error:
             left -= 1
-            caught.append(error)
-    postpone(caught, left > 0, waiter)
+            caught = also(caught, error)
+    if caught is not None:
+        postpone(caught, left > 0, waiter)
     return ended
 
 
 cdef void forget_in(watcher, Py_ssize_t fd, closing) noexcept:
     """Have a runtime forget a descriptor."""
     cdef int left = TRIES
-    cdef list caught = []
+    cdef list caught = None
     while left > 0:
         try:
             watcher.forget(fd, closing)
             break
         except BaseException as error:
             left -= 1
-            caught.append(error)
-    postpone(caught, left > 0, watcher)
+            caught = also(caught, error)
+    if caught is not None:
+        postpone(caught, left > 0, watcher)

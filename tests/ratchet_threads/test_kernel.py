@@ -383,7 +383,7 @@ def test_repr_and_dump(pipe, plain):
             r"pause\(\)": thread.attach(thread.pause),
             r"timer\(10\)": thread.attach(sleeper),
             r"PULL socket|PULL": thread.attach(pull.recv),
-            f"block_on.*descriptor {plain[0].fileno()}": thread.attach(thread.block_on, [plain[0]]),
+            f"select.*descriptor {plain[0].fileno()}": thread.attach(thread.block_on, [plain[0]]),
             "PUSH": thread.attach(thread.block_on, [], [full]),
             "int": thread.attach(thread.wait_all, [never := thread.attach(thread.pause)]),
         }

@@ -414,7 +414,7 @@ def test_a_listener_that_was_handed_over_keeps_its_path(ipc):
     with zmqsocket.new("PULL") as pull, zmqsocket.new("PUSH") as push:
         pull.use_fd = listener.fileno()
         pull.bind(ipc)
-        listener.detach()
+        listener.close()
         assert Path(path).is_socket()
         push.connect(ipc)
         passes(push, pull)
