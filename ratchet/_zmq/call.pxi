@@ -16,6 +16,7 @@ cdef enum Stage:
     NEW, YIELDED, WAITING, OVER
 
 
+@cython.final
 @cython.freelist(64)
 @cython.no_gc_clear  # a call that is collected while it waits must still leave its line
 cdef class Call:
@@ -208,7 +209,8 @@ cdef class Call:
             if not line.contended:
                 result = now_or_never(zsock, self.op, self.arg, UNNAMED_TASK)
         if result is not NOT_NOW:
-            self.settle(line)
+            if line.owner is UNNAMED_TASK:
+                self.settle(line)
             zsock.after()
             return result
         return self.queue_up(line, me)
