@@ -75,6 +75,8 @@ class Descriptors:
         fd = -1
         try:
             fd = bell.fileno()
+            if fd < 0:  # a selection where no descriptor stands for many: it looks by itself
+                return
             kernel.bells[fd] = weakref.ref(bell)
             self._poll.watch_edge(fd)
             if isinstance(bell, SocketBase) and bell.closed:

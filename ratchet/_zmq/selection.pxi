@@ -322,6 +322,8 @@ cdef class Selection(Doorbell):
                     return found
                 if self.descriptor() >= 0:
                     me.pause(self, soon_if(self.rx.depends(me), deadline))
+                elif me.runtime is not None:  # its kernel has nothing to watch: look again soon
+                    me.pause(self, min(deadline, monotonic() + NO_POLL_SLICE))
                 else:  # no descriptor stands for many here: sleep in slices
                     self.poll.wait(min(NO_POLL_SLICE, max(0.0, deadline - monotonic())))
                     breathe()
