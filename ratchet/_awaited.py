@@ -219,8 +219,9 @@ def set_burst(calls: int) -> None:
 class AwaitedSocket(AwaitableSocket, Options):
     """A ZeroMQ socket whose calls pause the task that awaits them, and no other.
 
-    Made by `new` of ``ratchet.asyncio``, ``ratchet.trio`` or ``ratchet.anyio``. Any number of tasks may
-    use it, of several loops of its kind, and through `sync` any OS thread and ratchet thread too.
+    Made by `new` of ``ratchet.asyncio``, ``ratchet.trio`` or ``ratchet.anyio``. Any number of tasks
+    may use it, of several loops of its kind, and through `sync` any OS thread and ratchet thread
+    too.
     """
 
     __slots__ = ()

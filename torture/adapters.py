@@ -98,17 +98,26 @@ class Ratchet(Library):
     def bind(self, sock, endpoint):
         return str(sock.bind(endpoint))
 
+    # Not by finished(): where a call blocks, making that coroutine could fail after the call, and a
+    # scenario in which memory runs out would lose what the call has done.
+
     async def send(self, sock, data, timeout=None):
-        await self.finished(sock.send(data, timeout=timeout))
+        outcome = sock.send(data, timeout=timeout)
+        if self.awaits:
+            await outcome
 
     async def recv(self, sock, timeout=None):
-        return (await self.finished(sock.recv(timeout=timeout)))[0]
+        outcome = sock.recv(timeout=timeout)
+        return (await outcome if self.awaits else outcome)[0]
 
     async def send_parts(self, sock, parts, timeout=None):
-        await self.finished(sock.send_multipart(parts, timeout=timeout))
+        outcome = sock.send_multipart(parts, timeout=timeout)
+        if self.awaits:
+            await outcome
 
     async def recv_parts(self, sock, timeout=None):
-        return await self.finished(sock.recv_multipart(timeout=timeout))
+        outcome = sock.recv_multipart(timeout=timeout)
+        return await outcome if self.awaits else outcome
 
     async def poll(self, sock, timeout):
         if self.kind == "cooperative":
