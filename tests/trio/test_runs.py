@@ -370,8 +370,8 @@ async def main():
     with new("PULL") as pull:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pull.recv)
-            print("ready", flush=True)
-            try:
+            try:  # the signal may come as soon as that is printed
+                print("ready", flush=True)
                 await pull.recv()
             finally:
                 print("left", flush=True)
