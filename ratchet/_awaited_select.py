@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import errors
-from ._zmq import picked, ready_now, selection_of, spend_turn, to_deadline
-from .selecting import listed
+from ._zmq import picked, selection_of, spend_turn, to_deadline
+from .selecting import first_look, listed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -36,13 +34,9 @@ async def awaited_select(
     reads, writes = listed(reads), listed(writes)
     if spend_turn():
         await turn()
-    found: tuple[list[Any], list[Any]] | None = ready_now(reads, writes)
+    found = first_look(reads, writes, timeout)
     if found is not None:
         return found
-    if timeout == 0:
-        return [], []
-    if deadline == math.inf and not reads and not writes:
-        raise errors.argument_error("select() with nothing to wait for and no timeout")
     selection = selection_of(reads, writes)
     try:
         selection.rings()
@@ -50,6 +44,6 @@ async def awaited_select(
             names = selection.harvest()
             if names or monotonic() >= deadline:
                 return picked(names, reads, writes)
-            await readable(selection.fileno(), deadline)
+            await readable(selection.fileno(), selection.look_by(deadline))
     finally:
         selection.close()

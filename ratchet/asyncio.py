@@ -237,17 +237,19 @@ async def wait_for_tracker(tracker: Tracker) -> None:
 
 
 async def _readable(fd: int, deadline: float) -> None:
-    """Wait until a descriptor of ratchet's own is readable, or until ``deadline``."""
+    """Wait until a descriptor of ratchet's own is readable (-1: there is none) or ``deadline``."""
     loop = asyncio.get_running_loop()
     future = loop.create_future()
     timer = None
     if deadline != math.inf:
         timer = loop.call_later(max(0.0, deadline - monotonic()), _finish, future)
-    loop.add_reader(fd, _finish, future)
+    if fd >= 0:
+        loop.add_reader(fd, _finish, future)
     try:
         await future
     finally:
-        loop.remove_reader(fd)
+        if fd >= 0:
+            loop.remove_reader(fd)
         if timer is not None:
             timer.cancel()
 

@@ -54,21 +54,29 @@ def select(
         TypeError: something has no descriptor.
         ValueError: nothing to wait for and no timeout.
     """
-    deadline = math.inf if timeout is None else to_deadline(timeout)
+    deadline = to_deadline(timeout)
     reads, writes = listed(reads), listed(writes)
     breathe_here()
-    found: tuple[list[Any], list[Any]] | None = ready_now(reads, writes)
+    found = first_look(reads, writes, timeout)
     if found is not None:
         return found
-    if timeout == 0:
-        return [], []
-    if deadline == math.inf and not reads and not writes:
-        raise errors.argument_error("select() with nothing to wait for and no timeout")
     selection = selection_of(reads, writes)
     try:
         return picked(selection.wait(deadline), reads, writes)
     finally:
         selection.close()
+
+
+def first_look(
+    reads: list[Any], writes: list[Any], timeout: float | None
+) -> tuple[list[Any], list[Any]] | None:
+    """Return what a select returns without a wait, or None if it has to wait."""
+    found: tuple[list[Any], list[Any]] | None = ready_now(reads, writes)
+    if found is None and timeout == 0:
+        return [], []
+    if not reads and not writes and to_deadline(timeout) == math.inf:
+        raise errors.argument_error("select() with nothing to wait for and no timeout")
+    return found
 
 
 def listed(items: Iterable[Any]) -> list[Any]:

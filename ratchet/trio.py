@@ -43,17 +43,18 @@ from trio.lowlevel import (
 
 from . import _awaited, errors
 from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
+from ._awaited_select import awaited_select
 from ._zmq import RuntimeGone, add_event_loop, process_generation, remove_watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from typing import Unpack
 
     from ._awaited import Watched
     from ._zmq import SocketBase, TaskWaiter, Tracker
     from .options import OptionArguments
 
-__all__ = ["Shared", "ZMQSocket", "new", "set_burst"]
+__all__ = ["Shared", "ZMQSocket", "new", "select", "set_burst"]
 
 
 class Pause:
@@ -297,6 +298,29 @@ async def wait_for_tracker(tracker: Tracker) -> None:
     finally:
         if born == process_generation():  # else it is the parent's
             socket.close(fd)
+
+
+async def _readable(fd: int, deadline: float) -> None:
+    """Wait until a descriptor of ratchet's own is readable (-1: there is none) or ``deadline``."""
+    with trio.move_on_after(max(0.0, deadline - monotonic())):
+        if fd >= 0:
+            await wait_readable(fd)
+        else:
+            await trio.sleep_forever()
+
+
+async def select(
+    reads: Iterable[Any],
+    writes: Iterable[Any] = (),
+    timeout: float | None = None,  # noqa: ASYNC109 (as of every call of a socket)
+) -> tuple[list[Any], list[Any]]:
+    """Pause the task until at least one of many things is ready. A checkpoint.
+
+    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets of every kind,
+    trackers, descriptors and what has one. Cancelled, it has taken nothing.
+    """
+    await checkpoint_if_cancelled()
+    return await awaited_select(reads, writes, timeout, _readable, checkpoint)
 
 
 class Shared(_awaited.Shared):

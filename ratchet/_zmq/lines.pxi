@@ -126,10 +126,6 @@ cdef class Waiter:
         """Return True if its runtime does not run now."""
         return self.runtime.stopped()
 
-    cdef bint runtime_ended(self) except -1:
-        """Return True if its runtime has ended: it leaves its line then."""
-        return self.runtime is not None and self.runtime.ended()
-
 
 cdef class Observer:
     """One wait for readiness that takes nothing, of a select (`selecting.pxi`)."""

@@ -49,11 +49,6 @@ cdef inline bint may_be_quick(unsigned int born):
     return True
 
 
-def current_runtime():
-    """Return the runtime of this OS thread, or None."""
-    return None if ratchet_runtime_here == NULL else <Runtime> ratchet_runtime_here
-
-
 def set_runtime(Runtime runtime):
     """Make ``runtime`` the one of this OS thread; None: it has none any more."""
     global runtimes, quick_generation

@@ -303,6 +303,11 @@ cdef class Selection(Doorbell):
             self.unsettled += pending
         return found
 
+    cpdef double look_by(self, double deadline):
+        """Return when to look again at the latest: at ``deadline`` (monotonic seconds), or sooner
+        where no descriptor stands for many."""
+        return deadline if self.descriptor() >= 0 else min(deadline, monotonic() + NO_POLL_SLICE)
+
     def wait(self, double deadline):
         """Pause the calling thread, of whatever kind, until something is ready; return it.
 
@@ -320,14 +325,12 @@ cdef class Selection(Doorbell):
                 found = self.harvest()
                 if found or monotonic() >= deadline:
                     return found
-                if self.descriptor() >= 0:
-                    me.pause(self, soon_if(self.rx.depends(me), deadline))
-                elif me.runtime is not None:  # its kernel has nothing to watch: look again soon
-                    me.pause(self, min(deadline, monotonic() + NO_POLL_SLICE))
-                else:  # no descriptor stands for many here: sleep in slices
-                    self.poll.wait(min(NO_POLL_SLICE, max(0.0, deadline - monotonic())))
+                if me.runtime is None and self.descriptor() < 0:
+                    self.poll.wait(max(0.0, self.look_by(deadline) - monotonic()))
                     breathe()
                     PyErr_CheckSignals()
+                else:
+                    me.pause(self, soon_if(self.rx.depends(me), self.look_by(deadline)))
         finally:
             self.leave(me)
 

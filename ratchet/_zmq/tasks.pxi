@@ -76,11 +76,6 @@ cdef class TaskWaiter(Waiter):
         self.born = generation
         self.deadline = self.until = INFINITY
 
-    @property
-    def in_line(self):
-        """True while it stands in a line."""
-        return self.line is not None
-
     cpdef wake(self):
         if self.future is None:
             return

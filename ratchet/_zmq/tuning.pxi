@@ -82,8 +82,6 @@ cdef int HEAD_ROOM = 12
 cdef int RESOLVER_ROOM = 3
 # Seconds of `linger` unless a program says otherwise.
 cdef double DEFAULT_LINGER = 10.0
-# Milliseconds that a linger may have: libzmq counts them in an int.
-cdef int LONGEST_LINGER_MS = 2_000_000_000
 # Bytes of a `last_endpoint` that is read at the first try.
 cdef int USUAL_ENDPOINT = 1024
 # A REP with a high-water mark below this may drop replies, since it has not read that there is

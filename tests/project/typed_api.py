@@ -290,6 +290,7 @@ async def tasks() -> None:
 
 async def tasks_of_trio() -> None:
     ratchet.trio.set_burst(64)
+    assert_type(await ratchet.trio.select([0], timeout=1), tuple[list[Any], list[Any]])
     zsock = ratchet.trio.new("DEALER", sndhwm=5)
     assert_type(zsock, ratchet.trio.ZMQSocket)
     async with zsock as same:

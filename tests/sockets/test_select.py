@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -211,14 +212,15 @@ def test_ctrl_c_and_signals(pairs):
 
 @behaviour
 async def test_awaited(rt, inproc, plain):
-    """In asyncio it pauses the task; elsewhere the thread."""
+    """In asyncio and trio it pauses the task; elsewhere the thread."""
     x, y = await rt.link("PAIR", "PAIR", inproc)
     ours, theirs = x.zsock, y
     left, right = plain
 
     async def select(*args, **kwargs):
-        if isinstance(ours, ratchet.asyncio.ZMQSocket):
-            return await ratchet.asyncio.select(*args, **kwargs)
+        if rt.awaits:
+            module = sys.modules[type(ours).__module__]
+            return await module.select(*args, **kwargs)
         return zmqsocket.select(*args, **kwargs)
 
     assert await select([ours], timeout=0) == ([], [])

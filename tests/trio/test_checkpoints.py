@@ -6,6 +6,7 @@ import pytest
 import trio
 from harness import sockets
 from harness.internals import paused_calls
+from harness.waiting import LONG
 from trio.testing import wait_all_tasks_blocked
 
 import ratchet.trio
@@ -152,47 +153,62 @@ def test_a_cancelled_receive_leaves_its_line_and_what_it_watched(in_trio, pair):
     in_trio(main)
 
 
-def test_a_cancel_just_after_the_wake_up_passes_it_on(in_trio, pair):
-    """The first waiter is woken and cancelled before it runs; the second gets the message."""
+def received_by_two(in_trio, pair, meanwhile):
+    """What two tasks receive that are paused when `meanwhile` is awaited and may cancel one."""
     pull, push = pair
+    got = []
+
+    async def receive(scope):
+        with scope:
+            got.append(await pull.recv_all())
 
     async def main():
-        got = []
-
-        async def receive(scope):
-            with scope:
-                got.append(await pull.recv_all())
-
         scopes = [trio.CancelScope() for _ in range(2)]
         async with trio.open_nursery() as nursery:
             for n, scope in enumerate(scopes, 1):
                 nursery.start_soon(receive, scope)
                 await paused(pull, n)
-            await push.send(b"one")  # wakes the first
-            scopes[0].cancel()
-        assert got == [b"one"]
+            await meanwhile(push, scopes[0])
 
     in_trio(main)
+    return got
+
+
+def test_a_cancel_just_after_the_wake_up_passes_it_on(in_trio, pair):
+    """The first waiter is woken and cancelled before it runs; the second gets the message."""
+
+    async def meanwhile(push, scope):
+        await push.send(b"one")  # wakes the first
+        scope.cancel()
+
+    assert received_by_two(in_trio, pair, meanwhile) == [b"one"]
 
 
 def test_a_cancel_just_before_the_wake_up(in_trio, pair):
+    async def meanwhile(push, scope):
+        scope.cancel()  # it is rescheduled, and has not run
+        await push.send(b"one")
+
+    assert received_by_two(in_trio, pair, meanwhile) == [b"one"]
+
+
+def test_select_is_a_checkpoint(in_trio, pair):
+    """Ready or not, in a cancelled scope it raises; cancelled while it waits, it leaves nothing."""
     pull, push = pair
 
     async def main():
-        got = []
-
-        async def receive(scope):
-            with scope:
-                got.append(await pull.recv_all())
-
-        scopes = [trio.CancelScope() for _ in range(2)]
-        async with trio.open_nursery() as nursery:
-            for n, scope in enumerate(scopes, 1):
-                nursery.start_soon(receive, scope)
-                await paused(pull, n)
-            scopes[0].cancel()  # it is rescheduled, and has not run
-            await push.send(b"one")
-        assert got == [b"one"]
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await ratchet.trio.select([push], [push])
+            raise AssertionError("it was no checkpoint")
+        assert scope.cancelled_caught
+        with trio.move_on_after(0.001) as scope:
+            await ratchet.trio.select([pull])
+        assert scope.cancelled_caught
+        await push.send(b"one")
+        assert await ratchet.trio.select([pull], timeout=LONG) == ([pull], [])
+        assert await pull.recv_all(timeout=0) == b"one"
+        assert await ratchet.trio.select([pull], timeout=0.001) == ([], [])
 
     in_trio(main)
 

@@ -17,10 +17,10 @@ import ratchet
 from ratchet import _platform, errors, thread
 
 ROOT = Path(__file__).parents[2]
-# Wake-ups of threads, kernels, tasks and trackers, and who is starved or left behind.
+# Wake-ups of threads, kernels, tasks, trackers and selects, and who is starved or left behind.
 PART = (
     "tracker or looks_around or close_wakes or first_come or gives_its_descriptor_back"
-    " or shared_by_every or sigwait or fork"
+    " or shared_by_every or sigwait or fork or test_select"
 )
 
 
