@@ -40,9 +40,9 @@ def fork(function):
     return status(pid)
 
 
-def status(pid):
+def status(pid, seconds=10):
     """How a child ended; one that has not by then is killed."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found, code = os.waitpid(pid, os.WNOHANG)
         if found:

@@ -344,10 +344,14 @@ def test_ctrl_c_while_the_exit_waits_for_a_child_lets_it_go_on(script):
             zsock = zmqsocket.new("PUSH", linger=0)
             process = method.Process(target=idle)
 
+            def join():
+                print("waits", flush=True)
+                method.Process.join(process)
+
             def late():  # after the handler of multiprocessing itself, which waits for those before
                 process.start()
                 ready.wait()
-                print("waits", flush=True)
+                process.join = join
 
             ratchet._zmq.at_the_end.append(late)
         """

@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from harness.option_values import WRONG
 
 from ratchet import options, zmqsocket
 from ratchet.errors import ArgumentError, ClosedError, Timeout
@@ -22,20 +23,6 @@ SECRET = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
-
-
-WRONG = {
-    "int": [True, 1.0, "1", b"1", None, [1]],
-    "int | None": [True, 1.0, "1", [1]],
-    "bool": [1.0, "True", b"", None],
-    "bool | None": [0.5, "True", b""],
-    "float": [True, "1", b"1", None, 1j],
-    "float | None": [True, "1", b"1", [1], 1j],
-    "bytes": ["text", 1, None, [b"x"]],
-    "str | None": [b"bytes", 1, ["x"]],
-    "str | bytes": [1, None, ["x"]],
-    "bytes | Iterable[bytes]": ["text", 1, None, ["x"], [b"x", None]],
-}
 
 
 def legal_values(name, option):

@@ -20,15 +20,21 @@ from ratchet._zmq import counts
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
-@pytest.fixture
-def pairs(inproc):
-    """Five pairs of sockets."""
+def connected(inproc, count):
+    """So many pairs of sockets."""
     made = []
-    for number in range(5):
+    for number in range(count):
         one, other = (zmqsocket.new("PAIR", linger=0) for _ in range(2))
         one.bind(f"{inproc}-{number}")
         other.connect(f"{inproc}-{number}")
         made.append((one, other))
+    return made
+
+
+@pytest.fixture
+def pairs(inproc):
+    """Five pairs of sockets."""
+    made = connected(inproc, 5)
     yield made
     for pair in made:
         for zsock in pair:
@@ -238,12 +244,7 @@ async def test_awaited(rt, inproc, plain):
 
 
 def test_many_sockets_and_few_that_ring(inproc):
-    made = []
-    for number in range(500):
-        one, other = (zmqsocket.new("PAIR", linger=0) for _ in range(2))
-        one.bind(f"{inproc}-{number}")
-        other.connect(f"{inproc}-{number}")
-        made.append((one, other))
+    made = connected(inproc, 500)
     ours, theirs = ends(made)
     sender = Task(lambda: (time.sleep(0.02), theirs[321].send(b"x")))
     assert zmqsocket.select(ours, timeout=LONG) == ([ours[321]], [])

@@ -6,6 +6,9 @@ import pytest
 from harness.behaviour import ON_LOOPS
 from harness.waiting import LONG
 
+import ratchet.asyncio
+from ratchet import zmqsocket
+
 
 @pytest.fixture(params=ON_LOOPS, ids=lambda kind: kind.name)
 def kind(request):
@@ -26,3 +29,16 @@ def in_new_loop(kind):
             return runner.run(main())
 
     return run
+
+
+@pytest.fixture
+def pair(inproc):
+    """A socket of asyncio and a plain one; what is sent is there at once."""
+    with ratchet.asyncio.new("PAIR") as zsock, zmqsocket.new("PAIR") as other:
+        zsock.bind(inproc)
+        other.connect(inproc)
+        zsock.set_timeout(LONG)
+        other.set_timeout(LONG)
+        yield zsock, other
+        zsock.close(linger=0)
+        other.close(linger=0)

@@ -37,17 +37,6 @@ def run(request):
     return run
 
 
-@pytest.fixture
-def pair(inproc):
-    with ratchet.asyncio.new("PAIR") as zsock, zmqsocket.new("PAIR") as other:
-        zsock.bind(inproc)
-        other.connect(inproc)
-        zsock.set_timeout(LONG)
-        yield zsock, other
-        zsock.close(linger=0)
-        other.close(linger=0)
-
-
 class Reader:
     """The program's own."""
 

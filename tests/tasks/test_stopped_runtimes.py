@@ -26,19 +26,6 @@ def running(request):
     return request.param
 
 
-@pytest.fixture
-def pair(inproc):
-    """Two sockets; what the other sends is there at once."""
-    with ratchet.asyncio.new("PAIR") as zsock, zmqsocket.new("PAIR") as other:
-        zsock.bind(inproc)
-        other.connect(inproc)
-        zsock.set_timeout(LONG)
-        other.set_timeout(LONG)
-        yield zsock, other
-        zsock.close(linger=0)
-        other.close(linger=0)
-
-
 def behind(running, zsock, name, *args, **kwargs):
     """A call in a runtime that runs; it has paused."""
     before = paused_calls(zsock)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from harness.option_values import WRONG
 
 from ratchet import options, zmqsocket
 from ratchet.errors import ArgumentError
@@ -312,20 +313,6 @@ def test_none_for_what_cannot_be_set_back():
 
 
 # Errors
-
-
-WRONG = {
-    "int": [True, 1.0, "1", b"1", None, [1]],
-    "int | None": [True, 1.0, "1", [1]],
-    "bool": [1.0, "True", b"", None],
-    "bool | None": [0.5, "True", b""],
-    "float": [True, "1", b"1", None, 1j],
-    "float | None": [True, "1", b"1", [1], 1j],
-    "bytes": ["text", 1, None, [b"x"]],
-    "str | None": [b"bytes", 1, ["x"]],
-    "str | bytes": [1, None, ["x"]],
-    "bytes | Iterable[bytes]": ["text", 1, None, ["x"], [b"x", None]],
-}
 
 
 @pytest.mark.parametrize("name", sorted(options.KEYWORDS))

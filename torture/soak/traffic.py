@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections import Counter
 
+from harness import within
 from harness.runtimes import drive
 
 import ratchet
@@ -169,15 +170,7 @@ def fork():
             status = left.recv(timeout=LATE) != (b"alive", False)
         finally:
             os._exit(status)
-    until = time.monotonic() + LATE
-    while time.monotonic() < until:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return "hangs"
+    return within.status(pid, LATE)
 
 
 def main():

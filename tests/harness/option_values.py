@@ -1,0 +1,15 @@
+"""What options refuse: values of other types than each takes."""
+
+# By what the option takes, as its table says.
+WRONG = {
+    "int": [True, 1.0, "1", b"1", None, [1]],
+    "int | None": [True, 1.0, "1", [1]],
+    "bool": [1.0, "True", b"", None],
+    "bool | None": [0.5, "True", b""],
+    "float": [True, "1", b"1", None, 1j],
+    "float | None": [True, "1", b"1", [1], 1j],
+    "bytes": ["text", 1, None, [b"x"]],
+    "str | None": [b"bytes", 1, ["x"]],
+    "str | bytes": [1, None, ["x"]],
+    "bytes | Iterable[bytes]": ["text", 1, None, ["x"], [b"x", None]],
+}
