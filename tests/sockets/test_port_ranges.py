@@ -4,9 +4,11 @@ import contextlib
 import errno
 import os
 import socket
+import time
 
 import pytest
 from harness import internals
+from harness.waiting import LONG
 
 import ratchet
 from ratchet import ArgumentError, zmqsocket
@@ -43,6 +45,15 @@ def listen(port, host="127.0.0.1"):
     except OSError:
         listener.close()
         return None
+    return listener
+
+
+def listen_soon(port):
+    """A listener at a port that is about to be free."""
+    deadline = time.monotonic() + LONG
+    while (listener := listen(port)) is None:
+        assert time.monotonic() < deadline, f"port {port} stays taken"
+        time.sleep(0.0005)
     return listener
 
 
@@ -143,9 +154,8 @@ def test_taken_ports_that_were_given_up_are_not_waited_for(new, free, monkeypatc
     for zsock in zsocks:
         zsock.close()
     with contextlib.ExitStack() as stack:
-        for port in free[:3]:  # by somebody else, or not yet free
-            if listener := listen(port):
-                stack.enter_context(listener)
+        for port in free[:3]:  # by somebody else, as soon as libzmq has closed its listener
+            stack.enter_context(listen_soon(port))
         internals.use_sleep(monkeypatch, no_sleep)
         assert number(new("PULL").bind(f"tcp://127.0.0.1:*[{free[0]}-{free[-1]}]")) == free[3]
 
