@@ -47,6 +47,7 @@ cdef object try_in_line(
     knock[0] = False
     zsock.require("send" if line is zsock.tx else "receive")
     me.woken = False
+    zsock.touched += 1  # by this try, or the one just before
     knock[0] = line.depends(me)
     if line.entitled(me) is not me:
         if line.leads(me):

@@ -100,6 +100,20 @@ async def test_the_same_from_another_thread_over_any_transport(rt, endpoint, how
         assert await rt.join(receiver) == (b"%d" % i, False)
 
 
+@behaviour
+async def test_a_paused_receive_answers_for_those_that_ask_without_a_pause(rt, inproc):
+    """What it took in and left is seen by ``recv(timeout=0)``, though the bell is silent."""
+    pull, push = await rt.link("PULL", "PUSH", inproc)
+    for receive in (pull.recv_all, pull.recv):
+        with pytest.raises(Timeout):
+            await receive(timeout=0)
+        waits = rt.spawn(receive())
+        await rt.paused(pull, 1)
+        await push.send_many([b"1", b"2"])
+        taken = [await rt.join(waits), await receive(timeout=0)]
+        assert taken in ([b"1", b"2"], [(b"1", False), (b"2", False)])
+
+
 def test_one_who_was_woken_and_gives_up_passes_the_wake_on(inproc):
     with slow_to_wake() as yielding, pair(inproc) as (x, y):
         first = Task(x.recv, timeout=0.05, before=yielding)

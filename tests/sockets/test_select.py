@@ -1,10 +1,10 @@
 """Waiting for several things at once: `select`, its awaited form, `block_on`, `Selector`."""
 
+import importlib
 import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 import time
 
@@ -216,6 +216,30 @@ def test_ctrl_c_and_signals(pairs):
         signal.signal(signal.SIGUSR1, before)
 
 
+def selecting(rt):
+    """The select of a runtime, to be awaited."""
+    module = importlib.import_module(rt.module)
+
+    async def select(*args, **kwargs):
+        found = module.select(*args, **kwargs)
+        return await found if rt.awaits else found
+
+    return select
+
+
+@behaviour
+async def test_what_a_paused_receive_took_is_not_ready(rt, inproc):
+    pull, push = await rt.link("PULL", "PUSH", inproc)
+    select = selecting(rt)
+    for _ in range(3):
+        waits = rt.spawn(pull.recv())
+        await rt.paused(pull, 1)
+        await push.send(b"x")
+        await rt.join(waits)
+        assert await select([pull.zsock], timeout=0) == ([], [])
+        assert await select([pull.zsock], timeout=0.001) == ([], [])
+
+
 @behaviour
 async def test_awaited(rt, inproc, plain):
     """In asyncio and trio it pauses the task; elsewhere the thread."""
@@ -223,12 +247,7 @@ async def test_awaited(rt, inproc, plain):
     ours, theirs = x.zsock, y
     left, right = plain
 
-    async def select(*args, **kwargs):
-        if rt.awaits:
-            module = sys.modules[type(ours).__module__]
-            return await module.select(*args, **kwargs)
-        return zmqsocket.select(*args, **kwargs)
-
+    select = selecting(rt)
     assert await select([ours], timeout=0) == ([], [])
     assert await select([ours], timeout=0.01) == ([], [])
     assert await select([], [ours]) == ([], [ours])
