@@ -593,6 +593,23 @@ class RatchetUvloop(RatchetAsyncio):
     uvloop = True
 
 
+class RatchetWatched(RatchetAsyncio):
+    """ratchet in asyncio tasks, on a loop for which an OS thread watches."""
+
+    def __init__(self) -> None:
+        class Blind(asyncio.SelectorEventLoop):
+            """It cannot watch descriptors, as Windows' Proactor loop."""
+
+            def add_reader(self, *_: Any) -> None:
+                raise NotImplementedError
+
+            def remove_reader(self, *_: Any) -> bool:
+                raise NotImplementedError
+
+        super().__init__()
+        self.runner = asyncio.Runner(loop_factory=Blind)
+
+
 class RatchetTrio(AwaitedInTrio, Ratchet):
     """ratchet in trio tasks."""
 
@@ -607,6 +624,7 @@ ADAPTERS: dict[str, type[Library]] = {
     "ratchet-threads": RatchetThreads,
     "ratchet-asyncio": RatchetAsyncio,
     "ratchet-uvloop": RatchetUvloop,
+    "ratchet-watched": RatchetWatched,
     "ratchet-trio": RatchetTrio,
     "pyzmq": Pyzmq,
     "pyzmq-os": PyzmqOS,

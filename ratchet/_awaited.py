@@ -116,17 +116,26 @@ class LoopRuntime(AwaitedRuntime):
         if known is None:
             return
         try:
-            self._call(self._remove, known[0], closing if exit_waits() else None)
+            self._have_removed(known[0], closing if exit_waits() else None)
         except RuntimeGone:
             self._close(known[0])  # and the loop has no reader any more
         # Last: if a signal handler raises before, it is done again.
         if self._bells.get(fd) is known:
             del self._bells[fd]
 
+    def _have_removed(self, copy: int, closing: object) -> None:
+        """Have `_remove` called where it may be."""
+        self._call(self._remove, copy, closing)
+
     def _close(self, copy: int) -> None:
-        if copy in self._copies:  # otherwise it is the parent's of this forked process
-            self._copies.discard(copy)
-            socket.close(copy)
+        try:
+            self._copies.remove(copy)
+        except KeyError:
+            return  # it is closed, or the parent's of this forked process
+        self._give_back(copy)
+
+    def _give_back(self, copy: int) -> None:
+        socket.close(copy)
 
     def forked(self) -> None:
         """In a child process, leave what the parent has open alone."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll"]
+__all__ = ["MOST", "READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll"]
 
 
 def process() -> int:
@@ -83,6 +83,13 @@ class PairWakeup:
         self._reader = self._writer = -1
         return fds
 
+    def set(self) -> None:
+        """Set the wake-up. From any OS thread."""
+        try:
+            _write(self._writer, b"!")
+        except BlockingIOError:
+            pass  # it has been set long since
+
     def clear(self) -> None:
         """Reset the wake-up: its descriptor is not readable any more."""
         try:
@@ -111,6 +118,18 @@ def _read(fd: int, size: int) -> bytes:
         return reader.recv(size)
     finally:
         reader.detach()
+
+
+def _write(fd: int, data: bytes) -> None:
+    """Do what os.write does, which on Windows writes to no sockets."""
+    if sys.platform != "win32":
+        os.write(fd, data)
+        return
+    writer = socket.socket(fileno=fd)
+    try:
+        writer.send(data)
+    finally:
+        writer.detach()
 
 
 Wakeup: type[EventWakeup | PairWakeup] = EventWakeup if hasattr(os, "eventfd") else PairWakeup

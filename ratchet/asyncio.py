@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import importlib
 import math
 import os
 import socket
@@ -31,6 +32,7 @@ from ._zmq import RuntimeGone, add_event_loop, process_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from types import ModuleType
     from typing import Unpack
 
     from ._awaited import Watched
@@ -38,6 +40,49 @@ if TYPE_CHECKING:
     from .options import OptionArguments
 
 __all__ = ["Shared", "ZMQSocket", "new", "select", "set_burst"]
+
+
+# Readers, of loops that can watch descriptors and of those that cannot.
+
+# The module of the OS thread that watches for loops that cannot, once there is such a loop.
+_watching: ModuleType | None = None
+
+
+def _add_reader(
+    loop: asyncio.AbstractEventLoop, fd: int, callback: Callable[..., object], *args: object
+) -> bool:
+    """Have the loop call when ``fd`` is readable. False: a thread watches for it."""
+    global _watching
+    try:
+        loop.add_reader(fd, callback, *args)
+    except NotImplementedError:
+        if _watching is None:
+            _watching = importlib.import_module("ratchet._watching")
+        _watching.add_reader(loop, fd, callback, *args)
+        return False
+    return True
+
+
+def _remove_reader(loop: asyncio.AbstractEventLoop, fd: int) -> None:
+    """Undo `_add_reader`."""
+    try:
+        loop.remove_reader(fd)
+    except NotImplementedError:
+        if _watching is not None:
+            _watching.remove_reader(fd)
+
+
+def _close_copy(copy: int) -> None:
+    """Close a duplicate, which the thread forgets first; a loop has done so by then."""
+    if _watching is not None:
+        _watching.remove_reader(copy)
+    socket.close(copy)
+
+
+def _close_all(copies: set[int], _: object) -> None:
+    """Close the duplicates of a loop that has been collected."""
+    while copies:
+        _close_copy(copies.pop())
 
 
 class AsyncioRuntime(LoopRuntime):
@@ -49,6 +94,7 @@ class AsyncioRuntime(LoopRuntime):
         # Its own is_running() may run a signal handler, whose exception nobody could take.
         self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
         self._timer: asyncio.TimerHandle | None = None
+        self._watches = True  # until its loop has said that it cannot
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -72,19 +118,22 @@ class AsyncioRuntime(LoopRuntime):
         copy = zsock._duplicate()
         try:
             self._copies.add(copy)
-            loop.add_reader(copy, ring, bell)
-        except BaseException as error:
+            self._watches = _add_reader(loop, copy, ring, bell)
+        except BaseException:
             with contextlib.suppress(Exception):
                 loop.remove_reader(copy)
             self._close(copy)
-            if not isinstance(error, NotImplementedError):
-                raise
-            raise errors.Error(
-                errno.ENOSYS,
-                f"{type(loop).__name__} cannot watch descriptors; on Windows use "
-                "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)",
-            ) from None
+            raise
         return copy, bell
+
+    def _give_back(self, copy: int) -> None:
+        _close_copy(copy)
+
+    def _have_removed(self, copy: int, closing: object) -> None:
+        if self._watches:
+            super()._have_removed(copy, closing)
+        else:
+            self._close(copy)  # the thread that watches forgets it at once
 
     def _remove(self, copy: int, _closing: object) -> None:
         if (loop := self.loop) is not None:
@@ -147,12 +196,6 @@ class AsyncioRuntime(LoopRuntime):
         finally:
             if self._live and self._deadlines.heap:
                 self._set_timer()
-
-
-def _close_all(copies: set[int], _: object) -> None:
-    """Close the duplicates of a loop that has been collected."""
-    while copies:
-        socket.close(copies.pop())
 
 
 def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
@@ -223,16 +266,13 @@ async def wait_for_tracker(tracker: Tracker) -> None:
     """Do what ``await tracker`` does."""
     if tracker.done:
         return
-    loop = asyncio.get_running_loop()
-    future = loop.create_future()
     born = process_generation()
     fd = socket.dup(tracker.fileno())  # of each waiter's own: a loop has one reader for each
-    loop.add_reader(fd, _finish, future)
     try:
-        await future
+        while not tracker.done:
+            await _readable(fd, math.inf)
     finally:
-        if born == process_generation():  # else both are the parent's
-            loop.remove_reader(fd)
+        if born == process_generation():  # else it is the parent's
             socket.close(fd)
 
 
@@ -240,16 +280,17 @@ async def _readable(fd: int, deadline: float) -> None:
     """Wait until a descriptor of ratchet's own is readable (-1: there is none) or ``deadline``."""
     loop = asyncio.get_running_loop()
     future = loop.create_future()
+    born = process_generation()
     timer = None
     if deadline != math.inf:
         timer = loop.call_later(max(0.0, deadline - monotonic()), _finish, future)
-    if fd >= 0:
-        loop.add_reader(fd, _finish, future)
     try:
+        if fd >= 0:
+            _add_reader(loop, fd, _finish, future)
         await future
     finally:
-        if fd >= 0:
-            loop.remove_reader(fd)
+        if fd >= 0 and born == process_generation():  # else what watches is the parent's too
+            _remove_reader(loop, fd)
         if timer is not None:
             timer.cancel()
 

@@ -1,5 +1,7 @@
 """All that tests read of ratchet's inside is read here: what changes there changes here alone."""
 
+import threading
+
 from ratchet import _descriptors, _platform, _threads, _zmq, kernel
 
 # The calls that pause, of a socket of either kind.
@@ -211,6 +213,26 @@ def watched_by(loop):
 
     runtime = ratchet.asyncio._runtimes.get(loop)
     return set() if runtime is None else set(runtime._bells)
+
+
+def use_watching_poll(monkeypatch, poll):
+    """The poll of the OS thread that watches for loops, the next time that it starts."""
+    from ratchet import _watching
+
+    monkeypatch.setattr(_watching, "new_poll", poll)
+
+
+def around_watching_turn(monkeypatch, around):
+    """Call ``around(real)`` for each turn of the OS thread that watches for loops."""
+    from ratchet import _watching
+
+    turn = _watching.Watcher._turn
+    monkeypatch.setattr(_watching.Watcher, "_turn", lambda *args: around(lambda: turn(*args)))
+
+
+def watching_threads():
+    """The OS threads that watch for loops: one, or none."""
+    return [one for one in threading.enumerate() if one.name == "ratchet watches for event loops"]
 
 
 def forget_given_up():

@@ -77,11 +77,6 @@ async def turns(n):
         await asyncio.sleep(0)
 
 
-def watched(zsock):
-    """Does the running loop watch the socket? Not afterwards: there is no way but to try."""
-    return asyncio.get_running_loop().remove_reader(zsock.get_fd())
-
-
 async def drained(zsock):
     """Have the thread's burst begin anew."""
     with pytest.raises(Timeout):

@@ -288,6 +288,30 @@ class UvloopTasks(Tasks):
         return uvloop.new_event_loop()
 
 
+class BlindLoop(asyncio.SelectorEventLoop):
+    """A loop that cannot watch descriptors, as Windows' Proactor."""
+
+    def add_reader(self, fd, callback, *args):
+        raise NotImplementedError
+
+    def remove_reader(self, fd):
+        raise NotImplementedError
+
+    add_writer, remove_writer = add_reader, remove_reader
+
+
+class WatchedTasks(Tasks):
+    """Tasks of asyncio on a loop for which ratchet's OS thread watches."""
+
+    name = "watched"
+    loop_factory = BlindLoop
+
+    async def readable(self, end):
+        from ratchet.asyncio import select
+
+        await select([end])
+
+
 class TrioTask:
     """A task of trio whose result or error is handed on, and that can be cancelled by itself."""
 
@@ -431,7 +455,7 @@ def installed(name):
     return name != "trio" or polls
 
 
-KINDS = [OSThreads, RatchetThreads, Tasks]
+KINDS = [OSThreads, RatchetThreads, Tasks, WatchedTasks]
 KINDS += [UvloopTasks] if uvloop else []
 KINDS += [TrioTasks] if installed("trio") else []
 

@@ -6,7 +6,7 @@ import pytest
 
 import ratchet
 from harness.internals import paused_calls
-from harness.runtimes import uvloop
+from harness.runtimes import BlindLoop, uvloop
 from harness.waiting import LONG
 from ratchet import thread
 
@@ -90,6 +90,10 @@ class StoppedLoop:
         for task in asyncio.all_tasks(self.loop):
             self.forget(task)
         self.loop.close()
+
+
+class StoppedBlindLoop(StoppedLoop):
+    factory = BlindLoop
 
 
 class StoppedUvloop(StoppedLoop):
@@ -233,11 +237,17 @@ def in_loop(factory):
     return run
 
 
-STOPPED = {"asyncio": StoppedLoop, "kernel": StoppedKernel, "left kernel": LeftKernel}
+STOPPED = {
+    "asyncio": StoppedLoop,
+    "watched": StoppedBlindLoop,
+    "kernel": StoppedKernel,
+    "left kernel": LeftKernel,
+}
 RUNNING = {
     "OS thread": in_os_thread,
     "kernel": in_kernel,
     "asyncio": in_loop(asyncio.new_event_loop),
+    "watched": in_loop(BlindLoop),
 }
 if uvloop:
     STOPPED["uvloop"] = StoppedUvloop

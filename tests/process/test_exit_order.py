@@ -268,15 +268,23 @@ def test_what_a_kernel_left_behind_sends_in_its_finally_is_delivered(script):
     assert (result.status, result.err) == (0, "")
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+LOOPS = {
+    "asyncio": "from asyncio import new_event_loop as new_loop",
+    "uvloop": "from uvloop import new_event_loop as new_loop",
+    "watched": "from harness.runtimes import BlindLoop as new_loop",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_a_loop_in_a_daemon_thread_serves_handlers_to_the_end(script, loop):
     """And then it rings no more, although messages go on coming."""
-    pytest.importorskip(loop)
+    if loop == "uvloop":
+        pytest.importorskip(loop)
     got, result = ended(
         script,
         f"""
         import asyncio, atexit, contextlib, sys, threading
-        import {loop}
+        {LOOPS[loop]}
 
         @atexit.register
         def ask():
@@ -301,7 +309,6 @@ def test_a_loop_in_a_daemon_thread_serves_handlers_to_the_end(script, loop):
             async for question in answers:
                 await answers.send(question)
 
-        new_loop = {loop}.new_event_loop
         runner = asyncio.Runner(loop_factory=new_loop)
         threading.Thread(target=runner.run, args=[serve()], daemon=True).start()
         ready.wait()

@@ -5,8 +5,8 @@ import contextlib
 import functools
 
 import pytest
-from harness.internals import paused_calls
-from harness.loops import RECEIVES, burst, drained, in_loop, link, paused, turns, until, watched
+from harness.internals import paused_calls, watched_by
+from harness.loops import RECEIVES, burst, drained, in_loop, link, paused, turns, until
 from harness.sockets import SENDS, fill, messages
 from harness.waiting import SHORT
 
@@ -278,7 +278,7 @@ async def test_no_reader_is_left_when_the_last_has_given_up(how):
                 task.cancel()
                 await paused(pull, len(tasks) - n - 1)
         assert paused_calls(pull) == 0
-        assert not watched(pull)
+        assert pull.get_fd() not in watched_by(asyncio.get_running_loop())
         task = asyncio.create_task(pull.recv())  # and the next one is watched again
         await paused(pull)
         await push.send(b"x")
