@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from ._zmq import SocketBase, TaskWaiter, Tracker, _BlockingCalls
+    from .monitoring import Monitor
     from .options import OptionArguments
 
     Watched = tuple[int, weakref.ref[SocketBase]]  # the duplicate, and what it rings
@@ -265,6 +266,12 @@ class Shared(_BlockingCalls):
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.Shared of {self.zsock!r}>"
+
+    def monitor(self, *events: str) -> Monitor:
+        """Tell what happens on the connections, as `ratchet.zmqsocket.ZMQSocket.monitor` does."""
+        from .monitoring import Monitor
+
+        return Monitor(self.zsock, events)
 
 
 def _blocking(name: str) -> Callable[..., object]:

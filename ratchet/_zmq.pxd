@@ -45,6 +45,9 @@ cdef extern from "zmq.h" nogil:
     int zmq_disconnect(void *s, const char *addr) noexcept
     int zmq_send(void *s, const void *buf, size_t len, int flags) noexcept
 
+    int ZMQ_PAIR, ZMQ_EVENT_ALL
+    int zmq_socket_monitor(void *s, const char *addr, int events) noexcept
+
     int zmq_has(const char *capability) noexcept
     int zmq_curve_keypair(char *z85_public_key, char *z85_secret_key) noexcept
     int zmq_curve_public(char *z85_public_key, const char *z85_secret_key) noexcept

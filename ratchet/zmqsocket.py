@@ -10,12 +10,15 @@ from .selecting import Selector, select
 from .uri import ZMQRecord, prepare_uri
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Any, Unpack
 
+    from .monitoring import Monitor, MonitorEvent
     from .options import OptionArguments
 
 __all__ = [
     "Frame",
+    "Monitor",
+    "MonitorEvent",
     "Selector",
     "Tracker",
     "ZMQRecord",
@@ -54,3 +57,11 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
         Error: EMFILE: no descriptor is left.
     """
     return ZMQSocket(type, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"Monitor", "MonitorEvent"}:  # imported by those who need them
+        from . import monitoring
+
+        return getattr(monitoring, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,6 +57,23 @@ cdef class AwaitableSocket(Calls):
         """
         return at_once(self.recv_multipart(timeout=0))
 
+    def monitor(self, *events):
+        """Tell what happens on the connections from now on (zmq_socket_monitor(3)).
+
+        Args:
+            events (str): names of libzmq's events without their prefix, such as ``"CONNECTED"``;
+                none: all.
+
+        Returns:
+            AwaitedMonitor: an asynchronous iterator of `MonitorEvent`. Over inproc nothing is told.
+
+        Raises:
+            ValueError: there is no such event.
+        """
+        from ._awaited_monitoring import AwaitedMonitor
+
+        return AwaitedMonitor(self, events)
+
     def __aiter__(self):
         """``async for data in zsock``: until the socket is closed, or its timeout raises."""
         return self

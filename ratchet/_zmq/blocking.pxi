@@ -75,6 +75,23 @@ cdef class BlockingSocket(Calls):
             return proceed(self, &SEND, data, limit)
         self.after()
 
+    def monitor(self, *events):
+        """Tell what happens on the connections from now on (zmq_socket_monitor(3)).
+
+        Args:
+            events (str): names of libzmq's events without their prefix, such as ``"CONNECTED"``;
+                none: all.
+
+        Returns:
+            Monitor: an iterator of `MonitorEvent`. Over inproc nothing is told.
+
+        Raises:
+            ValueError: there is no such event.
+        """
+        from .monitoring import Monitor
+
+        return Monitor(self, events)
+
     def __iter__(self):
         """``for data in zsock``: `recv_all` until the socket is closed, or its timeout raises."""
         return self

@@ -30,7 +30,8 @@ def hear_signals(Py_ssize_t fd):
 
 def _after_fork():
     """Forget what Python objects know of the parent."""
-    global signal_fd
+    global signal_fd, feed_thread
+    feed_thread = None
     if signal_fd >= 0:  # a signal would be written to it by number
         fd = signal.set_wakeup_fd(-1)
         if fd != signal_fd:

@@ -70,6 +70,7 @@ cdef class SocketBase(Doorbell):
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset used_identities   # each connect_routing_id so far
     cdef object listener             # what `use_fd` gave, a Listener (`binding.pxi`), or None
+    cdef Feed feed                   # the events of its connections, if anybody has asked for them
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -167,6 +168,8 @@ cdef class SocketBase(Doorbell):
             self.born = 0  # the parent's: not ours to touch
             return
         self.born = 0
+        if self.feed is not None:
+            self.feed.end()
         if self.asked & SENT:
             note_linger(handle, self.fd, self.type, self.endpoints)
         self.held = self.parts = self.prefetched = self.listener = None
@@ -246,6 +249,20 @@ cdef class SocketBase(Doorbell):
     def get_timeout(self):
         """Return the timeout in seconds, or None."""
         return None if self._recv_timeout < 0 else self._recv_timeout
+
+    def _send_events_to(self, EventReader reader not None, int mask):
+        """Have ``reader`` get the events that ``mask`` names (libzmq's numbers) from now on."""
+        cdef Feed feed = self.feed
+        name = self.describe()
+        self.require("monitor")
+        if feed is None or feed.pair == NULL:
+            feed = Feed()
+            reader.begin(feed, mask, name)
+            feed.begin(self.handle, f"cannot monitor the {name}")
+            self.feed = feed
+        else:
+            feed.take_in()  # what came before is not for this reader
+            reader.begin(feed, mask, name)
 
     # State
 

@@ -115,6 +115,19 @@ class Next(_zmq.Waiter):
         self.got = self.then()
 
 
+# Monitors
+
+
+def keep(monitor, events):
+    """How many events it keeps while nobody reads it."""
+    monitor._kept = events
+
+
+def lost(monitor):
+    """How many it has lost that nobody has been told of."""
+    return monitor._lost
+
+
 # Ratchets, their threads and polls
 
 

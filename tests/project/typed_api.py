@@ -125,6 +125,18 @@ def socket_options(zsock: zmqsocket.ZMQSocket) -> None:
     print(base)
 
 
+def monitoring(zsock: zmqsocket.ZMQSocket) -> None:
+    with zsock.monitor("CONNECTED", "CLOSED") as monitor:
+        assert_type(monitor, zmqsocket.Monitor)
+        for event in monitor:
+            assert_type(event, zmqsocket.MonitorEvent)
+            assert_type((event.name, event.endpoint, event.value), tuple[str, str, float])
+            assert_type(event.error, ratchet.Error | None)
+        assert_type(monitor.recv(timeout=1), zmqsocket.MonitorEvent)
+        assert_type(monitor.closed, bool)
+        zmqsocket.select([monitor])
+
+
 def selecting(zsock: zmqsocket.ZMQSocket) -> None:
     ready = zmqsocket.select([zsock, 0], [zsock], timeout=1)
     assert_type(ready, tuple[list[Any], list[Any]])
@@ -271,6 +283,12 @@ async def tasks() -> None:
     assert_type(ready, tuple[list[Any], list[Any]])
     async for message in zsock:
         assert_type(message, bytes)
+
+    async with zsock.monitor("CONNECTED") as monitor:
+        async for event in monitor:
+            assert_type(event, zmqsocket.MonitorEvent)
+        assert_type(await monitor.recv(timeout=1), zmqsocket.MonitorEvent)
+    assert_type(zsock.sync.monitor(), zmqsocket.Monitor)
 
     assert_type(zsock.sync, ratchet.asyncio.Shared)
     zsock.sync.send(b"data", True, timeout=0)
