@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._zmq import join, leave, spend_turn, task_waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
-    from ._awaited import AwaitedSocket
     from ._zmq import Doorbell, TaskWaiter
 
 __all__ = ["awaited_wait_at"]
@@ -25,13 +24,12 @@ class _Pause:
     def __init__(self, waiter: TaskWaiter) -> None:
         self.waiter = waiter
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, Any]:
         sleep: Any = self.waiter.loop.suspend(self.waiter)
         if self.waiter.woken:  # meanwhile, by another OS thread, which found nothing to wake
             sleep.close()
-            self.waiter.future = None
-            return _turn().__await__()
-        return sleep.__await__() if hasattr(sleep, "__await__") else sleep
+            return
+        yield from sleep.__await__() if hasattr(sleep, "__await__") else sleep
 
 
 @types.coroutine
@@ -41,12 +39,12 @@ def _turn() -> Generator[None, None, None]:
 
 
 async def awaited_wait_at(
-    zsock: type[AwaitedSocket], bell: Doorbell, look: Callable[[], T | None], deadline: float
+    zsock: Any, bell: Doorbell, look: Callable[[], T | None], deadline: float
 ) -> T | None:
     """Do what `_zmq.wait_at` does, in a task.
 
     Args:
-        zsock: a class of sockets, whose tasks wait.
+        zsock: a socket, or the class of it, whose runtime is that of the task.
         bell: what `look` was noted at.
         look: returns None for not now.
         deadline: monotonic seconds.

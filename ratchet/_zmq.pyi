@@ -14,7 +14,7 @@ from ._awaited_monitoring import AwaitedMonitor
 from .monitoring import Monitor
 from .option_arguments import OptionArguments
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 open_sockets: WeakSet[SocketBase]
 at_the_end: list[Callable[[], object]]
@@ -216,7 +216,7 @@ class EventReader(Doorbell):
     @property
     def closed(self) -> bool: ...
 
-def wait_at(bell: Doorbell, look: Callable[[], T | None], deadline: float) -> T | None: ...
+def wait_at(bell: Doorbell, look: Callable[[], _T | None], deadline: float) -> _T | None: ...
 
 class SocketBase(Doorbell):
     """One libzmq socket."""
@@ -327,7 +327,6 @@ class _BlockingCalls:
     def recv_latest_multipart(
         self, *, timeout: float | EllipsisType | None = ...
     ) -> list[bytes]: ...
-
     def monitor(self, *events: str) -> Monitor: ...
 
 class BlockingSocket(Calls, _BlockingCalls):

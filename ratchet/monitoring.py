@@ -1,4 +1,4 @@
-"""What happens on a socket's connections, as events: `Monitor`, which `monitor` of a socket returns.
+"""What happens on connections, as events: `Monitor`, which a socket's `monitor` returns.
 
 Events come from `_zmq/events.pxi` as libzmq's numbers; here they get names, units and errors. The
 module is imported with the first monitor.

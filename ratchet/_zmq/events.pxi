@@ -71,7 +71,8 @@ cdef class FeedThread:
             if start_c_thread(run_feed_thread, <void *> self) == <unsigned long> -1:
                 Py_DECREF(self)
                 self.close()
-                raise errors.Error(errno.EAGAIN, "cannot monitor a socket: no thread can be started")
+                raise errors.Error(
+                    errno.EAGAIN, "cannot monitor a socket: no thread can be started")
         return 0
 
     cdef int remove(self, Feed feed) except -1:
@@ -347,7 +348,9 @@ cdef class EventReader(Doorbell):
             self.close()
 
     def __repr__(self):
-        state = "closed" if self.left else "its socket is closed" if self.feed.pair == NULL else "open"
+        state = "its socket is closed" if self.feed.pair == NULL else "open"
+        if self.left:
+            state = "closed"
         kind = type(self)
         return f"<{kind.__module__}.{kind.__qualname__} of a {self.name}, {state}>"
 

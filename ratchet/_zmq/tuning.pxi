@@ -130,8 +130,8 @@ cdef double LET_GO = 0.2
 cdef double LIBZMQ_ENDS = 0.5
 # Milliseconds between two looks of the exit for Ctrl-C.
 cdef int EXIT_SLICE_MS = 50
-# Events that a monitor keeps while nobody reads it: 10 MB. A server that sees 1,000 connections come
-# and go a second tells so many in half a minute.
+# Events that a monitor keeps while nobody reads it: 10 MB. A server to which 1,000 connections come
+# a second, and go again, tells so many in half a minute.
 cdef Py_ssize_t KEPT_EVENTS = 100_000
 # Descriptors that the first monitor may need: two mailboxes of libzmq's, an epoll, an eventfd.
 cdef int FEED_ROOM = 4

@@ -20,7 +20,7 @@ BOUND = ["LISTENING", "ACCEPTED", "HANDSHAKE_SUCCEEDED"]
 CONNECTED = ["CONNECT_DELAYED", "CONNECTED", "HANDSHAKE_SUCCEEDED"]
 
 
-async def event(rt, monitor, timeout=LONG):
+async def event(rt, monitor, timeout=LONG):  # noqa: ASYNC109 (as its own)
     """The next event."""
     found = monitor.recv(timeout=timeout)
     return await found if rt.awaits else found
@@ -269,10 +269,9 @@ def test_begun_and_ended_again(new, tcp):
     bound = new("PULL")
     endpoint = bound.bind(tcp)
     for _ in range(50):
-        with bound.monitor("ACCEPTED") as monitor:
-            with zmqsocket.new("PUSH", linger=0) as other:
-                other.connect(endpoint)
-                assert monitor.recv(timeout=LONG).name == "ACCEPTED"
+        with bound.monitor("ACCEPTED") as monitor, zmqsocket.new("PUSH", linger=0) as other:
+            other.connect(endpoint)
+            assert monitor.recv(timeout=LONG).name == "ACCEPTED"
 
 
 def test_one_that_is_dropped_is_gone(new, tcp):
