@@ -1,9 +1,12 @@
 """What happens on a connection: `monitor`, its events, and monitors that nobody reads."""
 
+import ctypes
 import errno
 import gc
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -16,6 +19,7 @@ import ratchet.asyncio
 from ratchet import ClosedError, Timeout, zmqsocket
 from ratchet.zmqsocket import MonitorEvent
 
+KNOCKS = 1500
 BOUND = ["LISTENING", "ACCEPTED", "HANDSHAKE_SUCCEEDED"]
 CONNECTED = ["CONNECT_DELAYED", "CONNECTED", "HANDSHAKE_SUCCEEDED"]
 
@@ -412,3 +416,28 @@ def test_at_the_exit(run):
     """)
     assert result.out.strip() == "over"
     assert result.seconds < LONG
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="holds the GIL in waitpid(2)")
+def test_libzmq_never_waits_for_a_reader(new, tcp):
+    """While this process holds the GIL nobody takes in events: more come than libzmq's marks allow.
+
+    Its I/O thread would wait for room, and greet nobody any more.
+    """
+    bound = new("PULL")
+    with bound.monitor("DISCONNECTED") as monitor:
+        bound.bind(tcp)
+        where = ("127.0.0.1", port_of(bound))
+        program = (
+            "import socket, sys\n"
+            f"for _ in range({KNOCKS}):\n"
+            f"    with socket.create_connection({where}, {LONG}) as plain:\n"
+            "        plain.recv(1)\n"
+        )
+        knocking = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+        status = ctypes.c_int(-1)
+        ctypes.PyDLL(None).waitpid(knocking.pid, ctypes.byref(status), 0)  # keeps the GIL
+        knocking.returncode = os.waitstatus_to_exitcode(status.value)
+        assert knocking.returncode == 0
+        for _ in range(KNOCKS):
+            assert monitor.recv(timeout=LONG).name == "DISCONNECTED"
