@@ -65,7 +65,8 @@ cdef class AwaitableSocket(Calls):
                 none: all.
 
         Returns:
-            AwaitedMonitor: an asynchronous iterator of `MonitorEvent`. Over inproc nothing is told.
+            An asynchronous iterator of `MonitorEvent`, whose ``recv`` is awaited as well. Over
+            inproc nothing is told.
 
         Raises:
             ValueError: there is no such event.
