@@ -20,7 +20,9 @@ CALL = re.compile(
 )
 NAMES = re.compile(r"(?<![\w.])(?:(?:self|zsock|self\.zsock)\.)?(\w+)\(")
 LOOK = re.compile(r"\.(?:after|ring|leave)\(")
-LOOK_AFTER_ERRORS = re.compile(r"\b(finally|except BaseException).*:\n(?:.*\n){0,4}?.*\.(after|leave)\(")
+LOOK_AFTER_ERRORS = re.compile(
+    r"\b(finally|except BaseException).*:\n(?:.*\n){0,4}?.*\.(after|leave)\("
+)
 FUNCTION = re.compile(
     r"^(?P<margin> *)(?P<kind>c?def)(?! (?:extern|class|enum|struct))\b[^(=\n]*?(?P<name>\w+)\("
     r"(?:.|\n)*?\)[^)\n]*:\n(?P<text>(?:(?P=margin) +.*\n|\s*\n)+)",
@@ -32,8 +34,8 @@ OTHER_BELLS = {"selection", "fork", "exit"}  # files whose `look` or `close` is 
 NOBODY_WAITS = {"__init__", "__dealloc__", "close", "free_endpoints"}
 # They begin with calls that raise nothing, and have looked when something can fail.
 RAISE_NOTHING = {"small_one", "look", "try_endpoint"}
-# They try for a caller that leaves the line, or whose coroutine ends, after an error: who looks then.
 RESUMED = {"again"}  # by `step` as well
+# After an error their caller leaves the line, or ends its coroutine, and looks.
 LOOKED_FOR = {"try_in_line": {"wait", "again"}, "first_try": {"step"}}
 
 
@@ -78,7 +80,7 @@ def test_no_way_into_the_extension_leaves_without_a_look():
         f"{function.file}: {function.name}"
         for function in functions()
         if function.name in owes
-        and (function.public or function.layer != OPERATIONS and function.name not in called)
+        and (function.public or (function.layer != OPERATIONS and function.name not in called))
     ]
     assert not wrong
 
