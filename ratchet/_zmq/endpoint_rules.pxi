@@ -89,7 +89,8 @@ cdef bint raw_socket_allowed():
     return True
 
 
-cdef str NO_PORT = "no peer can listen on port 0; connect needs the port that the peer's bind returned"
+cdef str NO_PORT = (
+    "no peer can listen on port 0; connect needs the port that the peer's bind returned")
 
 
 cdef str endpoint_fault(str endpoint, bint binding, bint ipv6):
