@@ -59,7 +59,7 @@ cdef class BlockingSocket(Calls):
     cdef object send_copy(self, data, double limit):
         """Send one part; a buffer other than bytes goes into a message without a copy."""
         cdef Py_buffer view
-        cdef int sent
+        cdef bint sent = False, owed = True
         if type(data) is bytes or self.tx.contended:
             return self.perform(&SEND, snapshot(data), limit)
         breathe()
@@ -69,11 +69,13 @@ cdef class BlockingSocket(Calls):
             sent = put(self, <char *> view.buf, view.len)
             if not sent:
                 data = PyBytes_FromStringAndSize(<char *> view.buf, view.len)
+                owed = False  # it goes on
         finally:
             PyBuffer_Release(&view)
+            if owed:
+                self.after()
         if not sent:
             return proceed(self, &SEND, data, limit)
-        self.after()
 
     def monitor(self, *events):
         """Tell what happens on the connections from now on (zmq_socket_monitor(3)).
@@ -122,11 +124,16 @@ cdef inline object receive_all(BlockingSocket zsock):
 
 cdef object receive_other(BlockingSocket zsock, int size, bint joined, double limit):
     """Go on where there was no `small_one`."""
-    result = other_one(zsock, size, joined, None)
-    if result is NOT_NOW:
-        return proceed(zsock, &RECV_ALL if joined else &RECV, None, limit)
-    zsock.after()
-    return result
+    cdef bint owed = True
+    try:
+        result = other_one(zsock, size, joined, None)
+        owed = result is not NOT_NOW
+        if owed:
+            return result
+    finally:
+        if owed:
+            zsock.after()
+    return proceed(zsock, &RECV_ALL if joined else &RECV, None, limit)
 
 
 # A call without keywords (of a send: with bytes), or with timeout=0, is made before its arguments
@@ -166,11 +173,12 @@ cdef PyObject *quick_send(
     if (
         count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LEND
         and is_quick(zsock) and not zsock.tx.contended
-        and zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0
     ):
-        zsock.asked = ASKED | SENT
+        if zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0:
+            zsock.asked = ASKED | SENT
+            zsock.after()
+            return new_reference(None)
         zsock.after()
-        return new_reference(None)
     return usual_send(zsock, args, count, names)
 
 
@@ -207,8 +215,10 @@ cdef PyObject *receive_now(BlockingSocket zsock, bint joined) except? NULL:
     """Receive with a timeout of 0."""
     # When a receive found nothing and no call since may have silenced the bell, the bell tells all.
     if zsock.empty_since != zsock.touched or ratchet_readable(zsock.fd):
-        result = try_recv_all(zsock, None, None) if joined else try_recv(zsock, None, None)
-        zsock.after()
+        try:
+            result = try_recv_all(zsock, None, None) if joined else try_recv(zsock, None, None)
+        finally:
+            zsock.after()
         if result is not NOT_NOW:
             return new_reference(result)
         zsock.empty_since = zsock.touched

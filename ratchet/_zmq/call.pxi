@@ -138,6 +138,7 @@ cdef class Call:
             result = self.again(False) if self.stage == WAITING else self.first_try()
         except BaseException as error:
             self.close()
+            self.zsock.after()  # it may have called libzmq before it failed
             if exiting and isinstance(error, SystemExit):
                 # In a daemon thread. A task that ended so would be reported by its loop.
                 self.stage = WAITING

@@ -89,6 +89,10 @@ cdef bint raw_socket_allowed():
     return True
 
 
+cdef str NO_PORT = (
+    "no peer can listen on port 0; connect needs the port that the peer's bind returned")
+
+
 cdef str endpoint_fault(str endpoint, bint binding, bint ipv6):
     """Find why a bind or connect to this can never succeed, whatever else happens."""
     transport, _, address = endpoint.partition("://")
@@ -98,7 +102,10 @@ cdef str endpoint_fault(str endpoint, bint binding, bint ipv6):
             return source_fault(source, ipv6) or target_fault(target, False, ipv6)
         return target_fault(target, binding, ipv6)
     if transport in ("ws", "wss"):  # libzmq says at once what else is wrong with these
-        host = bare_host(address.partition("/")[0].rpartition(":")[0])
+        host, _, port = address.partition("/")[0].rpartition(":")
+        if not binding and port and not port.strip("0"):
+            return NO_PORT
+        host = bare_host(host)
         return ipv6_fault(host, ipv6) if ":" in host else None
     if transport == "ipc" and address == "@":
         return "a name follows the @ of an abstract ipc endpoint"
@@ -116,7 +123,7 @@ cdef str target_fault(str address, bint binding, bint ipv6):
     if not binding and port == "*":
         return "* is for bind; connect needs the port that the peer's bind returned"
     if not binding and int(port) == 0:
-        return "no peer can listen on port 0; connect needs the port that the peer's bind returned"
+        return NO_PORT
     if port not in ("*", "0") and int(port) == 0:
         return "* or a single 0 has bind pick a port"
     if not host:

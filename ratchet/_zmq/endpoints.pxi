@@ -32,7 +32,6 @@ cdef class EndpointSocket(OptionSocket):
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
         self.empty_error_args = None
-        self.after()
         return actual
 
     def connect(self, endpoint):
@@ -62,7 +61,6 @@ cdef class EndpointSocket(OptionSocket):
             self.used_identities |= {identity}
         self.endpoints.append(("connected to", endpoint, endpoint))
         self.empty_error_args = None
-        self.after()
         return True
 
     def unbind(self, endpoint):
@@ -172,7 +170,7 @@ cdef class EndpointSocket(OptionSocket):
             # A peer that another process, or another bind, was faster to accept would stop
             # libzmq's I/O thread for good.
             os.set_blocking(fd, False)
-        # No Python code from here on: what it binds would take the same descriptor.
+        # No Python code until it is bound: what that binds would take the same descriptor.
         rc = zmq_setsockopt(self.handle, ZMQ_USE_FD, &fd, sizeof(fd))
         while rc == 0:
             rc = zmq_bind(self.handle, data)
@@ -183,8 +181,11 @@ cdef class EndpointSocket(OptionSocket):
         zmq_setsockopt(self.handle, ZMQ_USE_FD, &none, sizeof(none))
         if rc < 0:
             ratchet_close(fd)  # a bind that fails has not taken it (4.3.4, 4.3.5)
+        else:
+            self.used = True
+        self.after()
+        if rc < 0:
             raise self.fail(error, what)
-        self.used = True
         return 0
 
     def _listen_with(self, int descriptor):
@@ -207,6 +208,7 @@ cdef class EndpointSocket(OptionSocket):
             rc = 1
         flag = self.mandatory
         zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &flag, sizeof(flag))
+        self.after()
         return rc
 
     cdef undo(self, int which, str how, endpoint):
@@ -221,7 +223,6 @@ cdef class EndpointSocket(OptionSocket):
                 while entries[0] in self.endpoints:  # two binds with one listener end together
                     self.endpoints.remove(entries[0])
             self.empty_error_args = None
-        self.after()
 
     cdef int free_endpoints(self) except -1:
         """Let others bind to what is about to be closed (`binding.pxi`)."""
@@ -240,7 +241,7 @@ cdef class EndpointSocket(OptionSocket):
 
     cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
         """Bind (0), connect (1), unbind (2) or disconnect (3)."""
-        cdef int rc, number
+        cdef int number
         cdef uint64_t threads = 0
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
@@ -249,10 +250,22 @@ cdef class EndpointSocket(OptionSocket):
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             head_room(RESOLVER_ROOM, what)
             threads = self.threads_of(endpoint if which else None)
-        elif which == 3 and self.kind.look_takes_part:
-            prefetch(self)
-        while True:
-            set_errno(0)  # of a malformed tipc address libzmq says nothing
+        try:
+            if which == 3 and self.kind.look_takes_part:
+                prefetch(self)
+            number = self.try_endpoint(which, data, threads)
+        finally:
+            self.after()
+        if number != 0:
+            raise self.endpoint_error(number, what, endpoint if which == 0 else None)
+        self.used = True
+        return 0
+
+    cdef int try_endpoint(self, int which, const char *data, uint64_t threads) noexcept:
+        """Have libzmq do it; return its errno, 0 if it is done."""
+        cdef int rc = -1
+        while rc < 0:
+            set_errno(0)
             if which == 0:
                 rc = ratchet_call_on(zmq_bind, self.handle, data, threads)
             elif which == 1:
@@ -261,21 +274,19 @@ cdef class EndpointSocket(OptionSocket):
                 rc = zmq_unbind(self.handle, data)
             else:
                 rc = zmq_disconnect(self.handle, data)
-            if rc >= 0:
-                self.used = True
-                return 0
-            number = zmq_errno()
-            if number != EINTR:
-                raise self.endpoint_error(number, what, endpoint if which == 0 else None)
+            if rc < 0 and zmq_errno() != EINTR:
+                # Of a malformed tipc address libzmq says nothing.
+                return zmq_errno() or EINVAL
+        return 0
 
     cdef object endpoint_error(self, int number, what, bound):
         """Make the exception for a call that failed; of a bind, ``bound`` is the endpoint."""
-        if number == EAGAIN:  # left by an earlier look into libzmq's mailbox
-            number = 0
+        if number == EAGAIN:  # left by an earlier look into libzmq's mailbox: it says nothing
+            number = EINVAL
         hint = None if bound is None else bind_hint(number, bound)
         if hint is not None:
             return errors.refusal(number, f"{self.describe()}: cannot {what}: {hint}")
-        return self.fail(number or errno.EINVAL, what)  # of tipc libzmq may say nothing
+        return self.fail(number, what)
 
     def subscribe(self, prefix):
         """Receive messages that begin with ``prefix`` (bytes; b"" for all): SUB and XSUB.
@@ -296,10 +307,12 @@ cdef class EndpointSocket(OptionSocket):
             check_prefix(self, what, len(prefix))
         if self.kind.subscribes == "message":
             prefix = (b"\1" if on else b"\0") + prefix
-            if not put_small(self, prefix, len(prefix)):
-                raise self.fail(EAGAIN, what)
-            self.asked = asked  # no message of the program's, for which the exit would linger
-            self.after()
+            try:
+                if not put_small(self, prefix, len(prefix)):
+                    raise self.fail(EAGAIN, what)
+                self.asked = asked  # no message of the program's, for which the exit would linger
+            finally:
+                self.after()
         elif self.kind.subscribes == "option" or (self._remembered or {}).get("XPUB_MANUAL"):
             number = ZMQ_SUBSCRIBE if on else ZMQ_UNSUBSCRIBE
             self.set_raw(number, <const char *> prefix, len(prefix))

@@ -19,18 +19,37 @@ cdef object attempt(SocketBase zsock, const Operation *op, object arg, Caller me
     return op.attempt(zsock, arg, me)
 
 
+cdef inline object attempt_alone(
+    SocketBase zsock, const Operation *op, object arg, Caller me
+):
+    """Perform ``op`` now or return NOT_NOW, for a caller that stands in no line.
+
+    Done or failed, the others are looked for. After NOT_NOW the caller goes on, and whatever it
+    does next looks for them.
+    """
+    cdef bint owed = True
+    try:
+        result = attempt(zsock, op, arg, me)
+        owed = result is not NOT_NOW
+        return result
+    finally:
+        if owed:
+            zsock.after()
+
+
 cdef object now_or_never(SocketBase zsock, const Operation *op, object arg, Caller me):
     """Make the second and last attempt of a call with timeout=0 when nobody is queued before it."""
     cdef Line line = line_of(zsock, op)
     # Send and receive see only what libzmq has noticed; a look makes it notice (4.3.4:
     # process_commands is throttled to once in about a millisecond on the send side).
-    result = NOT_NOW
-    if line is zsock.tx and zsock.look() & TX:
-        result = attempt(zsock, op, arg, me)
-    if result is NOT_NOW:
+    try:
+        if line is zsock.tx and zsock.look() & TX:
+            result = attempt(zsock, op, arg, me)
+            if result is not NOT_NOW:
+                return result
+    finally:
         zsock.after()
-        raise timed_out(zsock, line, 0)
-    return result
+    raise timed_out(zsock, line, 0)
 
 
 cdef object try_in_line(
@@ -75,9 +94,8 @@ cdef object perform_now(SocketBase zsock, const Operation *op, object arg, doubl
     if zsock.born != generation:
         zsock.require("send" if op.sends else "receive")
     if not line_of(zsock, op).contended:
-        result = attempt(zsock, op, arg, None)
+        result = attempt_alone(zsock, op, arg, None)
         if result is not NOT_NOW:
-            zsock.after()
             return result
     return proceed(zsock, op, arg, limit)
 
@@ -88,14 +106,11 @@ cdef object proceed(SocketBase zsock, const Operation *op, object arg, double li
     if line.aside is not None and line.owner is None:
         take_back(zsock, line, caller_here())
     if line.only_bypasses() or line.owner is not None and line.owner is caller_here():
-        result = attempt(zsock, op, arg, line.owner)
+        result = attempt_alone(zsock, op, arg, line.owner)
         if result is not NOT_NOW:
-            zsock.after()
             return result
     if limit == 0 and not line.contended:
-        result = now_or_never(zsock, op, arg, None)
-        zsock.after()
-        return result
+        return now_or_never(zsock, op, arg, None)
     return wait(zsock, line, op, arg, limit)
 
 
@@ -104,9 +119,16 @@ cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, d
     # Only a receive has looked by trying, and a copy of something large has let others run.
     cdef bint tried = line is zsock.rx and not line.contended
     cdef unsigned int touched = zsock.touched
-    cdef Waiter me = waiter_here()  # may let other threads run
-    cdef double deadline = deadline_of(limit)
-    cdef bint knock = False
+    cdef Waiter me
+    cdef double deadline
+    cdef bint knock = False, owed = True
+    try:
+        me = waiter_here()  # may let other threads run
+        owed = False  # it will leave the line
+    finally:
+        if owed:
+            zsock.after()
+    deadline = deadline_of(limit)
     ratchet_collect()
     zsock.join(line, me)
     tried = tried and zsock.touched == touched

@@ -74,17 +74,21 @@ cdef class OptionSocket(SocketBase):
         self.set_raw(number, <const char *> value if value else NULL, len(value))
 
     cdef Py_ssize_t get_raw(self, int number, void *value, size_t size) except -1:
+        cdef int error = EINTR
         self.require("read an option")
-        while zmq_getsockopt(self.handle, number, value, &size) < 0:
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno(), f"read option {number}")
+        while error == EINTR:
+            error = zmq_errno() if zmq_getsockopt(self.handle, number, value, &size) < 0 else 0
         self.after()
+        if error:
+            raise self.fail(error, f"read option {number}")
         return size
 
     cdef int set_raw(self, int number, const void *value, size_t size) except -1:
+        cdef int error = EINTR
         self.require("set an option")
-        while zmq_setsockopt(self.handle, number, value, size) < 0:
-            if zmq_errno() != EINTR:
-                raise self.fail(zmq_errno(), f"set option {number}")
+        while error == EINTR:
+            error = zmq_errno() if zmq_setsockopt(self.handle, number, value, size) < 0 else 0
         self.after()
+        if error:
+            raise self.fail(error, f"set option {number}")
         return 0

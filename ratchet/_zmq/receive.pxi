@@ -6,6 +6,9 @@
 # the same socket. (Python 3.11 collects at an allocation; from 3.12 on it waits for the next
 # bytecode.)
 
+cdef enum:
+    NO_MEMORY = -2  # as the size of a message: it was taken, and there was no memory for its bytes
+
 cdef list parts_being_taken = []  # made beforehand, and replaced when it is handed on
 cdef Caller TAKING = Caller()     # owns a line while its message is being taken
 
@@ -18,7 +21,10 @@ zmq_msg_init(&recv_buffer)
 
 
 cdef inline bytes small_one(void *handle, int *size):
-    """Take the next message if it has one part and is not large; else None: see `other_one`."""
+    """Take the next message if it has one part and is not large; else None: see `other_one`.
+
+    It raises nothing, so that a fast path need not look for the others after an error as well.
+    """
     cdef char *start
     cdef PyObject *data
     size[0] = zmq_msg_recv(&recv_buffer, handle, ZMQ_DONTWAIT)
@@ -31,6 +37,10 @@ cdef inline bytes small_one(void *handle, int *size):
         zmq_msg_init(&recv_buffer)
     else:
         ratchet_left_in(&recv_buffer)
+    if data == NULL:
+        PyErr_Clear()
+        size[0] = NO_MEMORY
+        return None
     return own(data)
 
 
@@ -39,6 +49,8 @@ cdef object other_one(SocketBase zsock, int size, bint joined, Caller me):
     cdef zmq_msg_t msg
     cdef int error
     if size < 0:
+        if size == NO_MEMORY:
+            raise MemoryError("no memory for a message, which is lost")
         error = zmq_errno()
         if error == EAGAIN:
             return NOT_NOW

@@ -228,8 +228,7 @@ cdef class SocketBase(Doorbell):
         )
 
     cdef fail(self, int number, what):
-        """Make the exception for a failed call, which may have silenced the bell as any other."""
-        self.after()
+        """Make the exception for a failed call."""
         if number == ENOTSOCK or number == ETERM:
             end_quietly()
             self.require(what)

@@ -92,8 +92,9 @@ cdef int LOW_SNDHWM = 256
 # Bytes of the longest prefix to subscribe to. libzmq 4.3's trie recurses for each byte of it, in
 # the caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of
 # many; its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that
-# threading.stack_size() takes, 328 is the longest that libzmq survives (4.3.4, x86-64).
-cdef Py_ssize_t MAX_PREFIX = 255
+# threading.stack_size() takes, 328 is the longest that libzmq survives alone (4.3.4, x86-64). The
+# frames of Python and greenlet need some, too: 255 was too much in a ratchet thread, Python 3.11.2.
+cdef Py_ssize_t MAX_PREFIX = 200
 
 # Groups of I/O threads for connections by name, each as large as `io_threads`: so many hosts have a
 # group to themselves, and what cannot be looked up stalls no other. An idle thread costs two

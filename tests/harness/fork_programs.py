@@ -14,7 +14,22 @@ sys.path.append({str(Path(__file__).parents[1])!r})
 from harness.internals import paused_calls
 """
 PRELUDE = """
-import asyncio, contextlib, ctypes, gc, io, os, signal, socket, sys, tempfile, threading, time
+import os
+
+def valid(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+def note_inherited():
+    global inherited
+    inherited = [number for number in range(512) if valid(number)]
+
+os.register_at_fork(after_in_child=note_inherited)   # before ratchet does anything in the child
+
+import asyncio, contextlib, ctypes, gc, io, signal, socket, sys, tempfile, threading, time
 import ratchet, ratchet.asyncio
 from ratchet import thread, zmqsocket
 
@@ -106,12 +121,8 @@ def whole():
         assert open(path).read() == "first last", name
         os.unlink(path)
 
-def open_numbers():
-    return {int(name) for name in os.listdir("/proc/self/fd")} if os.path.exists("/proc") else set()
-
 def fork(function, *args, end=os._exit):
     '''Run it in a child; it must end with 0. Nothing of the parent's is closed there.'''
-    known = {number for number in open_numbers() if valid(number)}
     pid = os.fork()
     if pid:
         wait(pid)
@@ -119,10 +130,8 @@ def fork(function, *args, end=os._exit):
     code = 1
     try:
         signal.alarm(20)
-        # What libzmq's own threads have closed in the parent meanwhile is not lost.
-        theirs = f"/proc/{os.getppid()}/fd"
-        lost = [number for number in known if not valid(number)]
-        assert not [number for number in lost if os.path.exists(f"{theirs}/{number}")], lost
+        lost = [number for number in inherited if not valid(number)]
+        assert not lost, lost
         function(*args)
         code = 0
     except BaseException:
@@ -133,13 +142,6 @@ def fork(function, *args, end=os._exit):
 def wait(pid):
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert code == 0, f"the child ended with {code}"
-
-def valid(number):
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
 
 def linked(new=zmqsocket.new, endpoint="tcp://127.0.0.1:*"):
     one, two = new("DEALER", linger=0.0), new("DEALER", linger=0.0)

@@ -172,6 +172,17 @@ def test_what_is_named_in_the_text_exists(page):
             assert known, f"{code}: {name} has no {attributes}"
 
 
+def test_the_tests_that_hold_the_promises_exist():
+    """As the page has them: a file, or a file and those of its tests that are meant."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    page = (DOCS / "reliability.md").read_text(encoding="utf-8")
+    found = re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)`(?: \(((?:`test_\w+`(?:, )?)+)\))?", page)
+    assert found
+    for file, names in found:
+        missing = [name for name in CODE.findall(names) if f"def {name}(" not in texts[file]]
+        assert not missing, f"{file} has no {', '.join(missing)}"
+
+
 def listed():
     """The names on the page of the API, by module."""
     found = {}

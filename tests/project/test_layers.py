@@ -3,12 +3,9 @@
 import ast
 import re
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
-
-PACKAGE = Path(__file__).parents[2] / "ratchet"
-EXTENSION = PACKAGE / "_zmq.pyx"
+from harness.source import EXTENSION, PACKAGE, code, parts
 
 if not EXTENSION.exists():
     pytest.skip("the installed package has no sources", allow_module_level=True)
@@ -27,24 +24,10 @@ DEFINED = re.compile(
     )""",
     re.VERBOSE | re.MULTILINE,
 )
-COMMENT = re.compile(r"#.*$", re.MULTILINE)
-STRING = re.compile(r'("""|\'\'\').*?\1|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 # The head of a function; a variable that is given a call's result is none.
 HEAD = re.compile(r"\s*(?!cdef (?:extern|class))(?:cdef|cpdef|def|async def)\b[^(=]*\(")
 LINES = 400  # of a file; more hide a second subject
 FUNCTION = 60  # lines of a function
-
-
-def parts():
-    """The extension's files, in the order in which they are included."""
-    return [
-        PACKAGE / name
-        for name in re.findall(r'^include "(.+)"', EXTENSION.read_text(), re.MULTILINE)
-    ]
-
-
-def code(path):
-    return COMMENT.sub("", STRING.sub('""', path.read_text()))
 
 
 def defined(text):

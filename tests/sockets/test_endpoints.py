@@ -4,7 +4,6 @@ import contextlib
 import gc
 import re
 import select
-import socket
 import threading
 from pathlib import Path
 
@@ -65,11 +64,9 @@ async def test_unbind(rt, endpoint):
 
 @behaviour
 async def test_unbind_as_it_was_given_to_bind(rt):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = f"tcp://*:{server.getsockname()[1]}"
     pull = rt.new("PULL")
-    pull.bind(endpoint)
-    pull.unbind(endpoint)
+    assert pull.bind("tcp://*:*") != "tcp://*:*"
+    pull.unbind("tcp://*:*")
     assert "bound" not in repr(pull)
 
 

@@ -20,7 +20,7 @@ from harness.waiting import LONG, Task
 
 from ratchet import ArgumentError, Timeout, zmqsocket
 
-LIMIT = 255
+LIMIT = 200
 LONGEST, TOO_LONG = b"L" * LIMIT, b"L" * (LIMIT + 1)
 NAMES_IT = rf"{LIMIT + 1} bytes: at most {LIMIT} are accepted"
 SMALLEST_STACK = 32 * 1024  # bytes; the least that threading.stack_size() takes

@@ -14,7 +14,7 @@ from harness.sockets import ANSWERS, THROTTLE, fill
 from harness.waiting import LONG, Task, until
 
 import ratchet.asyncio
-from ratchet import Timeout, zmqsocket
+from ratchet import Error, Timeout, zmqsocket
 
 
 @contextlib.contextmanager
@@ -112,6 +112,68 @@ async def test_a_paused_receive_answers_for_those_that_ask_without_a_pause(rt, i
         await push.send_many([b"1", b"2"])
         taken = [await rt.join(waits), await receive(timeout=0)]
         assert taken in ([b"1", b"2"], [(b"1", False), (b"2", False)])
+
+
+async def woken(rt, task):
+    """The result of a call that was woken, and has not merely looked again at its deadline."""
+    began = time.monotonic()
+    result = await rt.join(task)
+    assert time.monotonic() - began < LONG / 2, "its wake-up was lost"
+    return result
+
+
+# Calls that fail when they have called libzmq, which may have answered the bell.
+FAILURES = {
+    "bind to what is bound": lambda x: x.bind(x.last_endpoint),
+    "bind to a name": lambda x: x.bind("tcp://no-such-host.invalid:*"),
+    "connect with a known identity": lambda x: x.connect("tcp://127.0.0.1:9"),
+    "connect by an unknown transport": lambda x: x.connect("none://there"),
+    "unbind": lambda x: x.unbind("inproc://nowhere"),
+    "disconnect": lambda x: x.disconnect("inproc://nowhere"),
+    "setsockopt": lambda x: setattr(x, "rcvhwm", -1),
+    "subscribe": lambda x: x.subscribe(b"no SUB"),
+}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+@behaviour
+async def test_a_call_that_fails_wakes_a_receiver_whose_bell_it_answered(rt, inproc, how):
+    x, y = await rt.link("ROUTER", "DEALER", inproc, right_options={"routing_id": b"peer"})
+    await y.send(b"hello")
+    assert await x.recv_all() == b"peerhello"
+    if "identity" in how:
+        x.connect_routing_id = b"peer"
+    receiver = rt.spawn(x.recv_all(timeout=LONG))
+    await rt.paused(x, 1)
+    await rt.sleep(THROTTLE)
+    getattr(y.zsock, "sync", y.zsock).send(b"news")
+    time.sleep(THROTTLE)  # noqa: ASYNC251 - a loop shall not see the bell ring
+    with pytest.raises(Error):
+        FAILURES[how](x)
+    assert await woken(rt, receiver) == b"peernews"
+
+
+@behaviour
+async def test_a_receive_that_fails_wakes_a_sender_whose_bell_it_answered(rt, inproc):
+    few = {"sndhwm": 2, "rcvhwm": 2}
+    x, y = await rt.link("DEALER", "DEALER", inproc, few, few)
+    sent = 0
+    with contextlib.suppress(Timeout):
+        while True:
+            await x.send(b"%d" % sent, timeout=0)
+            sent += 1
+    sender = rt.spawn(x.send(b"last", timeout=LONG))
+    await rt.paused(x, 1)
+    await rt.sleep(THROTTLE)
+    peer = getattr(y.zsock, "sync", y.zsock)
+    assert [peer.recv_all(timeout=0) for _ in range(sent)] == [b"%d" % i for i in range(sent)]
+    peer.send(b"too large")
+    time.sleep(THROTTLE)  # noqa: ASYNC251 - a loop shall not see the bell ring
+    small = bytearray(1)
+    with pytest.raises(ValueError, match="9"):
+        await x.recv_into(small)
+    await woken(rt, sender)
+    assert await x.recv_all() == b"too large"
 
 
 def test_one_who_was_woken_and_gives_up_passes_the_wake_on(inproc):

@@ -172,7 +172,7 @@ async def test_timeout_of_the_socket_and_of_the_call(rt, endpoint):
             began = time.monotonic()
             with pytest.raises(Timeout) as caught:
                 await call(**given)
-            assert least <= time.monotonic() - began < least + 1
+            assert least <= time.monotonic() - began < LONG / 2
             assert caught.value.code == "ETIMEDOUT"
             assert isinstance(caught.value, TimeoutError)
         with pytest.raises(Timeout):

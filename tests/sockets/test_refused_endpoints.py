@@ -138,6 +138,8 @@ def test_what_is_no_address(which, endpoint, match, options):
         ("tcp://127.0.0.1:*", r"\* is for bind.*port"),
         ("tcp://127.0.0.1:0", r"port 0"),
         ("tcp://127.0.0.1:000", r"port 0"),
+        ("ws://127.0.0.1:0", r"port 0"),
+        ("ws://127.0.0.1:00/path", r"port 0"),
         ("tcp://:5555", r"no host"),
         ("tcp://ho st:5555", r"white space"),
         ("tcp://a*b:5555", r"letters"),
