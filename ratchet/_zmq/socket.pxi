@@ -91,6 +91,7 @@ cdef class SocketBase(Doorbell):
         self.used_identities = NO_IDENTITIES
         self.endpoints = []
         self.kind = TYPES[name]
+        meet_gevent()
         the_context()
         if 0 < max_sockets <= len(open_sockets):
             raise from_errno(EMFILE, f"cannot make a {name} socket")
