@@ -372,6 +372,18 @@ class _BlockingCalls:
         self, *, timeout: float | EllipsisType | None = ...
     ) -> list[bytes]: ...
     def monitor(self, *events: str) -> Monitor: ...
+    @overload
+    def request(
+        self, data: Buffer, *, timeout: float | EllipsisType | None = ..., retries: int = 0
+    ) -> bytes: ...
+    @overload
+    def request(
+        self,
+        data: list[Any] | tuple[Any, ...],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        retries: int = 0,
+    ) -> list[bytes]: ...
 
 class BlockingSocket(Calls, _BlockingCalls):
     """A socket whose calls pause the thread that makes them."""
@@ -515,6 +527,18 @@ class AwaitableSocket(Calls):
     ) -> Coroutine[Any, Any, bytes]: ...
     def recv_latest_multipart(
         self, *, timeout: float | EllipsisType | None = ...
+    ) -> Coroutine[Any, Any, list[bytes]]: ...
+    @overload
+    def request(
+        self, data: Buffer, *, timeout: float | EllipsisType | None = ..., retries: int = 0
+    ) -> Coroutine[Any, Any, bytes]: ...
+    @overload
+    def request(
+        self,
+        data: list[Any] | tuple[Any, ...],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        retries: int = 0,
     ) -> Coroutine[Any, Any, list[bytes]]: ...
     @overload
     def send_nowait(

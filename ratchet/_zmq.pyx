@@ -114,6 +114,7 @@ include "_zmq/send.pxi"
 include "_zmq/receive.pxi"
 include "_zmq/latest.pxi"
 include "_zmq/half_messages.pxi"
+include "_zmq/request.pxi"
 # 7: what every call goes through.
 include "_zmq/binding.pxi"
 include "_zmq/endpoints.pxi"

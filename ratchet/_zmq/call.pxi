@@ -64,6 +64,8 @@ cdef class Call:
         if waiter is not None:
             self.waiter = None
             self.zsock.leave(waiter)
+            if self.op == &REQUEST:
+                (<Request> self.arg).end()
             if waiter.born == generation:
                 waiter.loop.gave_up(self.zsock, waiter)
             else:  # its reader is the parent's, in an epoll that is the parent's too
@@ -72,6 +74,8 @@ cdef class Call:
     def __dealloc__(self):
         if self.waiter is not None:
             self.zsock.leave(self.waiter)
+            if self.op == &REQUEST:
+                (<Request> self.arg).end()
         elif self.stage == NEW and self.zsock is not None:
             never_awaited(self.op)
 
@@ -276,6 +280,8 @@ cdef class Call:
             me.loop.finished(me)
         elif me.deadline != INFINITY and monotonic() >= me.deadline:
             raise timed_out(zsock, line, self.limit)
+        elif self.op == &REQUEST:
+            me.until = soon_if(knock, (<Request> self.arg).wakes_at())
         else:
             me.until = soon_if(knock, me.deadline)
         return result

@@ -202,6 +202,42 @@ cdef class Calls(EndpointSocket):
         self.refuse_lock_step("recv_latest_multipart")
         return self.perform(&RECV_LATEST_MULTIPART, None, recv_limit(self, timeout))
 
+    def request(self, data, *, timeout=..., retries=0):
+        """Send a request, and receive the answer to it, which no late one is taken for. On a REQ.
+
+        If no answer comes in time, the request is sent again. Requests of several threads take
+        turns. The first one sets ``req_relaxed`` and ``req_correlate``.
+
+        Args:
+            data: bytes, or any object with a C-contiguous buffer; or a list of them, the parts.
+            timeout: seconds for each try, instead of the socket's. Waiting for the turn does not
+                count.
+            retries (int): how often to send again.
+
+        Returns:
+            bytes: the answer, its parts joined; for a list, a list of its parts.
+
+        Raises:
+            Timeout: no answer to the last try either; the socket can be used again.
+            StateError: the answer to a plain ``send`` is still due, or to be received.
+            ValueError: retries without a timeout.
+            Error: ENOTSUP on a socket that is no REQ.
+        """
+        return self.perform(&REQUEST, self.question(data, recv_limit(self, timeout), retries), -1)
+
+    cdef Request question(self, data, double limit, retries):
+        """Make a Request of the arguments of `request`."""
+        cdef Request asked
+        if not self.kind.requests:
+            raise errors.Error(
+                errno.ENOTSUP,
+                f"{self.describe()}: a {self.type} socket cannot request(), only a REQ; on others "
+                "send and receive",
+            )
+        asked = Request(self, data, limit)
+        asked.set_retries(retries)
+        return asked
+
     cdef int refuse_lock_step(self, what) except -1:
         """Raise on a REQ or REP, where each message belongs to one answer."""
         if self.kind.requests or self.kind.replies:

@@ -25,6 +25,7 @@
 cdef enum:
     ASKED = 1  # something was sent since a receive last paused
     SENT = 2   # something was ever sent: at the exit it may still have to leave
+    BY_REQUEST = 4  # what was sent last was by a `request`
 
 
 cdef class Doorbell(Bell):
@@ -50,7 +51,7 @@ cdef class Doorbell(Bell):
         return False
 
     cdef bint reply_expected(self, Line line) noexcept:
-        cdef bint asked = (self.asked & ASKED) != 0 and line is self.rx
+        cdef bint asked = (self.asked & ASKED) != 0 and line.event == RX
         if asked:
             self.asked &= ~ASKED
         return asked
@@ -146,7 +147,7 @@ cdef class Doorbell(Bell):
         behind = waiter.behind
         self.unlink(waiter)
         if self.waiting:
-            self.ring(self.look(), None)
+            self.ring(self.look() | line.handed_on, None)
             if led:
                 line.promote_leader()
             if behind is not None:
@@ -174,7 +175,7 @@ cdef class Doorbell(Bell):
         """
         if events & RX:
             self.ring_line(self.rx, but)
-        if events & TX:
+        if events & self.tx.event:
             self.ring_line(self.tx, but)
         if self.observers is not None:
             for observer in list(self.observers):

@@ -140,9 +140,14 @@ cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, d
             if limit >= 0 and monotonic() >= deadline:
                 raise timed_out(zsock, line, limit)
             tried = False
-            me.pause(zsock, soon_if(knock, deadline))
+            if op == &REQUEST:
+                me.pause(zsock, soon_if(knock, (<Request> arg).wakes_at()))
+            else:
+                me.pause(zsock, soon_if(knock, deadline))
     finally:
         zsock.leave(me)
+        if op == &REQUEST:
+            (<Request> arg).end()
 
 
 cdef object timed_out(SocketBase zsock, Line line, double limit):

@@ -20,9 +20,10 @@ cdef int make_way(SocketBase zsock, Line line, Caller me) except -1:
 cdef int set_aside(SocketBase zsock, Line line, Caller owner) except -1:
     """Keep the half message of ``owner`` until it comes back, and release the line."""
     parts = zsock.held if line is zsock.tx else zsock.parts
-    if line.aside is None:
-        line.aside = {}
-    line.aside[owner] = parts
+    if parts is not None:  # a request owns its line without any
+        if line.aside is None:
+            line.aside = {}
+        line.aside[owner] = parts
     zsock.abandon(line)
     return 0
 

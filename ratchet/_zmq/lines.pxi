@@ -142,7 +142,8 @@ cdef class Observer:
 
 cdef class Line:
     """The waiters for one direction of a socket, in order, and the owner of a half message."""
-    cdef readonly int event
+    cdef readonly int event  # what its waiters are woken for: RX, TX
+    cdef int handed_on       # what the next one is woken for, whatever has happened: TX, or 0
     cdef readonly int count
     cdef readonly bint contended  # see `update`: all that a fast path has to read
     cdef bint bypass_fast_path    # the socket has more to do for a call than the fast path does

@@ -70,6 +70,7 @@ cdef class SocketBase(Doorbell):
     cdef list prefetched             # whole messages taken before a call, parts as above or joined
     cdef list endpoints              # ("bound to" | "connected to", endpoint, as it was given)
     cdef frozenset used_identities   # each connect_routing_id so far
+    cdef object asking               # the request whose turn it is (`request.pxi`), or None
     cdef object listener             # what `use_fd` gave, a Listener (`binding.pxi`), or None
     cdef Feed feed                   # the events of its connections, if anybody has asked for them
     cdef object __weakref__
@@ -289,7 +290,7 @@ cdef class SocketBase(Doorbell):
             self.low_sndhwm
             or self.form != ANY_PARTS
             or self.kind.subscribes == "message"
-            or (self.prefetched is not None and self.kind.replies)
+            or (self.prefetched is not None and (self.kind.replies or self.kind.requests))
         )
         self.rx.update()
         self.tx.update()
@@ -375,7 +376,8 @@ cdef class SocketBase(Doorbell):
             if self.rx.first.caller in self.rx.aside:
                 events |= RX  # its caller has come back for its parts
         if self.prefetched is not None:
-            events = RX if self.kind.replies else events | RX  # libzmq has received it already
+            # libzmq has received it already.
+            events = RX if self.kind.replies or self.kind.requests else events | RX
         self.events, self.looked_at = events, self.touched
         return events
 
