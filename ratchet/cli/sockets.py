@@ -95,13 +95,7 @@ def add_timeout(parser: argparse.ArgumentParser, text: str) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Let the command take what decides how its sockets are made."""
     group = parser.add_argument_group("connections")
-    either = group.add_mutually_exclusive_group()
-    either.add_argument(
-        "--bind", action="store_true", help="bind the endpoint, though there is no * in it"
-    )
-    either.add_argument(
-        "--connect", action="store_true", help="connect to the endpoint, though there is a * in it"
-    )
+    add_sides(group)
     group.add_argument(
         "--option",
         action="append",
@@ -110,6 +104,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an option of the socket, such as rcvhwm=10 or ipv6=true; may be repeated",
     )
+
+
+def add_sides(group: argparse._ArgumentGroup) -> None:
+    """Let the command take what decides whether an endpoint is bound."""
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--bind", action="store_true", help="bind the endpoint, though there is no * in it"
+    )
+    either.add_argument(
+        "--connect", action="store_true", help="connect to the endpoint, though there is a * in it"
+    )
+
+
+def binds(endpoint: str, args: argparse.Namespace) -> bool:
+    """Return whether an endpoint is bound, and not connected to."""
+    return bool(args.bind or ("*" in endpoint and not args.connect))
 
 
 def row_of(record: ZMQRecord) -> SocketType:
@@ -129,7 +139,7 @@ def opened(record: ZMQRecord, args: argparse.Namespace, **options: Any) -> Itera
         given.setdefault("ipv6", True)
     with _made(record, options | given) as zsock:
         zsock.set_timeout(args.timeout)
-        if args.bind or ("*" in record.endpoint and not args.connect):
+        if binds(record.endpoint, args):
             bound = zsock.bind(record.endpoint)
             if _chosen(record.endpoint):
                 ends.tell(f"bound to {bound}")

@@ -205,4 +205,5 @@ def without_extra(tmp_path):
     """An environment in which what the extra brings is not installed."""
     for name in ("rich", "shtab"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
-    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

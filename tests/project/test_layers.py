@@ -96,7 +96,7 @@ def functions(path):
             start, indent = number, len(line) - len(line.lstrip())
 
 
-MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
