@@ -2,7 +2,8 @@
 
 One module a command, and one for each subject that commands share: `parser` (what may be written),
 `ends` (how a command ends), `sockets` (from the arguments to a socket), `formats` (from messages to
-lines and back), `terminal` (progress and colours). Nothing here is imported by ``import ratchet``.
+lines and back), `output` (where they go), `terminal` (progress and colours). Nothing here is
+imported by ``import ratchet``.
 """
 
 from __future__ import annotations

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
-import stat
-import sys
-import threading
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from ..errors import ClosedError, Timeout
-from . import sockets, terminal
-from .ends import DONE, Failure, UsageError
-from .formats import FORMATS, encoder
+from ..errors import Timeout
+from . import output, sockets, terminal
+from .ends import DONE, UsageError
+from .formats import FORMATS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from ..zmqsocket import ZMQSocket
 
@@ -62,31 +57,13 @@ def run(args: Namespace) -> int:
         raise UsageError(f"a {row.name} socket does not just receive{other}")
     if args.subscribe and not row.subscribes:
         raise UsageError(f"--subscribe is for SUB and XSUB, not for {row.name}")
-    with sockets.opened(args.uri, args) as zsock, destination(args) as out:
+    with sockets.opened(args.uri, args) as zsock, output.destination(args.output) as out:
         for prefix in args.subscribe or ([""] if row.subscribes else []):
             zsock.subscribe(os.fsencode(prefix))
         on = args.output is not None
         with terminal.Meter("received", messages=args.count, on=on, short=0) as meter:
-            receive(zsock, args.count, out, encoder_for(args), meter)
+            receive(zsock, args.count, out, output.encoder_for(args.format, args.output), meter)
     return DONE
-
-
-def encoder_for(args: Namespace) -> Callable[[Sequence[bytes]], bytes]:
-    """Return what makes lines of messages; for a person, with a visible line between parts."""
-    seen = args.output is None and terminal.console(sys.stdout) is not None
-    return encoder(args.format, "\x1b[2m│\x1b[0m" if seen else "\t")
-
-
-@contextlib.contextmanager
-def destination(args: Namespace) -> Iterator[BinaryIO]:
-    """Open what is written to."""
-    if args.output is not None:
-        with open(args.output, "wb") as file:  # noqa: PTH123 (its error names what was asked for)
-            yield file
-    elif sys.stdout is None:
-        raise Failure("stdout is closed")
-    else:
-        yield sys.stdout.buffer
 
 
 def receive(
@@ -98,7 +75,7 @@ def receive(
 ) -> None:
     """Write messages as they come; what is written is flushed before each wait."""
     left = -1 if count is None else count
-    with until_unread(zsock, out):
+    with output.until_unread(zsock, out):
         while left:
             try:
                 parts = zsock.recv_multipart(timeout=0)
@@ -110,33 +87,3 @@ def receive(
             meter.add(1, sum(map(len, parts)))
             left -= 1
         out.flush()
-
-
-@contextlib.contextmanager
-def until_unread(zsock: ZMQSocket, out: Any) -> Iterator[None]:
-    """Within, end at once if ``out`` is a pipe that nobody reads any more, as tail -f does.
-
-    A write would tell as well, but not before the next message. The socket is closed, which ends
-    whatever waits for it.
-
-    Raises:
-        BrokenPipeError: nobody reads.
-    """
-    gone = threading.Event()
-    if sys.platform != "win32" and stat.S_ISFIFO(os.fstat(out.fileno()).st_mode):
-        threading.Thread(target=_close_unread, args=(zsock, out, gone), daemon=True).start()
-    try:
-        yield
-    except ClosedError:
-        if gone.is_set():
-            raise BrokenPipeError from None
-        raise
-
-
-def _close_unread(zsock: ZMQSocket, out: Any, gone: threading.Event) -> None:
-    """Wait until nobody reads ``out``, which poll(2) tells unasked; then close the socket."""
-    poll = select.poll()
-    poll.register(out.fileno(), 0)
-    poll.poll()
-    gone.set()
-    zsock.close(0)

@@ -17,7 +17,7 @@ from ..socket_types import OLD_NAMES, TYPES
 from . import ends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..socket_types import SocketType
     from ..uri import ZMQRecord
@@ -128,8 +128,14 @@ def row_of(record: ZMQRecord) -> SocketType:
 
 
 @contextlib.contextmanager
-def opened(record: ZMQRecord, args: argparse.Namespace, **options: Any) -> Iterator[ZMQSocket]:
+def opened(
+    record: ZMQRecord,
+    args: argparse.Namespace,
+    before: Callable[[ZMQSocket], None] | None = None,
+) -> Iterator[ZMQSocket]:
     """Make the socket of a URI, bound or connected, and close it in the end.
+
+    ``before`` is called with the socket before it is bound or connected.
 
     After an interrupt what was sent has a moment to leave. Otherwise whoever sends says what shall
     become of it, by `deliver`.
@@ -137,8 +143,10 @@ def opened(record: ZMQRecord, args: argparse.Namespace, **options: Any) -> Itera
     given = dict(args.option)
     if record.endpoint.startswith("tcp://["):  # an IPv6 address
         given.setdefault("ipv6", True)
-    with _made(record, options | given) as zsock:
+    with _made(record, given) as zsock:
         zsock.set_timeout(args.timeout)
+        if before:
+            before(zsock)
         if binds(record.endpoint, args):
             bound = zsock.bind(record.endpoint)
             if _chosen(record.endpoint):
