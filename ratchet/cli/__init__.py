@@ -29,5 +29,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from . import ends, parser
 
-    signal.signal(signal.SIGINT, heard)
-    return ends.run(lambda: parser.command(argv))
+    return ends.run(lambda: parser.command(argv), heard)

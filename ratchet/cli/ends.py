@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError, Timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
-__all__ = ["DONE", "FAILURE", "TIMED_OUT", "USAGE", "Failure", "UsageError", "run", "tell"]
+__all__ = [
+    "DONE",
+    "FAILURE",
+    "TIMED_OUT",
+    "USAGE",
+    "Failure",
+    "UsageError",
+    "run",
+    "tell",
+    "uninterrupted",
+]
 
 DONE, FAILURE, USAGE = 0, 1, 2
 TIMED_OUT = 124  # as timeout(1) has it
@@ -52,31 +62,45 @@ def tell(text: str) -> None:
         print(f"{_name}: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
-def run(command: Callable[[], int]) -> int:
-    """Run ``command`` and return the exit status of what became of it."""
-    # Ignored signals stay so, as for the background job of a script.
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+def run(command: Callable[[], int], interrupt: Any = signal.default_int_handler) -> int:
+    """Run ``command`` and return the exit status of what became of it.
+
+    ``interrupt`` is what shall handle SIGINT.
+    """
     try:
-        status = _outcome(command)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has had enough, as in "| head -1"
-        _discard_stdout()
-        status = DONE
-    except OSError as error:  # the disk is full
-        _discard_stdout()
-        tell(words(error))
-        status = FAILURE
-    except KeyboardInterrupt as interrupt:
-        _end_by(signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on it ends the process at once
+        signal.signal(signal.SIGINT, interrupt)
+        # Ignored signals stay so, as for the background job of a script.
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
+        status = _written(_outcome(command))
+        if interrupt is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on it ends the process at once
+    except KeyboardInterrupt as found:
+        _end_by(signal.SIGTERM if isinstance(found, Terminated) else signal.SIGINT)
     return status
 
 
-def _outcome(command: Callable[[], int]) -> int:
-    """Run the command; say its error in one line."""
+def _written(status: int | None) -> int:
+    """Write what is left in stdout's buffer; return the status that the command has then."""
+    try:
+        if status is None:  # the reader of a pipe has gone
+            _discard_stdout()
+            return DONE
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _discard_stdout()
+        return DONE
+    except OSError as error:  # the disk is full
+        _discard_stdout()
+        if status != FAILURE:  # else it has been said
+            tell(words(error))
+        return FAILURE
+
+
+def _outcome(command: Callable[[], int]) -> int | None:
+    """Run the command; say its error in one line. None: whoever reads has had enough (| head)."""
     try:
         return command()
     except (UsageError, ArgumentError) as error:
@@ -86,7 +110,7 @@ def _outcome(command: Callable[[], int]) -> int:
         tell(str(error))
         return TIMED_OUT
     except BrokenPipeError:
-        raise
+        return None
     except (Failure, OSError) as error:
         tell(words(error))
         return FAILURE
@@ -97,6 +121,23 @@ def words(error: Exception) -> str:
     if type(error).__module__ != "builtins" or not isinstance(error, OSError):
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within, signals wait: for what must be known before it can be cleaned up."""
+    noted: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, lambda got, _: noted.append(got))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from . import sockets
-from .ends import DONE, UsageError, tell
+from .ends import DONE, UsageError, tell, uninterrupted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -54,8 +54,14 @@ def run(args: Namespace) -> int:
 
 def answer(command: list[str], request: bytes) -> bytes:
     """Run the command for one request."""
-    done = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=False)  # noqa: S603
-    if done.returncode:
-        how = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        tell(f"{command[0]} ended with {how}")
-    return done.stdout
+    with uninterrupted():  # a command that nobody knows would go on
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+    with process:
+        try:
+            found, _ = process.communicate(request)
+        except BaseException:
+            process.kill()
+            raise
+    if status := process.returncode:
+        tell(f"{command[0]} ended with {f'status {status}' if status > 0 else f'signal {-status}'}")
+    return found
