@@ -1,12 +1,15 @@
 """At a terminal: progress and colours with rich and without, and neither of them in a pipe."""
 
+import io
 import os
 import re
 import subprocess
 
 import pytest
+import rich.console
 
-from ratchet.cli.terminal import binary
+from ratchet.cli import terminal as terminal_module
+from ratchet.cli.terminal import Meter, binary
 
 # A gigabyte, as much as is promised; make test has to be fast.
 SIZE = 1 << 30 if os.environ.get("RATCHET_TORTURE") else 64 << 20
@@ -72,12 +75,23 @@ def test_a_message_commands_no_terminal(terminal, peer, rich, without_extra):
     assert last.decode() == wanted
 
 
-def test_short_work_shows_none(command, terminal, ipc):
-    recv = command("recv", f"pull:{ipc}", "--bind", "--count", "2")
-    send = terminal("send", f"push:{ipc}", "one", "two", stdin=subprocess.DEVNULL)
-    assert recv.end() == (0, b"one\ntwo\n", "")
-    assert send.end() == 0
-    assert send.screen == b""
+@pytest.mark.parametrize(
+    ("how", "shown"),
+    [
+        ({"short": 1000.0}, False),
+        ({"short": 0.0}, True),
+        ({"short": 1000.0, "size": 1 << 30}, True),
+        ({"short": 0.0, "on": False}, False),
+    ],
+)
+def test_short_work_shows_none(monkeypatch, how, shown):
+    screen = rich.console.Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(terminal_module, "console", lambda _stream: screen)
+    with Meter("sent", messages=2, **how) as meter:
+        meter.add(1, 100)
+        meter.say("waiting for the peer")
+        meter.add(0, 0)
+    assert ("sent" in screen.file.getvalue()) is shown
 
 
 def test_titles_are_bold_only_at_a_terminal(terminal, without_extra):
