@@ -54,14 +54,16 @@ def run(args: Namespace) -> int:
 
 def answer(command: list[str], request: bytes) -> bytes:
     """Run the command for one request."""
-    with uninterrupted():  # a command that nobody knows would go on
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
-    with process:
-        try:
-            found, _ = process.communicate(request)
-        except BaseException:
-            process.kill()
-            raise
+    process = None
+    try:
+        with uninterrupted():  # a command that nobody knows would go on
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+        found, _ = process.communicate(request)
+    except BaseException:
+        if process:
+            with process:
+                process.kill()
+        raise
     if status := process.returncode:
         tell(f"{command[0]} ended with {f'status {status}' if status > 0 else f'signal {-status}'}")
     return found

@@ -1,10 +1,13 @@
 """``ratchet serve``: each request to a command's stdin, its stdout back."""
 
 import signal
+import subprocess
 import sys
 
 import pytest
 from harness.waiting import until
+
+from ratchet.cli import serve
 
 FREE = "rep:tcp://127.0.0.1:*"
 HARD = [sys.executable, "-c", "import sys; print(sys.stdin.read()[::-1], end=''); sys.exit(3)"]
@@ -37,6 +40,20 @@ def test_a_command_that_does_not_read(command, peer):
     req.send(b"x" * 1_000_000)
     assert req.recv() == b"done\n"
     assert serve.end() == (0, b"", "")
+
+
+def test_an_interrupt_while_the_command_is_started(monkeypatch, ctrl_c):
+    made, real = [], subprocess.Popen
+
+    def interrupted(*args, **how):
+        made.append(real(*args, **how))
+        signal.raise_signal(signal.SIGINT)
+        return made[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        serve.answer(["sleep", "60"], b"")
+    assert made[0].returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
