@@ -30,3 +30,8 @@ cdef bint anything_lingers():
         entry for entry in lingering if entry[0] > now and not ratchet_gone(linger_ledger, entry[1])
     ]
     return len(lingering) > 0
+
+
+def still_lingers():
+    """Return True while a closed socket has messages left to deliver, and time left for it."""
+    return anything_lingers()
