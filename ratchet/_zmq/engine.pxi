@@ -96,17 +96,26 @@ cdef object proceed(SocketBase zsock, const Operation *op, object arg, double li
         result = now_or_never(zsock, op, arg, None)
         zsock.after()
         return result
-    return wait(zsock, line, op, arg, limit)
+    return wait(zsock, line, op, arg, limit, None)
 
 
-cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, double limit):
-    """Queue, and try whenever woken, until it is done or the time is up."""
+cdef object wait(
+    SocketBase zsock, Line line, const Operation *op, object arg, double limit, Caller name
+):
+    """Queue, and try whenever woken, until it is done or the time is up.
+
+    Args:
+        name: whose message it is, if not that of the caller that waits.
+    """
     # Only a receive has looked by trying, and a copy of something large has let others run.
     cdef bint tried = line is zsock.rx and not line.contended
     cdef unsigned int touched = zsock.touched
     cdef Waiter me = waiter_here()  # may let other threads run
     cdef double deadline = deadline_of(limit)
     cdef bint knock = False
+    cdef Caller own = me.caller
+    if name is not None:
+        me.caller = name
     ratchet_collect()
     zsock.join(line, me)
     tried = tried and zsock.touched == touched
@@ -121,6 +130,7 @@ cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, d
             me.pause(zsock, soon_if(knock, deadline))
     finally:
         zsock.leave(me)
+        me.caller = own
 
 
 cdef object timed_out(SocketBase zsock, Line line, double limit):
