@@ -1,4 +1,4 @@
-"""Find libzmq and build the extension ratchet._zmq; pyproject.toml says all else."""
+"""Find libzmq and build the extensions; pyproject.toml says all else."""
 
 import os
 import re
@@ -162,7 +162,8 @@ class BuildExt(build_ext):
                 extension.define_macros.append(("RATCHET_DEBUG", None))  # ratchet/_zmq/debug.pxi
             if self.compiler.compiler_type != "msvc":
                 self.flags_for_gcc(extension)
-            (self.link_static if static else self.link_shared)(extension, zmq.library)
+            if extension.name == "ratchet._zmq":  # the other one calls libzmq through it
+                (self.link_static if static else self.link_shared)(extension, zmq.library)
         super().build_extensions()
 
     @staticmethod
@@ -211,7 +212,12 @@ setup(
             # in its place. setuptools runs Cython where it is installed.
             sources=["ratchet/_zmq.pyx"],
             depends=["setup.py", *map(str, sorted(Path("ratchet").rglob("*.px[di]")))],
-        )
+        ),
+        Extension(
+            "ratchet._pyzmq",
+            sources=["ratchet/_pyzmq.pyx"],
+            depends=["setup.py", "ratchet/_zmq.pxd"],
+        ),
     ],
     cmdclass={"build_ext": BuildExt},
 )

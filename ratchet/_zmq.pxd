@@ -1,4 +1,4 @@
-"""zmq.h as far as ratchet calls it: its order, its names, nothing of ours."""
+"""zmq.h as far as ratchet calls it, in its order, with its names; and what `_pyzmq.pyx` calls."""
 
 cdef extern from "zmq.h" nogil:
     void zmq_version(int *major, int *minor, int *patch) noexcept
@@ -13,6 +13,7 @@ cdef extern from "zmq.h" nogil:
     int ZMQ_IO_THREADS, ZMQ_MAX_SOCKETS, ZMQ_SOCKET_LIMIT
     void *zmq_ctx_new() noexcept
     int zmq_ctx_term(void *context) noexcept
+    int zmq_ctx_shutdown(void *context) noexcept
     int zmq_ctx_set(void *context, int option, int optval) noexcept
     int zmq_ctx_get(void *context, int option) noexcept
 
@@ -24,15 +25,18 @@ cdef extern from "zmq.h" nogil:
     int zmq_msg_recv(zmq_msg_t *msg, void *s, int flags) noexcept
     int zmq_msg_close(zmq_msg_t *msg) noexcept
     int zmq_msg_move(zmq_msg_t *dest, zmq_msg_t *src) noexcept
+    int zmq_msg_copy(zmq_msg_t *dest, zmq_msg_t *src) noexcept
     void *zmq_msg_data(zmq_msg_t *msg) noexcept
     size_t zmq_msg_size(const zmq_msg_t *msg) noexcept
     int zmq_msg_more(const zmq_msg_t *msg) noexcept
+    int zmq_msg_get(const zmq_msg_t *msg, int property) noexcept
     const char *zmq_msg_gets(const zmq_msg_t *msg, const char *property) noexcept
 
     int ZMQ_LINGER, ZMQ_FD, ZMQ_EVENTS, ZMQ_LAST_ENDPOINT, ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE
     int ZMQ_REQ_CORRELATE, ZMQ_REQ_RELAXED, ZMQ_ROUTER_MANDATORY, ZMQ_ROUTER_RAW
     int ZMQ_SNDHWM, ZMQ_RCVHWM, ZMQ_CONFLATE
-    int ZMQ_IPV6, ZMQ_USE_FD
+    int ZMQ_IPV6, ZMQ_USE_FD, ZMQ_RCVTIMEO, ZMQ_SNDTIMEO, ZMQ_RCVMORE, ZMQ_TYPE
+    int ZMQ_CONNECT_ROUTING_ID, ZMQ_SOCKS_PROXY
     int ZMQ_AFFINITY
     int ZMQ_DONTWAIT, ZMQ_SNDMORE
 
@@ -52,3 +56,12 @@ cdef extern from "zmq.h" nogil:
     int zmq_has(const char *capability) noexcept
     int zmq_curve_keypair(char *z85_public_key, char *z85_secret_key) noexcept
     int zmq_curve_public(char *z85_public_key, const char *z85_secret_key) noexcept
+
+# What `_pyzmq.pyx` calls (`_zmq/program_calls.pxi`); everything is an object there.
+cdef object program_not_now()
+cdef object program_send(object socket, object data, int flags)
+cdef object program_send_parts(object socket, list parts, int flags)
+cdef object program_recv(object socket, int flags)
+cdef object program_recv_parts(object socket, int flags)
+cdef object program_recv_frame(object socket, int flags)
+cdef object program_recv_frames(object socket, int flags)

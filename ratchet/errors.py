@@ -159,7 +159,7 @@ _REMEDIES: dict[int, str] = {
         "REQ must send, then receive, then send again, and REP the other way round; "
         "req_relaxed=True with req_correlate=True lets a REQ send again without the reply"
     ),
-    ETERM: "the interpreter is exiting",
+    ETERM: "its context has been ended, or the interpreter is exiting",
     errno.ENOTSOCK: "the socket was closed meanwhile",
     EMTHREAD: "no I/O thread is left; see ratchet.configure()",
 }

@@ -37,7 +37,7 @@ DIST = ROOT / "dist"
 VERSIONS = "3.11 3.12 3.13 3.14 3.15"
 # Every runtime, transport and option; seconds, where the whole suite is minutes.
 QUICK = ["tests/unit", "tests/sockets"]
-EXTENSION = re.compile(r"^ratchet/_zmq\.[^/]*(?:\.so|\.pyd)$")
+EXTENSION = re.compile(r"^ratchet/(_zmq|_pyzmq)\.[^/]*(?:\.so|\.pyd)$")
 BUNDLED = re.compile(r"^(?:ratchet_zmq\.libs|ratchet/\.dylibs)/([^/.][^/]*)$")
 # auditwheel and delvewheel put a part of the file's hash into its name.
 HASH = re.compile(r"-[0-9a-f]{8,32}(?=\.)")
@@ -144,9 +144,10 @@ def linked(extension):
 
 
 def extension_of(wheel, folder):
-    """The extension of a wheel, unpacked."""
+    """The extension of a wheel that is linked with libzmq, unpacked."""
     with zipfile.ZipFile(wheel) as archive:
-        return Path(archive.extract(next(filter(EXTENSION.match, archive.namelist())), folder))
+        found = filter(EXTENSION.match, archive.namelist())
+        return Path(archive.extract(next(n for n in found if "/_zmq." in n), folder))
 
 
 def licences(wheel, bundled):
@@ -248,7 +249,7 @@ def exports(held):
         symbols = ELFFile(io.BytesIO(held[name])).get_section_by_name(".dynsym").iter_symbols()
         defined = [symbol for symbol in symbols if symbol.entry.st_shndx != "SHN_UNDEF"]
         names = {one.name for one in defined if one.entry.st_info.bind != "STB_LOCAL"}
-        if names != {"PyInit__zmq"}:
+        if names != {f"PyInit_{EXTENSION.match(name)[1]}"}:
             yield f"{name} exports {', '.join(sorted(names)) or 'nothing'}"
 
 

@@ -28,3 +28,8 @@ def curve_public(str secret not None):
     if len(key) != 40 or zmq_curve_public(public, key) < 0:
         raise errors.argument_error("a CURVE secret key in Z85 has 40 characters; this is not one")
     return public[:40].decode("ascii")
+
+
+def error_text(int number):
+    """Return libzmq's text for an errno (zmq_strerror(3))."""
+    return zmq_strerror(number).decode("utf-8", "replace")

@@ -39,14 +39,11 @@ cdef int thread_room(int count, what) except -1:
 
 cdef void *the_context() except NULL:
     """Return the process's context, which is made for the first socket."""
-    global context, reserve, linger_ledger
-    if exiting:
-        end_quietly()
-        raise errors.ClosedError(errors.ETERM, "cannot make a socket: the interpreter is exiting")
+    global context, reserve
+    refuse_at_exit()
     if context != NULL:
         return context
-    head_room(HEAD_ROOM + 2 * all_threads(), "start libzmq")
-    thread_room(1 + all_threads(), "start libzmq")  # its reaper, and its I/O threads
+    context_room(all_threads())
     if context != NULL:  # another thread was faster, while this one opened descriptors
         return context
     fresh = zmq_ctx_new()
@@ -55,15 +52,35 @@ cdef void *the_context() except NULL:
     zmq_ctx_set(fresh, ZMQ_MAX_SOCKETS, zmq_ctx_get(fresh, ZMQ_SOCKET_LIMIT))
     zmq_ctx_set(fresh, ZMQ_IO_THREADS, all_threads())
     context = fresh
-    linger_ledger = ratchet_ledger()
     reserve = os.open(os.devnull, os.O_RDONLY)
+    note_context()
+    return context
+
+
+cdef int refuse_at_exit() except -1:
+    """Raise if it is too late for a socket."""
+    if exiting:
+        end_quietly()
+        raise errors.ClosedError(errors.ETERM, "cannot make a socket: the interpreter is exiting")
+    return 0
+
+
+cdef int context_room(int threads) except -1:
+    """Raise unless a context with so many I/O threads can start; libzmq would abort."""
+    head_room(HEAD_ROOM + 2 * threads, "start libzmq")
+    return thread_room(1 + threads, "start libzmq")  # its reaper as well
+
+
+cdef int note_context() except -1:
+    """Prepare the exit of a process that has a context."""
+    open_ledger()
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         # Its children may end with os._exit, without atexit and before their threads. Of its own
         # exit handlers this is the last, whatever others are registered.
         sys.modules["multiprocessing.util"].Finalize(
             None, at_child_exit, exitpriority=-sys.maxsize)
-    return context
+    return 0
 
 
 cdef str open_rule = "allow"  # what a bind does that lets in strangers; `configure` sets it

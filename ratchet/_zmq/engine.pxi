@@ -111,15 +111,22 @@ cdef object proceed(SocketBase zsock, const Operation *op, object arg, double li
             return result
     if limit == 0 and not line.contended:
         return now_or_never(zsock, op, arg, None)
-    return wait(zsock, line, op, arg, limit)
+    return wait(zsock, line, op, arg, limit, None)
 
 
-cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, double limit):
-    """Queue, and try whenever woken, until it is done or the time is up."""
+cdef object wait(
+    SocketBase zsock, Line line, const Operation *op, object arg, double limit, Caller name
+):
+    """Queue, and try whenever woken, until it is done or the time is up.
+
+    Args:
+        name: whose message it is, if not that of the caller that waits.
+    """
     # Only a receive has looked by trying, and a copy of something large has let others run.
     cdef bint tried = line is zsock.rx and not line.contended
     cdef unsigned int touched = zsock.touched
     cdef Waiter me
+    cdef Caller own
     cdef double deadline
     cdef bint knock = False, owed = True
     try:
@@ -129,6 +136,9 @@ cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, d
         if owed:
             zsock.after()
     deadline = deadline_of(limit)
+    own = me.caller
+    if name is not None:
+        me.caller = name
     ratchet_collect()
     zsock.join(line, me)
     tried = tried and zsock.touched == touched
@@ -146,6 +156,7 @@ cdef object wait(SocketBase zsock, Line line, const Operation *op, object arg, d
                 me.pause(zsock, soon_if(knock, deadline))
     finally:
         zsock.leave(me)
+        me.caller = own
         if op == &REQUEST:
             (<Request> arg).end()
 

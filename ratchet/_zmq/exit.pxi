@@ -1,32 +1,14 @@
 # Layer 9. The exit of the process, which delivers what was sent within each socket's linger.
 #
-# It closes what is open, and waits until libzmq has delivered what was sent. zmq_ctx_term cannot be
-# interrupted, so it runs in a thread of C, and this one waits in slices that hear Ctrl-C.
-# zmq_ctx_term returns when libzmq's threads have ended, one of which may be looking up a name; so
-# this thread keeps the time itself.
+# It closes what is open, and waits until libzmq has delivered what was sent. A context ends in a
+# thread of C (`context_end.pxi`), and this one waits in slices that hear Ctrl-C. zmq_ctx_term
+# returns when libzmq's threads have ended, one of which may be looking up a name; so this thread
+# keeps the time itself.
 #
 # Exit handlers may still send, even those that were registered before ratchet was imported and so
 # run after any that ratchet could register. When all have run, Python drops them, and with them the
 # last reference to `AtEnd`: its finalizer runs when no handler is left, and while Python is still
 # whole.
-
-cdef extern from "Python.h" nogil:
-    ctypedef void *PyThread_type_lock
-    PyThread_type_lock PyThread_allocate_lock() noexcept
-    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) noexcept
-    int PyThread_acquire_lock_timed(
-        PyThread_type_lock lock, long long microseconds, int interruptible) noexcept
-    void PyThread_release_lock(PyThread_type_lock lock) noexcept
-    unsigned long PyThread_start_new_thread(void (*run)(void *) noexcept, void *arg) noexcept
-
-cdef PyThread_type_lock term_lock = NULL
-
-
-cdef void term_thread(void *old) noexcept nogil:
-    """End a context: the body of a thread."""
-    zmq_ctx_term(old)
-    PyThread_release_lock(term_lock)
-
 
 def _exit_child():
     """End a child of multiprocessing, whose threads still run here."""
@@ -81,8 +63,9 @@ cdef int wait_for_children() except -1:
 
 def _exit():
     """End the process's part of libzmq: deliver what was sent, and end the context."""
-    global context, exiting, term_lock
+    global context, exiting
     cdef void *old
+    cdef list ends
     cdef unsigned int born = generation
     for call in at_the_end:
         try:
@@ -92,18 +75,20 @@ def _exit():
     wait_for_children()
     exiting = True
     old, context = context, NULL
-    if old == NULL:
+    own = program_contexts_here()
+    if old == NULL and not own:
         return
     close_all()
     if born != generation:  # a signal handler has forked
         return
-    os.close(reserve)
-    term_lock = PyThread_allocate_lock()
-    PyThread_acquire_lock(term_lock, 1)
-    if PyThread_start_new_thread(term_thread, old) == <unsigned long> -1:
+    bound_lingers()
+    ends = [program_context_end(one) for one in own]
+    if old != NULL:
+        os.close(reserve)
+        ends.append(end_of(old))
+    if None in ends:
         tell_stderr("no thread could be started to deliver what was sent; it may be lost.")
-        return
-    wait_for_libzmq()
+    wait_for_libzmq([end for end in ends if end is not None])
 
 
 cdef int close_all() except -1:
@@ -131,17 +116,17 @@ cdef int close_all() except -1:
     return 0
 
 
-cdef int wait_for_libzmq() except -1:
+cdef int wait_for_libzmq(list ends) except -1:
     """Wait until libzmq has ended, until no linger is left, or until Ctrl-C."""
     cdef double began = monotonic()
     cdef double until = began + LIBZMQ_ENDS
     cdef bint told = False
-    cdef int acquired
     cdef unsigned int born = generation
-    while True:
-        with nogil:
-            acquired = PyThread_acquire_lock_timed(term_lock, 1000 * EXIT_SLICE_MS, 0)
-        if acquired or born != generation:
+    while ends:
+        if (<ContextEnd> ends[len(ends) - 1]).over_within(EXIT_SLICE_MS):
+            ends.pop()
+            continue
+        if born != generation:
             return 0
         if anything_lingers():
             until = monotonic() + LIBZMQ_ENDS
@@ -164,7 +149,7 @@ cdef tell_what_lingers():
     found = sorted(lingering, reverse=True)
     left = found[0][0] - monotonic()
     limit = "for ever" if left == INFINITY else f"for up to {max(left, 0):.1f} s"
-    which = "; ".join([describe_socket(kind, ends) for _, _, kind, ends in found[:NAMED]])
+    which = "; ".join([describe_socket(kind, ends) for _, _, kind, ends, _ in found[:NAMED]])
     if len(found) > NAMED:
         which += f"; {len(found) - NAMED} more"
     tell_stderr(

@@ -259,9 +259,13 @@ cdef inline object tracker_of(part):
 
 
 cdef int lend(zmq_msg_t *msg, part) except -1:
-    """Make a message of the memory of ``part``, which is bytes or a Loan."""
+    """Make a message of the memory of ``part``, which is bytes, a Loan or a Frame."""
     cdef Loan loan
     cdef int rc
+    if type(part) is Frame:
+        zmq_msg_init(msg)
+        zmq_msg_copy(msg, &(<Frame> part).msg)  # large ones are shared
+        return 0
     if type(part) is Loan:
         loan = <Loan> part
         rc = ratchet_lend(msg, <char *> loan.view.buf, loan.view.len, loan, loan.tracker.account)

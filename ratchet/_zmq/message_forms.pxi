@@ -90,6 +90,9 @@ cdef Py_ssize_t prefix_in(part) except -1:
     if type(part) is Loan:
         start = <char *> (<Loan> part).view.buf
         size = (<Loan> part).view.len
+    elif type(part) is Frame:
+        start = <char *> zmq_msg_data(&(<Frame> part).msg)
+        size = len(part)
     else:
         start, size = PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)
     return size - 1 if size and start[0] in (0, 1) else 0

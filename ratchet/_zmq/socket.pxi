@@ -13,6 +13,7 @@ cdef class ClosingHandle:
     """
     cdef void *handle
     cdef unsigned int born
+    cdef readonly ProgramContext home  # of the socket
     cdef object __weakref__
 
     def __cinit__(self):
@@ -23,6 +24,10 @@ cdef class ClosingHandle:
         if self.born == generation:
             zmq_close(self.handle)
         self.handle = NULL
+
+    def close_now(self):
+        """Close it although something that does not run may still watch the descriptor."""
+        self.close()
 
     def __dealloc__(self):
         self.close()
@@ -73,13 +78,13 @@ cdef class SocketBase(Doorbell):
     cdef object asking               # the request whose turn it is (`request.pxi`), or None
     cdef object listener             # what `use_fd` gave, a Listener (`binding.pxi`), or None
     cdef Feed feed                   # the events of its connections, if anybody has asked for them
+    cdef ProgramContext home         # its context, of the program's own; None: the process's
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
         cdef int fd = -1
         cdef size_t size = sizeof(fd)
         cdef int64_t handle = 0
-        cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
         if self.handle != NULL or self.type is not None:
             raise errors.StateError(errno.EALREADY, f"{self!r} exists already; make a new one")
         name = OLD_NAMES.get(type, str.__str__(type)) if isinstance(type, str) else None
@@ -94,21 +99,16 @@ cdef class SocketBase(Doorbell):
         self.endpoints = []
         self.kind = TYPES[name]
         meet_gevent()
-        the_context()
-        if 0 < max_sockets <= len(open_sockets):
-            raise from_errno(EMFILE, f"cannot make a {name} socket")
-        if context != NULL:  # an exit may have begun meanwhile
-            self.handle = zmq_socket(context, self.kind.number)
+        self.handle = self.new_handle(name)
         if self.handle == NULL:
             end_quietly()
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
         self.born = generation
         self.type = name
-        self.mandatory, self.raw = self.kind.routes, self.kind.raw
+        self.raw = self.kind.raw
+        if self.home is None:
+            self.set_defaults()
         self.update_bypass()
-        zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
-        if self.kind.routes:
-            zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
         if zmq_getsockopt(self.handle, ZMQ_FD, &fd, &size) == 0:
             self.fd = fd
         else:  # Windows has a SOCKET, which is a pointer's size
@@ -117,6 +117,8 @@ cdef class SocketBase(Doorbell):
                 raise from_errno(zmq_errno(), f"{self!r} has no descriptor")
             self.fd = <Py_ssize_t> handle
         open_sockets.add(self)
+        if self.home is not None:
+            self.home.sockets.add(self)
         if exiting:
             self.close(0)
             end_quietly()
@@ -127,9 +129,27 @@ cdef class SocketBase(Doorbell):
                 self.close()
                 raise
 
+    cdef void *new_handle(self, str name) except? NULL:
+        """Make libzmq's socket; NULL: errno says why not."""
+        if self.home is not None:
+            return self.home.new_socket(self.kind.number)
+        the_context()
+        if 0 < max_sockets <= len(open_sockets) - sockets_in_program_contexts():
+            raise from_errno(EMFILE, f"cannot make a {name} socket")
+        # An exit may have begun meanwhile.
+        return NULL if context == NULL else zmq_socket(context, self.kind.number)
+
+    cdef void set_defaults(self) noexcept:
+        """Set what sockets of ratchet's have other than libzmq's."""
+        cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
+        zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
+        self.mandatory = self.kind.routes
+        if self.mandatory:
+            zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
+
     def __del__(self):
         if self.born == generation:
-            if not exiting:
+            if not exiting and self.home is None:
                 try:
                     warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
                 except Warning as warning:  # they are errors here
@@ -174,7 +194,7 @@ cdef class SocketBase(Doorbell):
         if self.feed is not None:
             self.feed.end()
         if self.asked & SENT:
-            note_linger(handle, self.fd, self.type, self.endpoints)
+            note_linger(handle, self.fd, self.type, self.endpoints, self.home is not None)
         self.held = self.parts = self.prefetched = self.listener = None
         if self._access is not None:
             self._access.closed()
@@ -182,6 +202,7 @@ cdef class SocketBase(Doorbell):
         ratchet_collect()
         closing = ClosingHandle()
         closing.handle = handle
+        closing.home = self.home
         try:
             self.wake_all()
             self.unwatch(closing)
@@ -189,6 +210,8 @@ cdef class SocketBase(Doorbell):
             if exiting and not letting_go:
                 closing.close()
         open_sockets.discard(self)
+        if self.home is not None:
+            self.home.sockets.discard(self)
 
     cdef int free_endpoints(self) except -1:
         """Let others bind to the endpoints of a socket that is about to be closed."""

@@ -154,6 +154,8 @@ def has(thing, attributes):
                 importlib.import_module(module)
             except ModuleNotFoundError as error:
                 return error.name != module  # else it is there, and what it builds on is not
+            except ImportError:
+                return True  # ratchet.pyzmq, where pyzmq is imported with its own backend
         if not hasattr(thing, attribute):
             return False
         thing = getattr(thing, attribute)

@@ -1,0 +1,171 @@
+# Layer 9. The calls of a ProgramSocket by flags, as functions in C for other extension modules.
+#
+# `_zmq.pxd` declares them; a socket is passed as an object, so that nobody else need know what is
+# in it. They answer NOT_NOW, which is no exception, where libzmq would say EAGAIN. The owner of a
+# half message is the OS thread, whatever runs in it: programs receive the parts of one message in
+# several futures, or greenlets.
+
+cdef object try_recv_part(SocketBase zsock, object arg, Caller me):
+    found = try_recv(zsock, None, me)
+    return found if found is NOT_NOW else (<tuple> found)[0]
+
+
+cdef Operation RECV_PART = operation(b"recv", False, True, try_recv_part)
+
+
+cdef object program_not_now():
+    return NOT_NOW
+
+
+cdef object perform_for(ProgramSocket zsock, const Operation *op, object arg, double limit):
+    """Perform an operation of an OS thread; NOT_NOW: the time is up."""
+    cdef Line line = line_of(zsock, op)
+    cdef OSThread me
+    breathe()
+    zsock.require_alive("send" if op.sends else "receive")
+    me = this_thread()
+    zsock.may_have_pipes = True
+    if line.aside is not None and line.owner is None:
+        take_back(zsock, line, me)
+    if not line.contended or line.only_bypasses() or line.owner is me:
+        result = attempt_alone(zsock, op, arg, me)
+        if result is not NOT_NOW:
+            return result
+        if limit == 0:
+            try:
+                if line is zsock.tx and zsock.look() & TX:
+                    return attempt(zsock, op, arg, me)  # as `now_or_never` does
+                return NOT_NOW
+            finally:
+                zsock.after()
+    elif limit == 0 and not can_make_way(line):
+        return NOT_NOW
+    try:
+        return wait(zsock, line, op, arg, limit, me)
+    except errors.Timeout:
+        return NOT_NOW
+
+
+cdef bint can_make_way(Line line) except -1:
+    """Return True if the line is held up by one that has ended or does not run."""
+    return line.owner is not None and (line.owner.gone() or line.owner.stopped())
+
+
+cdef inline double send_limit_of(ProgramSocket zsock, int flags):
+    return 0 if flags & ZMQ_DONTWAIT else zsock._send_timeout
+
+
+cdef inline double recv_limit_of(ProgramSocket zsock, int flags):
+    return 0 if flags & ZMQ_DONTWAIT else zsock._recv_timeout
+
+
+cdef object program_part(object data):
+    """Return a part as it is sent: bytes, a Loan or a Frame as they are, another buffer copied."""
+    if type(data) is bytes or type(data) is Frame or type(data) is Loan:
+        return data
+    return snapshot(data)
+
+
+cdef object program_send(object socket, object data, int flags):
+    """Send one part; return None or NOT_NOW."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    cdef bint more = flags & ZMQ_SNDMORE
+    if (
+        not more and type(data) is bytes and PyBytes_GET_SIZE(data) < <Py_ssize_t> LEND
+        and is_quick(zsock) and not zsock.tx.contended
+        and zmq_send(
+            zsock.handle, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), ZMQ_DONTWAIT) >= 0
+    ):
+        zsock.may_have_pipes = True
+        zsock.asked = ASKED | SENT
+        zsock.after()
+        return None
+    part = program_part(data)
+    if more:
+        return send_more(zsock, part, flags)
+    if perform_for(zsock, &SEND, part, send_limit_of(zsock, flags)) is NOT_NOW:
+        drop_held(zsock)
+        return NOT_NOW
+    return None
+
+
+cdef object send_more(ProgramSocket zsock, part, int flags):
+    """Keep a part that is not the last; with DONTWAIT refuse the first one of a full socket."""
+    zsock.require_alive("send")
+    if not zsock.kind.sends:
+        raise zsock.fail(ENOTSUP, "send")
+    if flags & ZMQ_DONTWAIT and zsock.held is None and zsock.kind.full_is_unwritable:
+        if not zsock.look() & TX:
+            zsock.after()
+            return NOT_NOW
+    if perform_for(zsock, &HOLD, part, send_limit_of(zsock, flags)) is NOT_NOW:
+        return NOT_NOW
+    return None
+
+
+cdef int drop_held(ProgramSocket zsock) except -1:
+    """After a last part that was not sent, drop those before it: the program sends all again."""
+    cdef OSThread me
+    if zsock.held is not None:
+        me = this_thread()
+        if zsock.tx.owner is me:
+            zsock.abandon(zsock.tx)
+    return 0
+
+
+cdef object program_send_parts(object socket, list parts, int flags):
+    """Send a whole message, or the end of one; return None or NOT_NOW."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    cdef Py_ssize_t i
+    for i in range(len(parts)):
+        if type(parts[i]) is not bytes:
+            parts[i] = program_part(parts[i])
+    if perform_for(zsock, &SEND_MULTIPART, parts, send_limit_of(zsock, flags)) is NOT_NOW:
+        drop_held(zsock)
+        return NOT_NOW
+    return None
+
+
+cdef object program_recv(object socket, int flags):
+    """Receive one part: bytes, or NOT_NOW."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    cdef int size
+    if is_quick(zsock) and not zsock.rx.contended and not zsock.home.terminated:
+        # When a receive found nothing and no call since may have silenced the bell, it tells all.
+        if (
+            flags & ZMQ_DONTWAIT and zsock.empty_since == zsock.touched
+            and not ratchet_readable(zsock.fd)
+        ):
+            return NOT_NOW
+        zsock.may_have_pipes = True
+        data = small_one(zsock.handle, &size)
+        if data is not None:
+            zsock.after()
+            return data
+        found = other_one(zsock, size, False, this_thread())
+        if found is not NOT_NOW:
+            zsock.after()
+            return (<tuple> found)[0]
+        if flags & ZMQ_DONTWAIT:
+            zsock.after()
+            zsock.empty_since = zsock.touched
+            return NOT_NOW
+    return perform_for(zsock, &RECV_PART, None, recv_limit_of(zsock, flags))
+
+
+cdef object program_recv_parts(object socket, int flags):
+    """Receive a whole message, or the rest of one: a list of bytes, or NOT_NOW."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    return perform_for(zsock, &RECV_MULTIPART, None, recv_limit_of(zsock, flags))
+
+
+cdef object program_recv_frame(object socket, int flags):
+    """Receive one part: a Frame, or NOT_NOW."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    return perform_for(zsock, &RECV_FRAME, None, recv_limit_of(zsock, flags))
+
+
+cdef object program_recv_frames(object socket, int flags):
+    """Receive a whole message, or the rest of one: a list of Frames, or NOT_NOW."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    return perform_for(zsock, &RECV_FRAMES, None, recv_limit_of(zsock, flags))

@@ -1,0 +1,151 @@
+# Layer 9. The socket in a context of a program's own: libzmq's defaults, and its options by number.
+#
+# What libzmq would die of is refused or done otherwise here too; what it merely tries for ever is
+# not, since the programs that use these sockets were written for that (`ratchet.pyzmq`).
+
+cdef dict NAMES_BY_NUMBER = {}
+for _row in TYPES.values():
+    NAMES_BY_NUMBER[_row.number] = _row.name
+
+
+cdef class ProgramSocket(BlockingSocket):
+    """A socket in a `ProgramContext`."""
+    cdef bint may_have_pipes    # a call since the first bind may have let a peer in
+    cdef dict late              # high-water marks that came too late to be set safely
+    cdef bint socks             # connects through a proxy, at which libzmq may end the process
+
+    def __init__(self, ProgramContext home not None, int number):
+        name = NAMES_BY_NUMBER.get(number)
+        if name is None:
+            raise errors.argument_error(f"{number} is not the number of a stable socket type")
+        home.require("make a socket in")
+        self.home = home
+        BlockingSocket.__init__(self, name)
+
+    @property
+    def address(self):
+        """The address of libzmq's socket (int); 0 when it is closed."""
+        return <size_t> self.handle
+
+    @property
+    def number(self):
+        """The number of its type."""
+        return self.kind.number
+
+    cdef int require_alive(self, what) except -1:
+        """Raise unless the socket is open, of this process, and its context has not been ended."""
+        if self.born != generation:
+            self.require(what)
+        if self.home.terminated:
+            raise self.fail(ETERM, what)
+        return 0
+
+    cdef int look(self) noexcept:
+        self.may_have_pipes = True
+        return BlockingSocket.look(self)
+
+    cdef int refuse_late(self, int number) except -1:
+        return 0
+
+    cdef int admit(self, str endpoint, bint binding) except -1:
+        if self.socks and not binding and endpoint.startswith("tcp://"):
+            raise errors.argument_error(
+                f"{self.describe()}: cannot connect to {endpoint!r}: SOCKS_PROXY is set, and "
+                "libzmq ends the process when such a socket is closed while its proxy does not "
+                "answer as it should"
+            )
+        self.may_have_pipes = self.may_have_pipes or not binding or self.used
+        return 0
+
+    def set_int(self, int number, int value):
+        """Set an option that is an int."""
+        self.require_alive("set an option")
+        if number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
+            # Once there are pipes, libzmq 4.3 tells their other ends, which may have been freed.
+            if self.used and (self.may_have_pipes or self.bound_inproc()):
+                if value < 0:
+                    raise errors.argument_error(f"a high-water mark is 0 or more, not {value}")
+                self.late = {} if self.late is None else self.late
+                self.late[number] = value
+                return
+            if self.late is not None:
+                self.late.pop(number, None)
+        if number == ZMQ_USE_FD:
+            self._listen_with(value)
+            return
+        self._set_int(number, value)
+        if number == ZMQ_RCVTIMEO:
+            self._recv_timeout = -1 if value < 0 else value * 0.001
+        elif number == ZMQ_SNDTIMEO:
+            self._send_timeout = -1 if value < 0 else value * 0.001
+
+    cdef bint bound_inproc(self) except -1:
+        for _, at, _ in self.endpoints:
+            if at.startswith("inproc://"):
+                return True
+        return False
+
+    def set_int64(self, int number, value):
+        """Set an option that has 64 bits."""
+        self.require_alive("set an option")
+        if value < 0:
+            self._set_int64(number, value)
+        else:
+            self._set_uint64(number, value)
+
+    def set_bytes(self, int number, bytes value not None):
+        """Set an option that is bytes."""
+        self.require_alive("set an option")
+        if number in (ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE):
+            check_prefix(self, "subscribe", len(value))
+        self.set_raw(number, <const char *> value, len(value))
+        if number == ZMQ_CONNECT_ROUTING_ID:
+            self._remembered = {"CONNECT_ROUTING_ID": value}
+        elif number == ZMQ_SOCKS_PROXY:
+            self.socks = len(value) > 0
+
+    def get_int(self, int number):
+        """Return an option that is an int, or a descriptor."""
+        cdef OSThread me
+        self.require_alive("read an option")
+        if number == ZMQ_EVENTS:
+            return self.check()
+        if number == ZMQ_RCVMORE:
+            me = this_thread()
+            return int(self.parts is not None and self.rx.owner is me)
+        if number == ZMQ_FD:
+            return self.fd
+        if self.late is not None and number in self.late:
+            return self.late[number]
+        return self._get_int(number)
+
+    def get_int64(self, int number):
+        """Return an option that has 64 bits."""
+        self.require_alive("read an option")
+        return self._get_int64(number)
+
+    def get_bytes(self, int number, size_t size):
+        """Return an option that is at most ``size`` bytes."""
+        self.require_alive("read an option")
+        return self._get_bytes(number, size)
+
+    def watch_events(self, endpoint, int events):
+        """Have libzmq tell what happens to it at an inproc endpoint, None: no more
+        (zmq_socket_monitor(3))."""
+        cdef bytes data = None if endpoint is None else os.fsencode(endpoint)
+        cdef const char *at = NULL
+        self.require_alive("monitor")
+        if data is not None:
+            at = data
+        if zmq_socket_monitor(self.handle, at, events) < 0:
+            raise self.fail(zmq_errno(), "monitor")
+        self.after()
+
+
+def socket_at(size_t address):
+    """Return the open socket of a program's own contexts with that address, or None."""
+    cdef SocketBase zsock
+    for zsock in list(open_sockets):
+        if zsock.home is not None and <size_t> zsock.handle == address:
+            return zsock if zsock.born == generation else None
+    return None

@@ -1,0 +1,101 @@
+"""The seam between pyzmq and ratchet: what pyzmq asks of a backend, and no more.
+
+``PYZMQ_BACKEND=ratchet.pyzmq.backend`` has pyzmq import it, in the middle of its own import. The
+classes through which messages pass are in C (`ratchet._pyzmq`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from typing import Any
+
+OLDEST, TOO_NEW = (25, 1), (28,)  # releases of pyzmq
+
+
+def _check_release() -> None:
+    """Raise unless this release of pyzmq is one that is tested."""
+    release = importlib.metadata.version("pyzmq")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    if not OLDEST <= numbers < TOO_NEW:
+        oldest, last = ".".join(map(str, OLDEST)), TOO_NEW[0] - 1
+        raise ImportError(
+            f"ratchet.pyzmq supports pyzmq {oldest} to {last}, and this is pyzmq {release}: "
+            "install another, or run the program without ratchet.pyzmq"
+        )
+
+
+_check_release()
+
+from .. import _pyzmq  # noqa: E402 (it needs a release that is supported)
+from .._pyzmq import Context, Frame, zmq_errno, zmq_poll  # noqa: E402
+from .._zmq import curve_keypair as _curve_keypair  # noqa: E402
+from .._zmq import curve_public as _curve_public  # noqa: E402
+from .._zmq import error_text as strerror  # noqa: E402
+from .._zmq import has as _has  # noqa: E402
+from .._zmq import libzmq_version as zmq_version_info  # noqa: E402
+from ._devices import monitored_queue, proxy, proxy_steerable  # noqa: E402
+
+__all__ = [
+    "IPC_PATH_MAX_LEN",
+    "PYZMQ_DRAFT_API",
+    "Context",
+    "Frame",
+    "Message",
+    "Socket",
+    "curve_keypair",
+    "curve_public",
+    "has",
+    "monitored_queue",
+    "proxy",
+    "proxy_steerable",
+    "strerror",
+    "zmq_errno",
+    "zmq_poll",
+    "zmq_version_info",
+]
+
+Message = Frame
+PYZMQ_DRAFT_API = False  # ratchet offers no draft socket types
+# What the path of a sockaddr_un has room for, without the NUL at its end.
+IPC_PATH_MAX_LEN = 103 if sys.platform == "darwin" else 0 if sys.platform == "win32" else 107
+
+
+class Socket(_pyzmq.Socket):
+    """A socket; pyzmq's own class inherits from it."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Have pyzmq's own class leave the calls of messages to C."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__ == "zmq.sugar.socket":
+            for name in ("send", "send_multipart", "recv_multipart"):
+                if name in cls.__dict__:
+                    delattr(cls, name)
+
+
+def has(capability: str) -> bool:
+    """Return True if libzmq was built with it; never with "draft", of which nothing is offered."""
+    return capability != "draft" and _has(capability)
+
+
+def curve_keypair() -> tuple[bytes, bytes]:
+    """Make a CURVE key pair, public and secret, in Z85."""
+    public, secret = _curve_keypair()
+    return public.encode(), secret.encode()
+
+
+def curve_public(secret_key: str | bytes) -> bytes:
+    """Return the public key that belongs to a secret one, both in Z85."""
+    if isinstance(secret_key, bytes):
+        secret_key = secret_key.decode("ascii", "replace")
+    if len(secret_key) != 40:
+        raise ValueError("secret key must be a 40 byte z85 encoded string")
+    try:
+        return _curve_public(secret_key).encode()
+    except ValueError as error:
+        from zmq.error import ZMQError
+
+        raise ZMQError(getattr(error, "errno", None)) from error

@@ -1,0 +1,256 @@
+"""Messages by pyzmq's API: flags, parts, frames, trackers, what is sent as text and objects."""
+
+import copy
+import threading
+import time
+
+import pytest
+import zmq
+
+
+def test_what_is_sent_comes(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    for data in (
+        b"",
+        b"x",
+        b"x" * 100,
+        b"x" * 10_000,
+        b"x" * 1_000_000,
+        bytearray(b"y"),
+        memoryview(b"z"),
+    ):
+        assert left.send(data) is None
+        assert right.recv() == bytes(data)
+        tracker = left.send(data, copy=False, track=True)
+        assert isinstance(tracker, zmq.MessageTracker)
+        assert right.recv() == bytes(data)
+        tracker.wait(10)
+        assert tracker.done
+
+
+def test_parts_one_by_one_and_all_at_once(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    left.send(b"a", zmq.SNDMORE)
+    left.send(b"b", flags=zmq.SNDMORE)
+    left.send(b"c")
+    assert right.recv_multipart() == [b"a", b"b", b"c"]
+    left.send_multipart([b"a", bytearray(b"b"), zmq.Frame(b"c"), memoryview(b"d" * 100_000)])
+    parts = []
+    while True:
+        parts.append(right.recv())
+        if not right.getsockopt(zmq.RCVMORE):
+            break
+    assert parts == [b"a", b"b", b"c", b"d" * 100_000]
+    left.send_multipart((b"1", b"2"), copy=False)
+    first = right.recv(copy=False)
+    assert first.more
+    assert first.bytes == b"1"
+    assert right.rcvmore
+    assert right.recv_multipart() == [b"2"]
+    assert not right.rcvmore
+
+
+def test_a_message_goes_on_by_sndmore(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    left.send_multipart([b"a", b"b"], zmq.SNDMORE)
+    left.send_multipart([b"c", b"d"])
+    assert right.recv_multipart() == [b"a", b"b", b"c", b"d"]
+
+
+def test_the_parts_of_a_message_are_the_os_threads(link):
+    """Not a task's or a greenlet's; threads of their own send whole messages meanwhile."""
+    left, right = link(zmq.PUSH, zmq.PULL)
+    left.send(b"one", zmq.SNDMORE)
+    left.send(b"two")
+    assert right.recv() == b"one"
+    assert right.poll(10_000) == zmq.POLLIN
+    assert right.recv() == b"two"
+
+
+def test_not_now(link, context):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    for call in (
+        lambda: right.recv(zmq.NOBLOCK),
+        lambda: right.recv(zmq.NOBLOCK, copy=False),
+        lambda: right.recv_multipart(zmq.DONTWAIT),
+        lambda: right.recv_string(zmq.NOBLOCK),
+    ):
+        with pytest.raises(zmq.Again) as caught:
+            call()
+        assert caught.value.errno == zmq.EAGAIN
+        assert caught.value.args == (zmq.EAGAIN,)
+        assert str(caught.value) == zmq.strerror(zmq.EAGAIN)
+        assert zmq.zmq_errno() == zmq.EAGAIN
+    alone = context.socket(zmq.PUSH)
+    for flags in (zmq.NOBLOCK, zmq.NOBLOCK | zmq.SNDMORE):
+        with pytest.raises(zmq.Again):
+            alone.send(b"x", flags)
+    with pytest.raises(zmq.Again):
+        alone.send_multipart([b"x", b"y"], zmq.NOBLOCK)
+    left.send(b"still good")
+    assert right.recv() == b"still good"
+
+
+def test_timeouts(link, context):
+    _, right = link(zmq.PAIR, zmq.PAIR)
+    right.rcvtimeo = 30
+    began = time.monotonic()
+    with pytest.raises(zmq.Again):
+        right.recv()
+    assert time.monotonic() - began >= 0.029
+    alone = context.socket(zmq.PUSH)
+    alone.sndtimeo = 30
+    with pytest.raises(zmq.Again):
+        alone.send(b"x")
+    assert alone.get(zmq.SNDTIMEO) == 30
+
+
+def test_any_integer_is_flags(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    left.send(b"x", 64)
+    assert right.recv(4) == b"x"
+
+
+def test_frames(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    frame = zmq.Frame(b"x" * 100)
+    assert len(frame) == 100
+    assert bytes(frame.buffer) == frame.bytes == bytes(memoryview(frame)) == b"x" * 100
+    again = copy.copy(frame)
+    for one in (frame, again, frame):
+        left.send(one)
+        got = right.recv(copy=False, track=True)
+        assert isinstance(got, zmq.Frame)
+        assert got.bytes == b"x" * 100
+        assert got.tracker.done
+        left.send(got)  # on it goes
+        assert right.recv() == b"x" * 100
+    assert not zmq.Frame().more
+    assert zmq.Frame().bytes == b""
+    assert got["Socket-Type"] == "PAIR"
+    with pytest.raises(zmq.ZMQError):
+        got.get("nothing")
+    with pytest.raises(TypeError):
+        zmq.Frame("text")
+
+
+def test_a_frame_that_is_shared_is_tracked(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    frame = zmq.Frame(bytes(100_000), track=True)
+    tracker = left.send(frame, copy=False)
+    assert right.recv() == bytes(100_000)
+    assert not tracker.done  # the frame has it still
+    with pytest.raises(zmq.NotDone):
+        tracker.wait(0.01)
+    del frame
+    tracker.wait(10)
+    assert tracker.done
+    with pytest.raises(ValueError, match="tracked"):
+        left.send(zmq.Frame(b"x"), track=True)
+
+
+def test_text_and_objects(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    left.send_string("ü")
+    assert right.recv_string() == "ü"
+    left.send_json({"a": [1, None]})
+    assert right.recv_json() == {"a": [1, None]}
+    left.send_pyobj((1, {2}))
+    assert right.recv_pyobj() == (1, {2})
+    left.send_serialized([1, 2], lambda numbers: [b"%d" % n for n in numbers])
+    assert right.recv_serialized(lambda parts: [int(part) for part in parts]) == [1, 2]
+
+
+def test_what_is_no_message(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    for wrong in ("text", 1, None, object()):
+        with pytest.raises(TypeError):
+            left.send(wrong)
+        with pytest.raises(TypeError):
+            left.send_multipart([b"x", wrong])
+    left.send(b"nothing of it was sent")
+    assert right.recv() == b"nothing of it was sent"
+
+
+def test_receiving_into_a_buffer(link):
+    if not hasattr(zmq.Socket, "recv_into"):
+        pytest.skip("pyzmq before 26.4")
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    target = bytearray(4)
+    for data, kept in ((b"ab", b"ab\0\0"), (b"abcdef", b"abcd")):
+        target[:] = bytes(4)
+        left.send(data)
+        assert right.recv_into(target) == len(data)
+        assert target == kept
+    with pytest.raises(BufferError):
+        right.recv_into(b"read only")
+
+
+class OwnCalls(zmq.Socket):
+    """A subclass by whose `send` and `recv` the parts of whole messages go, as zmq.green's do."""
+
+    def send(self, data, *args, **kwargs):
+        self.__dict__.setdefault("sent", []).append(bytes(data))
+        return super().send(data, *args, **kwargs)
+
+    def recv(self, *args, **kwargs):
+        data = super().recv(*args, **kwargs)
+        self.__dict__.setdefault("got", []).append(data)
+        return data
+
+
+def test_a_subclass_has_its_own_send_and_recv(context):
+    left = context.socket(zmq.PAIR, socket_class=OwnCalls)
+    right = context.socket(zmq.PAIR, socket_class=OwnCalls)
+    left.bind("inproc://own")
+    right.connect("inproc://own")
+    left.send_multipart([b"a", b"b"])
+    assert right.recv_multipart() == [b"a", b"b"]
+    assert left.__dict__["sent"] == right.__dict__["got"] == [b"a", b"b"]
+
+
+def test_a_router_drops_what_is_for_nobody(context):
+    router = context.socket(zmq.ROUTER)
+    router.send_multipart([b"nobody", b"x"])
+    router.router_mandatory = 1
+    with pytest.raises(zmq.ZMQError) as caught:
+        router.send_multipart([b"nobody", b"x"])
+    assert caught.value.errno == zmq.EHOSTUNREACH
+
+
+def test_a_request_out_of_turn(link):
+    req, rep = link(zmq.REQ, zmq.REP)
+    req.send(b"question")
+    with pytest.raises(zmq.ZMQError) as caught:
+        req.send(b"another")
+    assert caught.value.errno == zmq.EFSM
+    assert rep.recv() == b"question"
+    rep.send(b"answer")
+    assert req.recv() == b"answer"
+
+
+@pytest.mark.ratchet
+def test_sockets_may_be_shared_by_threads(link):
+    left, right = link(zmq.PUSH, zmq.PULL)
+    count = 500
+
+    def send(name):
+        for i in range(count):
+            left.send(b"%d" % name, zmq.SNDMORE)
+            left.send(b"%d" % i)
+
+    got, lock = [], threading.Lock()
+
+    def receive():
+        for _ in range(count):
+            message = right.recv_multipart()
+            with lock:
+                got.append(tuple(map(int, message)))
+
+    threads = [threading.Thread(target=send, args=[n]) for n in range(4)]
+    threads += [threading.Thread(target=receive) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(got) == [(n, i) for n in range(4) for i in range(count)]

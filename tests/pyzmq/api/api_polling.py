@@ -1,0 +1,167 @@
+"""Waiting by pyzmq's API: pollers, select, descriptors, devices."""
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+import zmq
+
+
+def test_poll_of_one(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    assert right.poll(10) == 0
+    left.send(b"x")
+    assert right.poll(10_000) == zmq.POLLIN
+    assert right.poll(10_000, zmq.POLLIN | zmq.POLLOUT) == zmq.POLLIN | zmq.POLLOUT
+    assert right.recv() == b"x"
+    assert right.poll(0) == 0
+
+
+def test_a_poller_of_many(link):
+    pairs = [link(zmq.PUSH, zmq.PULL) for _ in range(70)]  # more than fit on the stack
+    read, write = os.pipe()
+    poller = zmq.Poller()
+    for left, right in pairs:
+        poller.register(right, zmq.POLLIN)
+        poller.register(left, 0)
+    poller.register(read, zmq.POLLIN)
+    assert poller.poll(0) == []
+    began = time.monotonic()
+    assert poller.poll(30) == []
+    assert time.monotonic() - began >= 0.029
+    pairs[5][0].send(b"x")
+    assert poller.poll(10_000) == [(pairs[5][1], zmq.POLLIN)]
+    os.write(write, b"y")
+    assert dict(poller.poll(10_000)) == {pairs[5][1]: zmq.POLLIN, read: zmq.POLLIN}
+    os.close(write)
+    os.close(read)
+
+
+def test_a_poll_wakes_when_it_comes(link):
+    left, right = link(zmq.PUSH, zmq.PULL)
+    other, _ = link(zmq.PULL, zmq.PUSH)
+    poller = zmq.Poller()
+    poller.register(right)
+    poller.register(other)
+    timer = threading.Timer(0.05, left.send, [b"late"])
+    timer.start()
+    assert poller.poll(10_000) == [(right, zmq.POLLIN)]
+    timer.join()
+
+
+def test_select_of_sockets_and_files(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    one, two = socket.socketpair()
+    with one, two:
+        one.send(b"x")
+        left.send(b"y")
+        assert right.poll(10_000)
+        reads, writes, errors = zmq.select([right, two], [left, one], [], 1)
+        assert set(reads) == {right, two.fileno()}
+        assert set(writes) == {left, one.fileno()}
+        assert errors == []
+
+
+def test_what_cannot_be_waited_for():
+    poller = zmq.Poller()
+    poller.register("text", zmq.POLLIN)
+    with pytest.raises(TypeError):
+        poller.poll(0)
+    assert zmq.Poller().poll(0) == []
+
+
+def test_the_descriptor_tells_to_ask_for_events(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    assert right.fileno() == right.FD
+    right.get(zmq.EVENTS)
+    left.send_multipart([b"a", b"b"])
+    import select
+
+    while not right.get(zmq.EVENTS) & zmq.POLLIN:
+        assert select.select([right.FD], [], [], 10)[0]
+    assert right.recv() == b"a"
+    assert right.get(zmq.EVENTS) & zmq.POLLIN
+    assert right.recv() == b"b"
+    assert not right.get(zmq.EVENTS) & zmq.POLLIN
+
+
+def test_a_proxy_ends_with_its_context():
+    context = zmq.Context()
+    ended = []
+
+    def run():
+        front, back = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+        front.bind("inproc://front")
+        back.bind("inproc://back")
+        ready.set()
+        try:
+            zmq.proxy(front, back)
+        except zmq.ContextTerminated:
+            ended.append(True)
+        front.close(0)
+        back.close(0)
+
+    ready = threading.Event()
+    thread = threading.Thread(target=run)
+    thread.start()
+    ready.wait(10)
+    client, worker = context.socket(zmq.REQ), context.socket(zmq.REP)
+    client.connect("inproc://front")
+    worker.connect("inproc://back")
+    for i in range(300):
+        client.send_multipart([b"%d" % i, b"x" * i])
+        assert worker.recv_multipart() == [b"%d" % i, b"x" * i]
+        worker.send(b"answer")
+        assert client.recv() == b"answer"
+    client.close(0)
+    worker.close(0)
+    context.term()
+    thread.join(10)
+    assert ended == [True]
+
+
+def test_a_steerable_proxy(context):
+    from zmq.devices import ThreadProxySteerable
+
+    device = ThreadProxySteerable(zmq.PULL, zmq.PUSH, zmq.PUB, zmq.PAIR)
+    device.context_factory = lambda: context
+    device.bind_in("inproc://in")
+    device.bind_out("inproc://out")
+    device.bind_ctrl("inproc://control")
+    device.start()
+    push, pull, control = (context.socket(kind) for kind in (zmq.PUSH, zmq.PULL, zmq.PAIR))
+    push.connect("inproc://in")
+    pull.connect("inproc://out")
+    control.connect("inproc://control")
+    push.send(b"x")
+    assert pull.recv() == b"x"
+    control.send(b"PAUSE")
+    control.send(b"RESUME")
+    push.send(b"y")
+    assert pull.recv() == b"y"
+    control.send(b"TERMINATE")
+    device.join(10)
+    assert device.done
+
+
+def test_a_monitored_queue(context):
+    from zmq.devices import ThreadMonitoredQueue
+
+    device = ThreadMonitoredQueue(zmq.PAIR, zmq.PAIR, zmq.PUB, b"in", b"out")
+    device.context_factory = lambda: context
+    device.bind_in("inproc://in")
+    device.bind_out("inproc://out")
+    device.bind_mon("inproc://mon")
+    left, right, seen = (context.socket(kind) for kind in (zmq.PAIR, zmq.PAIR, zmq.SUB))
+    seen.subscribe(b"")
+    seen.rcvtimeo = 10_000
+    device.start()
+    left.connect("inproc://in")
+    right.connect("inproc://out")
+    seen.connect("inproc://mon")
+    while not seen.poll(10):  # a PUB drops what is sent before it knows of the SUB
+        left.send_multipart([b"a", b"b"])
+        assert right.recv_multipart() == [b"a", b"b"]
+    assert seen.recv_multipart() == [b"in", b"a", b"b"]
