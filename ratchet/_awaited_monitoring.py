@@ -14,19 +14,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from ._awaited import AwaitedSocket
-
 __all__ = ["AwaitedMonitor"]
 
 
 class AwaitedMonitor(MonitorReader):
     """`ratchet.zmqsocket.Monitor` for tasks: an asynchronous iterator, and `recv` is awaited."""
 
-    __slots__ = ("_kind",)
-
-    def __init__(self, zsock: AwaitedSocket, names: tuple[str, ...]) -> None:
-        super().__init__(zsock, names)
-        self._kind = type(zsock)
+    __slots__ = ()
 
     async def recv(self, *, timeout: float | None = None) -> MonitorEvent:  # noqa: ASYNC109
         """Receive the next event; pause the task until there is one.

@@ -133,9 +133,10 @@ def mask_of(names: tuple[str, ...]) -> int:
 class MonitorReader(EventReader):
     """What monitors of all kinds of sockets have in common."""
 
-    __slots__ = ()
+    __slots__ = ("_kind",)
 
     def __init__(self, zsock: SocketBase, names: tuple[str, ...]) -> None:
+        self._kind = type(zsock)
         zsock._send_events_to(self, mask_of(names))
 
     def _timed_out(self, timeout: float | None) -> errors.Timeout:

@@ -314,6 +314,7 @@ async def tasks() -> None:
         assert_type(message, bytes)
 
     async with zsock.monitor("CONNECTED") as monitor:
+        assert_type(monitor, ratchet.asyncio.AwaitedMonitor)
         async for event in monitor:
             assert_type(event, zmqsocket.MonitorEvent)
         assert_type(await monitor.recv(timeout=1), zmqsocket.MonitorEvent)
