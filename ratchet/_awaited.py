@@ -12,7 +12,6 @@ import math
 import os
 import socket
 import sys
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +30,7 @@ from ._zmq import (
     process_generation,
     remove_watcher,
     set_task_burst,
+    thread_ident,
     waiting_calls,
     watchers_of,
 )
@@ -57,7 +57,7 @@ class LoopRuntime(AwaitedRuntime):
     """A loop's readers and deadlines. A subclass has what differs: `_register` to `_set_timer`."""
 
     def __init__(self) -> None:
-        self.ident = threading.get_ident()
+        self.ident = thread_ident()
         self.born = process_generation()
         self._copies: set[int] = set()
         self._bells: dict[int, Watched] = {}

@@ -1,24 +1,65 @@
-"""The differences between operating systems: waking a sleeping thread, and watching descriptors.
+"""The differences between systems, and gevent's: waking a sleeping thread, watching descriptors.
 
 In a forked child, the number of a descriptor may belong to another file. So the classes here hold
 descriptors as plain numbers, which nothing closes by itself, and remember the process in which they
 made them: in another process they leave them alone (docs/decisions/007-fork.md).
+
+gevent may have put its own in the place of what this library calls (``monkey.patch_all()``), before
+or after its import. What an OS thread needs is taken as Python made it.
 """
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import select
 import selectors
 import socket
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MOST", "READS", "WRITES", "PairWakeup", "Poll", "Wakeup", "new_poll"]
+__all__ = [
+    "MOST",
+    "READS",
+    "WRITES",
+    "PairWakeup",
+    "Poll",
+    "Wakeup",
+    "close_descriptor",
+    "duplicate_descriptor",
+    "new_poll",
+    "original",
+]
+
+
+def original(module: Any, name: str) -> Any:
+    """Return what a module had before gevent replaced it; None: nothing."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_object_patched(module.__name__, name):
+        return monkey.get_original(module.__name__, name)
+    return getattr(module, name, None)
+
+
+def main_thread_ident() -> int | None:
+    """Return the identifier of the main OS thread."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        ident: int = sys.modules["gevent.hub"].MAIN_THREAD_IDENT  # Python's is a greenlet's now
+        return ident
+    return threading.main_thread().ident
+
+
+# Of descriptors, which on Windows are those of sockets.
+close_descriptor = _socket.close
+duplicate_descriptor = _socket.dup
+_socketpair = getattr(_socket, "socketpair", None) or original(socket, "socketpair")
+_epoll: type[select.epoll] = original(select, "epoll")  # None where there is none
+_Selector: type[selectors.BaseSelector] = original(selectors, "DefaultSelector")
 
 
 def process() -> int:
@@ -64,7 +105,7 @@ class PairWakeup:
         self._reader = self._writer = -1
         self._process = process
         self._born = process()
-        reader, writer = socket.socketpair()
+        reader, writer = _socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
         self._reader, self._writer = reader.detach(), writer.detach()
@@ -98,7 +139,7 @@ class PairWakeup:
         except BlockingIOError:
             pass
 
-    def close(self, close: Callable[[int], None] = socket.close) -> None:
+    def close(self, close: Callable[[int], None] = close_descriptor) -> None:
         """Give the descriptors back, unless they are another process's."""
         if self._reader >= 0 and self._born == self._process():
             close(self._reader)
@@ -113,7 +154,7 @@ def _read(fd: int, size: int) -> bytes:
     """Do what os.read does, which on Windows reads no sockets."""
     if sys.platform != "win32":
         return os.read(fd, size)
-    reader = socket.socket(fileno=fd)
+    reader = _socket.socket(fileno=fd)
     try:
         return reader.recv(size)
     finally:
@@ -150,7 +191,7 @@ class Poll:
     edge = False
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._selector = _Selector()
         self.method = type(self._selector).__name__.removesuffix("Selector").lower()
 
     def fileno(self) -> int:
@@ -205,7 +246,7 @@ class Epoll(Poll):
     method = "epoll"
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = _epoll()
         self.wait = self._epoll.poll  # type: ignore[assignment] # its masks are ours
 
     def fileno(self) -> int:
@@ -235,4 +276,4 @@ class Epoll(Poll):
 
 def new_poll() -> Poll:
     """Make the best poll that this system has."""
-    return Epoll() if hasattr(select, "epoll") else Poll()
+    return Epoll() if _epoll else Poll()

@@ -47,21 +47,24 @@ import errno
 import os
 import re
 import signal
-import socket
 import stat
 import sys
 import threading
+import time
 import warnings
 import weakref
 from sys import getswitchinterval
 from time import monotonic as python_monotonic
-from time import sleep
+
+import _socket as socket  # gevent leaves it as it is
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from . import _platform, errors
 from ._platform import READS, WRITES, Wakeup, new_poll
 from .socket_types import OLD_NAMES, TYPES
+
+sleep = _platform.original(time, "sleep")
 
 cdef extern from "Python.h":
     PyObject *PyThreadState_GetDict()  # borrowed
@@ -87,6 +90,7 @@ include "_zmq/spinning.pxi"
 # 3: the runtimes in C.
 include "_zmq/osthread.pxi"
 include "_zmq/kernel.pxi"
+include "_zmq/gevent.pxi"
 # 4: messages, the process's context, and those of a program's own.
 include "_zmq/messages.pxi"
 include "_zmq/loans.pxi"

@@ -20,7 +20,6 @@ import importlib
 import math
 import os
 import socket
-import threading
 import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from . import _awaited, errors
 from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
 from ._awaited_select import awaited_select
-from ._zmq import RuntimeGone, add_event_loop, process_generation
+from ._zmq import RuntimeGone, add_event_loop, process_generation, thread_ident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -166,7 +165,7 @@ class AsyncioRuntime(LoopRuntime):
         if (loop := self.loop) is None:
             raise RuntimeGone
         here = asyncio._get_running_loop()
-        if here is loop or (not loop.is_running() and threading.get_ident() == self.ident):
+        if here is loop or (not loop.is_running() and thread_ident() == self.ident):
             callback(*args)  # it may be going on in another OS thread than before
             return
         try:
@@ -247,7 +246,7 @@ def _runtime() -> AsyncioRuntime:
                 "with the parent process; run another in the child, as asyncio.run does",
             )
         runtime = _runtimes[loop] = AsyncioRuntime(loop)
-    runtime.ident = threading.get_ident()
+    runtime.ident = thread_ident()
     return runtime
 
 

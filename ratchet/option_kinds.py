@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import math
 import operator
 import reprlib
@@ -173,8 +174,8 @@ class Listener(OptionalInt):
 
     def _encode(self, value: Any) -> int:
         descriptor = super()._encode(value)
-        try:
-            probe = None if descriptor < 0 else socket.socket(fileno=descriptor)
+        try:  # not with a socket of gevent's, which would change it
+            probe = None if descriptor < 0 else _socket.socket(fileno=descriptor)
         except OSError:
             raise self._wrong(value, argument_error) from None
         if probe:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
+import contextlib
 import errno
 import socket
 from typing import Any
@@ -105,7 +107,7 @@ def _device_fault(device: str | None) -> tuple[str | None, int]:
     if device is None or not hasattr(socket, "SO_BINDTODEVICE"):
         return None, 0
     try:
-        with socket.socket() as probe:
+        with contextlib.closing(_socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     except OSError as error:
         why = f"bindtodevice {device!r}: {error.strerror}"

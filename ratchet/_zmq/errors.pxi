@@ -106,5 +106,22 @@ def to_deadline(timeout):
     return deadline_of(to_seconds(timeout))
 
 
+# Of the OS thread, also where gevent has put greenlets in the place of Python's threads.
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+
+cdef unsigned long main_ident = _platform.main_thread_ident()  # a fork changes it
+
+
 cdef bint current_thread_is_main():
-    return threading.get_ident() == threading.main_thread().ident
+    return PyThread_get_thread_ident() == main_ident
+
+
+def thread_ident():
+    """Return the identifier of the OS thread that asks."""
+    return PyThread_get_thread_ident()
+
+
+def thread_is_main():
+    """Return True in the OS thread that runs signal handlers."""
+    return current_thread_is_main()

@@ -12,11 +12,13 @@ cdef Py_ssize_t signal_fd = -1
 cdef void forked() noexcept nogil:
     """Make the process another generation."""
     global generation, context, exiting, runtimes, quick_generation, ratchet_runtime_here
+    global main_ident
+    main_ident = PyThread_get_thread_ident()
     generation += 1
-    quick_generation = generation
+    quick_generation = <unsigned int> -1 if gevent_met else generation
     context = NULL
     exiting = False
-    runtimes = 0
+    runtimes = gevent_met
     ratchet_runtime_here = NULL  # the runtime of this thread says so again itself
 
 

@@ -76,6 +76,7 @@ cdef class Caller:
     """
     cdef readonly bint ended
     cdef Runtime runtime    # None: an OS thread
+    cdef bint silent        # nobody may tell when it is over
     cdef set blocked_bells  # the bells where others wait for this caller to finish its message
     cdef int calls_in_line  # how many calls of its own stand in lines
 
@@ -204,6 +205,8 @@ cdef class Line:
         if me.before is not None:
             before = me.before.runtime
         elif self.owner is not None:
+            if self.owner.silent:
+                return True
             before = self.owner.runtime
         else:
             return False

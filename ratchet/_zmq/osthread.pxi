@@ -184,18 +184,27 @@ cdef OSThread this_thread():
     return end.thread
 
 
-cdef Caller caller_here():
-    """Return the caller that makes this call."""
+cdef Caller greenlet_here():
+    """Return the ratchet thread or the greenlet of gevent's that makes this call, or None."""
     cdef Runtime runtime = runtime_here()
     cdef Caller caller = None if runtime is None else runtime.caller()
+    if caller is None:
+        runtime = gevent_runtime()
+        if runtime is not None:
+            caller = runtime.caller()
+    return caller
+
+
+cdef Caller caller_here():
+    """Return the caller that makes this call."""
+    cdef Caller caller = greenlet_here()
     return this_thread() if caller is None else caller
 
 
 cdef Waiter waiter_here():
     """Return a waiter for the caller that makes this call."""
-    cdef Runtime runtime = runtime_here()
-    cdef Caller caller = None if runtime is None else runtime.caller()
-    return this_thread().waiter() if caller is None else runtime.waiter(caller)
+    cdef Caller caller = greenlet_here()
+    return this_thread().waiter() if caller is None else caller.runtime.waiter(caller)
 
 
 cdef double interlude(double began):

@@ -23,12 +23,14 @@ cdef void postpone(list caught, bint passing, where) noexcept:
     global not_in, not_at
     cdef PyFrameObject *frame
     cdef Py_ssize_t left = len(caught)
+    cdef unsigned long ident
     try:
         for error in caught:
             left -= 1
             if not current_thread_is_main():
                 # No signal handlers run here, but the C API can end threads by exceptions.
-                if passing and PyThreadState_SetAsyncExc(threading.get_ident(), type(error)) == 1:
+                ident = PyThread_get_thread_ident()
+                if passing and PyThreadState_SetAsyncExc(ident, type(error)) == 1:
                     continue
             elif passing or not isinstance(error, Exception):
                 frame = PyEval_GetFrame()

@@ -95,6 +95,7 @@ cdef class SocketBase(Doorbell):
         self.used_identities = NO_IDENTITIES
         self.endpoints = []
         self.kind = TYPES[name]
+        meet_gevent()
         self.handle = self.new_handle(name)
         if self.handle == NULL:
             end_quietly()

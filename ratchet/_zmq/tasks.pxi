@@ -79,7 +79,7 @@ cdef class TaskWaiter(Waiter):
     cpdef wake(self):
         if self.future is None:
             return
-        if (exiting or self.born != generation) and self.loop.ident != threading.get_ident():
+        if (exiting or self.born != generation) and self.loop.ident != PyThread_get_thread_ident():
             return  # see `Call.step`; and a child must not write to the loops of its parent
         self.loop.wake(self)
 

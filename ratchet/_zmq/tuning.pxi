@@ -33,6 +33,12 @@ cdef int LARGE_SHARE = 64
 # (docs/decisions/013-bursts.md).
 cdef int BURST = 128
 
+# Seconds after which a hub of gevent's that was asked and has not answered counts as stopped. One
+# that runs answers within microseconds, and within milliseconds on a busy machine.
+cdef double HUB_ANSWERS = 0.25
+# Seconds between two such questions: each one wakes a sleeping hub.
+cdef double ASK_HUB_EVERY = 0.05
+
 # Seconds after which a waiter tries again where libzmq does not say when to: it calls some sockets
 # writable although a send says "not now" (a ROUTER with router_mandatory whose peer is full, an
 # XPUB with xpub_nodrop), so reading ZMQ_EVENTS proves nothing (docs/decisions/010-reknock.md).

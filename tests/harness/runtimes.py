@@ -26,6 +26,7 @@ import select
 import socket
 import sys
 import time
+import weakref
 
 from harness.waiting import LONG, Task
 
@@ -221,6 +222,92 @@ class RatchetThreads(Stoppable):
 
     async def readable(self, end):
         self.thread.block_on([end])
+
+
+class GreenletTask:
+    """A greenlet of gevent's whose result or error is handed on; gevent would print the error."""
+
+    def __init__(self, gevent, coroutine):
+        self.coroutine = coroutine
+        self.result = self.error = None
+        self.hub = gevent.get_hub()
+        self.glet = gevent.spawn(self.run)
+
+    def run(self):
+        try:
+            self.result = drive(self.coroutine)
+        except BaseException as error:
+            self.error = error
+        self.coroutine = None
+
+    def kill(self):
+        self.glet.kill(block=False)
+
+    def value(self):
+        if self.glet.value is not None:  # the GreenletExit of one that was killed before it began
+            raise RuntimeError("killed")
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return self.result
+
+
+class Greenlets(Stoppable):
+    """Every task is a greenlet of gevent's, all of one hub, in the OS thread that calls `main`."""
+
+    name, kind = "gevent", "gevent"
+
+    def __init__(self):
+        super().__init__()
+        import gevent
+        import gevent.socket
+
+        self.gevent = gevent
+
+    def main(self, function, *args, **kwargs):
+        before = self.gevent.hub._get_hub()
+        spawned, self.spawned = getattr(self, "spawned", None), weakref.WeakSet()
+        try:
+            task = GreenletTask(self.gevent, function(self, *args, **kwargs))
+            task.glet.join()
+            self.gevent.killall(list(self.spawned))
+            return task.value()
+        finally:
+            self.spawned = spawned
+            if before is None:  # its descriptors go with it
+                self.gevent.sleep(0.001)  # libev's default loop, which comes again, counts calls
+                self.gevent.get_hub().destroy(destroy_loop=True)
+
+    def spawn(self, coroutine):
+        task = GreenletTask(self.gevent, coroutine)
+        self.spawned.add(task.glet)
+        return task
+
+    async def wait(self, task, seconds=LONG):
+        task.glet.join(seconds)
+        return self.ended(task)
+
+    async def join(self, task, limit=LONG):
+        assert await self.wait(task, limit), "hangs"
+        return task.value()
+
+    def ended(self, task):
+        return task.glet.ready()
+
+    def cancel(self, task):
+        if self.gevent.hub._get_hub() is task.hub:
+            task.kill()
+        else:
+            task.hub.loop.run_callback_threadsafe(task.kill)
+
+    async def sleep(self, seconds=0.0):
+        self.gevent.sleep(seconds)
+
+    async def turn(self):
+        self.gevent.sleep(0)
+
+    async def readable(self, end):
+        self.gevent.socket.wait_read(end.fileno())
 
 
 class Tasks(Stoppable):
@@ -458,6 +545,7 @@ def installed(name):
 KINDS = [OSThreads, RatchetThreads, Tasks, WatchedTasks]
 KINDS += [UvloopTasks] if uvloop else []
 KINDS += [TrioTasks] if installed("trio") else []
+KINDS += [Greenlets] if installed("gevent") else []
 
 
 class Elsewhere:
