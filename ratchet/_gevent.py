@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from gevent._hub_local import get_hub_if_exists  # type: ignore[import-untyped]
 from gevent.hub import sleep  # type: ignore[import-untyped]
+from gevent.timeout import Timeout  # type: ignore[import-untyped]
+from greenlet import getcurrent
 
 from . import errors
 from ._deadlines import Deadline, Deadlines
@@ -50,6 +52,10 @@ READ = 1  # of gevent's events
 _runtimes: weakref.WeakSet[GeventRuntime] = weakref.WeakSet()
 
 
+class ForkedSleepError(Exception):
+    """Ends the sleep of a kernel in a forked child: what it waits for is the parent's."""
+
+
 class Watched:
     """A bell, the duplicate of its descriptor, and the watcher of that."""
 
@@ -70,6 +76,7 @@ class GeventRuntime(GeventBase):
         self._bells: dict[int, Watched] = {}
         self._deadlines = Deadlines()
         self._timer: Any = None
+        self._sleeps: list[Any] = []  # the watchers of kernels that sleep here
         self.keeper = self.loop.async_(ref=False)
         self.keeper.start(_nothing)
         _runtimes.add(self)
@@ -165,6 +172,25 @@ class GeventRuntime(GeventBase):
         """Let every other greenlet run that can."""
         sleep(0)
 
+    def sleep_on(self, fd: int, seconds: float | None) -> bool:
+        """Let the greenlets run until ``fd`` is readable; ``seconds`` of 0: one turn."""
+        if getcurrent() is self.hub:
+            return False
+        if seconds == 0:
+            sleep(0)
+            return True
+        watcher = self.loop.io(fd, READ)
+        self._sleeps.append(watcher)
+        try:
+            with Timeout(seconds, False):
+                self.hub.wait(watcher)
+        except ForkedSleepError:
+            pass
+        finally:
+            self._sleeps.remove(watcher)
+            watcher.close()
+        return True
+
     # Ends
 
     def left(self) -> None:
@@ -193,6 +219,8 @@ class GeventRuntime(GeventBase):
             self.over = True
             return
         with contextlib.suppress(ValueError, RuntimeGone):
+            for watcher in self._sleeps:
+                self.hub.cancel_wait(watcher, ForkedSleepError)
             self.loop.run_callback(_stop, [known.watcher for known in bells.values()])
             for known in bells.values():
                 bell = known.bell()

@@ -32,6 +32,7 @@ __all__ = [
     "Wakeup",
     "close_descriptor",
     "duplicate_descriptor",
+    "is_patched",
     "new_poll",
     "original",
 ]
@@ -45,10 +46,15 @@ def original(module: Any, name: str) -> Any:
     return getattr(module, name, None)
 
 
+def is_patched(module: str) -> bool:
+    """Return True if gevent has replaced parts of a module."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and monkey.is_module_patched(module)
+
+
 def main_thread_ident() -> int | None:
     """Return the identifier of the main OS thread."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
+    if is_patched("threading"):
         ident: int = sys.modules["gevent.hub"].MAIN_THREAD_IDENT  # Python's is a greenlet's now
         return ident
     return threading.main_thread().ident

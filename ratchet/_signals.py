@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import math
 import signal
-import threading
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._zmq import thread_is_main
 
 if TYPE_CHECKING:
     from ._threads import Thread
@@ -44,7 +44,7 @@ class Signals:
             self._waiting[number].remove(entry)
 
     def _take_over(self, kernel: Kernel, number: int) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if not thread_is_main():
             raise errors.StateError(
                 errno.EPERM, "sigwait() works in kernels of the main thread, as signals do"
             )

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from ._zmq import ThreadBase, current_thread, to_deadline, to_timeout
+from ._zmq import ThreadBase, current_thread, thread_ident, to_deadline, to_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def join(thread: Thread, timeout: float | None) -> bool:
     if me is not None:
         return wait_all([thread], deadline, me)
     kernel: Kernel = thread.kernel  # type: ignore[assignment]
-    if threading.get_ident() in (kernel.owner, kernel.home or kernel.maker):
+    if thread_ident() in (kernel.owner, kernel.home or kernel.maker):
         raise errors.StateError(
             errno.EDEADLK,
             f"{thread!r} cannot end while its own OS thread waits for it: run loop() first",

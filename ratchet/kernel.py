@@ -42,9 +42,12 @@ from ._zmq import (
     at_the_end,
     current_kernel,
     current_thread,
+    has_gevents_hub,
     hear_signals,
     process_generation,
     set_runtime,
+    thread_ident,
+    thread_is_main,
 )
 
 if TYPE_CHECKING:
@@ -73,10 +76,11 @@ class Kernel(KernelBase):
     def __init__(self, on_error: Callable[[BaseException, Thread], object] | None) -> None:
         self.on_error = on_error
         self.home: int | None = None  # the OS thread in which threads have run
-        self.maker = threading.get_ident()
+        self.maker = thread_ident()
         self._deadlines = Deadlines()
         self.heap = self._deadlines.heap
         self._outer: KernelBase | None = None  # a kernel in whose thread this one is closed
+        self._hears = False  # signals wake its loop
         self._wakeup_before: int | None = None  # for signals; None: of a parent process
         self._disturbed = False  # an exception left the loop: what was rung may be lost
         self.signals = Signals()
@@ -189,8 +193,9 @@ class Kernel(KernelBase):
 
     def _hear_signals(self) -> None:
         """Have every signal wake this OS thread, which runs the handlers."""
-        if threading.current_thread() is threading.main_thread():
+        if thread_is_main() and not has_gevents_hub():  # gevent's hub is woken by signals itself
             before = hear_signals(self.write_fd)
+            self._hears = True
             if self._wakeup_before is None:
                 self._wakeup_before = before
 
@@ -200,7 +205,7 @@ class Kernel(KernelBase):
         Args:
             nested: the caller may be a thread of another kernel, which gets the OS thread back.
         """
-        here = threading.get_ident()
+        here = thread_ident()
         self._outer = current_kernel() if nested else None
         if current_kernel() is not None and not nested:
             raise errors.StateError(
@@ -235,7 +240,8 @@ class Kernel(KernelBase):
             # If this is the last reference to the main greenlet of an OS thread that ends, greenlet
             # looks for referrers, and crashes if the collector drops this kernel meanwhile.
             self.hub = None
-        if threading.current_thread() is not threading.main_thread():
+        hears, self._hears = self._hears, False
+        if not hears:
             return
         if outer is not None and self._wakeup_before in (None, outer.write_fd):
             hear_signals(outer.write_fd)
@@ -311,14 +317,17 @@ class Kernel(KernelBase):
         self.on_error(error, thread)
 
     def _others(self) -> bool:
-        """Return True if an OS thread is left that could resume one of this kernel's threads.
+        """Return True if an OS thread, or a greenlet of gevent's, could resume one of the threads.
 
         An OS thread that is older than the loop and runs no kernel cannot know them.
         """
         pool = self.workers.threads()
         return any(
             thread not in self._before and thread not in pool for thread in threading.enumerate()
-        ) or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
+        ) or (
+            has_gevents_hub()
+            or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
+        )
 
     def _deadlock(self) -> str:
         named = sorted(repr(thread) for thread in self.threads)
@@ -336,7 +345,7 @@ class Kernel(KernelBase):
         """Kill the threads that are left and give back the descriptors. Idempotent."""
         if self.closed:
             return
-        here = threading.get_ident()
+        here = thread_ident()
         if self.born != process_generation():
             self.forked()  # perhaps it is dropped before the handlers of the fork have run
         try:
@@ -357,7 +366,7 @@ class Kernel(KernelBase):
 
         `own` makes other descriptors when they are needed.
         """
-        here = threading.get_ident()
+        here = thread_ident()
         self.asleep = False
         if self.born != process_generation():  # a destructor may have closed it meanwhile
             self.write_fd = self.poll_fd = -1

@@ -319,6 +319,11 @@ cdef class GeventEnd:
             report(error, self.runtime)
 
 
+def has_gevents_hub():
+    """Return True if gevent's hub runs in this OS thread."""
+    return gevent_runtime() is not None
+
+
 cdef object hub_if_exists = None  # gevent's function: the hub of this OS thread, or None
 cdef object new_gevent = None     # makes its runtime
 

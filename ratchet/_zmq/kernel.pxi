@@ -268,6 +268,8 @@ cdef class KernelBase(Runtime):
             # Merely to look, epoll_wait releases the GIL and takes it back at once, again and
             # again: an OS thread that waits for the GIL would be woken each time and never get it.
             if seconds == 0.0 and not self.worth_asking():
+                if gevent_met:
+                    self.sleep_in_hub(seconds)
                 return ()
             if self.reply_expected and seconds != 0.0 and self.poll_fd >= 0:
                 began = monotonic()
@@ -278,6 +280,10 @@ cdef class KernelBase(Runtime):
                         ratchet_spin(self.poll_fd, -1, -1, look)
                     if seconds is not None:
                         seconds -= look
+            if gevent_met and self.sleep_in_hub(seconds):
+                seconds = 0.0
+                if self.born != generation:
+                    return ()  # what it asks is the parent's
             events = self.poll_wait(None if seconds is None else min(seconds, LONGEST_SLEEP))
             if began:
                 self.reply_expected = False
@@ -285,6 +291,20 @@ cdef class KernelBase(Runtime):
             return events
         finally:
             self.asleep = False
+
+    cdef bint sleep_in_hub(self, object seconds) except -1:
+        """Let gevent's hub run its greenlets until there is something to ask for.
+
+        With seconds of 0 they have one turn. False: no hub of gevent's is here that can.
+        """
+        cdef Runtime hub = gevent_runtime() if self.poll_fd >= 0 else None
+        if hub is None:
+            return False
+        put_runtime(hub)
+        try:
+            return hub.sleep_on(self.poll_fd, seconds)
+        finally:
+            put_runtime(self)
 
     cdef int ring_bells(self, events) except -1:
         """Ring the bells of sockets whose descriptors are among ``events``; `happened` does the

@@ -59,6 +59,13 @@ cdef class Runtime:
         """Return True if nothing can ever run here again: its waiters leave their lines."""
         return False
 
+    def sleep_on(self, fd, seconds):
+        """Let its callers run until ``fd`` is readable, for ``seconds`` at most (None: no limit).
+
+        For a kernel that sleeps in the OS thread of another runtime. False: it cannot.
+        """
+        return False
+
     def watch(self, bell):
         """Ring ``bell`` when its descriptor does, from now on."""
         raise NotImplementedError

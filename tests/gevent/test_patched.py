@@ -1,0 +1,208 @@
+"""Programs that gevent has patched, before and after ratchet was imported: each in a process."""
+
+import signal
+
+import pytest
+from harness.programs import HEAD
+
+# gevent warns of what it finds imported already, such as `ssl`.
+PATCH = """
+import warnings
+from gevent import monkey
+with warnings.catch_warnings(action="ignore"):
+    monkey.patch_all()
+"""
+PIPE = """
+pull, push = zmqsocket.new("PULL"), zmqsocket.new("PUSH")
+push.connect(pull.bind("tcp://127.0.0.1:*"))
+import gevent
+"""
+
+
+@pytest.fixture(params=["patched first", "patched last"])
+def patched(request, script):
+    """Runs a program that is patched before or after ratchet is imported; returns what it says."""
+
+    def run(text, *, interrupted=False, status=0):
+        first = request.param == "patched first"
+        prelude = PATCH + HEAD if first else HEAD + PATCH
+        program = script(text, prelude=prelude + PIPE)
+        if interrupted:
+            program.said("ready")
+            program.process.send_signal(signal.SIGINT)
+        result = program.end()
+        assert (result.err, result.status) == ("", status), result
+        return result.out
+
+    return run
+
+
+def test_two_threads_of_a_patched_program(patched):
+    said = patched("""
+        import threading
+        got = []
+        def receive():
+            got.extend(pull.recv_all(timeout=5) for _ in range(1000))
+        def send():
+            for n in range(1000):
+                push.send(b"%d" % n)
+        threads = [threading.Thread(target=run) for run in (receive, send)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        print(got == [b"%d" % n for n in range(1000)])
+        pull.close()
+        push.close()
+    """)
+    assert said == "True\n"
+
+
+def test_select_and_selectors_of_a_patched_program(patched):
+    said = patched("""
+        turns = []
+        def turn():
+            while True:
+                gevent.sleep(0.001)
+                turns.append(1)
+        gevent.spawn(turn)
+        print(zmqsocket.select([pull], timeout=0.1), len(turns) > 3)
+        with zmqsocket.Selector() as selector:
+            selector.register(pull, 1)
+            gevent.spawn_later(0.01, push.send, b"x")
+            print(len(selector.select(5)), selector.fileno() >= 0)
+        print(thread.block_on([pull], timeout=5) is pull, pull.recv_all())
+        pull.close()
+        push.close()
+    """)
+    assert said == "([], []) True\n1 True\nTrue b'x'\n"
+
+
+def test_a_ratchet_kernel_beside_greenlets(patched):
+    """Its threads pause as ratchet threads, and when all do, gevent's hub runs the greenlets."""
+    said = patched("""
+        from ratchet import _zmq
+        turns = []
+        def turn():
+            while True:
+                gevent.sleep(0.001)
+                turns.append(1)
+        def blocks():
+            import time
+            monkey.get_original("time", "sleep")(0.05)
+            return _zmq.thread_ident()
+        def main():
+            before = len(turns)
+            thread.timer(0.1)
+            slept = len(turns) > before + 3
+            task = thread.attach(pull.recv_all)
+            thread.timer(0)
+            push.send(b"x")
+            before = len(turns)
+            worker = thread.offload(blocks)
+            other = worker != _zmq.thread_ident()
+            return slept, task.result(5), other, len(turns) > before + 3
+        def busy():
+            before, rounds = len(turns), 0
+            while len(turns) < before + 5 and rounds < 1_000_000:
+                thread.timer(0)
+                rounds += 1
+            return rounds < 1_000_000
+        gevent.spawn(turn)
+        print(ratchet.run(main), ratchet.run(busy))
+        two = [gevent.spawn(ratchet.run, thread.timer, seconds) for seconds in (0.1, 0.05)]
+        gevent.joinall(two, raise_error=True)
+        pull.close()
+        push.close()
+    """)
+    assert said == "(True, b'x', True, True) True\n"
+
+
+def test_a_fork_of_a_patched_program(patched):
+    """Greenlets of the parent that waited go on in the child, and are told."""
+    said = patched("""
+        def inherits():
+            try:
+                return pull.recv_all(timeout=5)
+            except ratchet.ForkedError:
+                return "forked"
+        task = gevent.spawn(inherits)
+        kernel = gevent.spawn(ratchet.run, thread.timer, 0.2)
+        gevent.sleep(0.01)
+        pid = os.fork()
+        if pid == 0:
+            assert task.get(timeout=5) == "forked"
+            kernel.get(timeout=5)
+            with zmqsocket.new("PAIR") as one, zmqsocket.new("PAIR") as two:
+                one.bind("inproc://child")
+                two.connect("inproc://child")
+                mine = gevent.spawn(one.recv_all, timeout=5)
+                gevent.sleep(0.01)
+                two.send(b"child")
+                assert mine.get(timeout=5) == b"child"
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+        push.send(b"parent")
+        print(task.get(timeout=5))
+        kernel.get(timeout=5)
+        pull.close()
+        push.close()
+    """)
+    assert said == "0\nb'parent'\n"
+
+
+def test_the_exit_of_a_patched_program_delivers(patched, script):
+    sink = script("""
+        with zmqsocket.new("PULL") as pull:
+            print(pull.bind("tcp://127.0.0.1:*"), flush=True)
+            print(sum(1 for _ in range(1000) if pull.recv_all(timeout=10)))
+    """)
+    endpoint = sink.process.stdout.readline().strip()
+    patched(f"""
+        pull.close()
+        push.disconnect(push.last_endpoint)
+        push.connect({endpoint!r})
+        def send():
+            for n in range(1000):
+                push.send(b"%d" % n)
+        gevent.spawn(send).join()
+        def waits():
+            zmqsocket.new("PULL").recv()
+        gevent.spawn(waits)
+        gevent.sleep(0.01)
+        import warnings
+        warnings.simplefilter("ignore")
+    """)
+    assert sink.end().out == "1000\n"
+
+
+def test_ctrl_c_leaves_a_call_of_a_patched_program(patched):
+    said = patched(
+        """
+        print("ready", flush=True)
+        try:
+            pull.recv(timeout=10)
+        except KeyboardInterrupt:
+            print("left")
+        push.send(b"x")
+        print(pull.recv_all(timeout=5))
+        pull.close()
+        push.close()
+    """,
+        interrupted=True,
+    )
+    assert said == "left\nb'x'\n"
+
+
+def test_an_os_thread_of_a_patched_program(patched):
+    """Of gevent's pool: it has no hub, and sleeps as OS threads do."""
+    said = patched("""
+        pool = gevent.get_hub().threadpool
+        task = pool.spawn(pull.recv_all)
+        gevent.sleep(0.01)
+        push.send(b"x")
+        print(task.get(timeout=5), pool.apply(gevent.hub._get_hub))
+        pull.close()
+        push.close()
+    """)
+    assert said == "b'x' None\n"
