@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ._access import Clients, NetworkList, Users
+    from ._certificates import CurveKeys
+
 
 class OptionArguments(TypedDict, total=False):
     """The keywords that `new` takes for options; a test holds them against the table."""
@@ -71,6 +74,13 @@ class OptionArguments(TypedDict, total=False):
     vmci_buffer_min_size: int
     vmci_buffer_max_size: int
     vmci_connect_timeout: float | None
+    curve: CurveKeys
+    server: str | bytes | CurveKeys
+    clients: Clients
+    users: Users
+    allow: NetworkList
+    deny: NetworkList
+    auth_timeout: float
     zap_domain: str | None
     plain_server: bool
     plain_username: str | None

@@ -13,6 +13,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from .errors import argument_error
+from .option_access import AuthTimeout, Clients, Curve, Networks, ServerKey, Users
 from .option_arguments import OptionArguments
 from .option_heartbeat import Heartbeat
 from .option_kinds import (
@@ -33,7 +34,7 @@ from .option_kinds import (
     Text,
     Timeout,
 )
-from .setup_rules import setup_fault
+from .setup_rules import require_role, setup_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -185,6 +186,27 @@ class Options:
         "How long connecting by VMCI may take; None for the system's default.")
 
     # Security
+    curve = Curve("CURVE", 0, None, needs="CURVE", doc=
+        "This socket's own CURVE key pair. With `server` it makes a client, and with `clients` a "
+        "server; one of them is required.")
+    server = ServerKey("SERVER", 0, None, needs="CURVE", doc=
+        "The public key of the server that a CURVE client expects.")
+    clients = Clients("CLIENTS", 0, None, needs="CURVE", doc=
+        "Who may connect to a CURVE server: public keys and folders of certificates, which are "
+        "read again when they change; or a callable(key, address) that returns a user id, or None "
+        "to refuse; or `ratchet.auth.ANY`. May be changed at any time, for the next handshakes.")
+    users = Users("USERS", 0, None, doc=
+        "Who may connect to a PLAIN server: names and passwords, or a callable(name, password, "
+        "address) that returns a user id, or None to refuse. May be changed at any time.")
+    allow = Networks("ALLOW", 0, None, doc=
+        "The only addresses and networks that may connect to what this socket binds; None for all. "
+        "Peers by ipc have no address. May be changed at any time, if it was set before bind.")
+    deny = Networks("DENY", 0, None, doc=
+        "Addresses and networks that may not connect, even if `allow` has them; None for none. "
+        "May be changed at any time, if `allow` or `deny` was set before bind.")
+    auth_timeout = AuthTimeout("AUTH_TIMEOUT", 0, 5.0, doc=
+        "How long a callable of `clients` or `users` may take, from the handshake on; then the "
+        "peer is refused.")
     mechanism = Report[str]("MECHANISM", 43, "str", lambda z: _MECHANISMS[z._get_int(43)], doc=
         "The mechanism that the options below have chosen: NULL (none), PLAIN, CURVE or GSSAPI.")
     zap_domain = Text("ZAP_DOMAIN", 55, None, doc=
@@ -256,6 +278,8 @@ class Options:
         values = {name: options[keyword] for name, keyword in chosen.items()}
         for name in sorted(values, key=lambda name: _turn(name, values[name])):
             TABLE[name].__set__(self, values[name])
+        if "CURVE" in chosen:
+            require_role(self)
 
     def _setup_fault(self, endpoint: str, binding: bool) -> tuple[str | None, int]:
         """Say why no connection can succeed as the options are, and the errno for it."""
@@ -317,4 +341,6 @@ def _turn(name: str, value: object) -> int:
     """
     if name in {"PLAIN_SERVER", "CURVE_SERVER", "GSSAPI_SERVER"}:
         return 2 if value else 0
+    if name in {"CLIENTS", "USERS"}:
+        return 2
     return 3 if name == "SUBSCRIBE" else 1

@@ -7,6 +7,8 @@ import socket
 from typing import Any
 
 from ._zmq import curve_public
+from .access_rules import MISSING, OWN, ZAP, access_fault, check_open, guard, zap_fault
+from .errors import argument_error
 from .option_kinds import NAMETYPES
 from .socket_types import TYPES
 
@@ -19,20 +21,38 @@ _NO_SOCKS = (
 
 
 def setup_fault(zsock: Any, endpoint: str, binding: bool) -> tuple[str | None, int]:
-    """Say why no connection can succeed as the options are, and the errno for it."""
-    judged: frozenset[str] = zsock._judged
-    why = _security_fault(zsock, judged)
+    """Say why no connection can succeed as the options are, and the errno for it.
+
+    If one can, see that a socket with rules is asked about: nothing is bound before that.
+    """
+    judged: frozenset[str] = zsock._judged or frozenset()
+    why = None if zsock._access is None else access_fault(zsock, endpoint, binding)
+    why = why or _security_fault(zsock, judged)
     if why is None and endpoint.startswith("tcp://"):
         if "SOCKS_PROXY" in judged and not binding:
             why = _NO_SOCKS
         elif "BINDTODEVICE" in judged:
-            return _device_fault(zsock.bindtodevice)
+            fault = _device_fault(zsock.bindtodevice)
+            if fault[0] is not None:
+                return fault
+    if why is None and binding:
+        if endpoint == ZAP and (fault := zap_fault(zsock))[0] is not None:
+            return fault
+        check_open(zsock, endpoint)
+        if zsock._access is not None and zsock._access.guards:
+            guard(zsock, endpoint)
     return why, errno.EINVAL
+
+
+def require_role(zsock: Any) -> None:
+    """Refuse own keys without what makes a client or a server of them."""
+    if zsock.server is None and zsock.clients is None:
+        raise argument_error(MISSING)
 
 
 def _security_fault(zsock: Any, judged: frozenset[str]) -> str | None:
     """Say why no handshake can succeed, or why there will be none although options ask for one."""
-    judged = judged.difference(NAMETYPES, {"GSSAPI_PLAINTEXT", "SOCKS_PROXY", "BINDTODEVICE"})
+    judged = judged.difference(NAMETYPES, OWN, {"GSSAPI_PLAINTEXT", "SOCKS_PROXY", "BINDTODEVICE"})
     wanted = sorted({name.partition("_")[0] for name in judged})
     names = ", ".join(name.lower() for name in sorted(judged))
     mechanism = zsock.mechanism

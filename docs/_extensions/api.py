@@ -18,7 +18,7 @@ from sphinx.util.nodes import make_refnode
 
 WHERE = (
     *("ratchet", "ratchet.zmqsocket", "ratchet.thread", "ratchet.asyncio", "ratchet.trio"),
-    *("ratchet.anyio", "ratchet.options"),
+    *("ratchet.anyio", "ratchet.auth", "ratchet.options"),
 )
 NAME = re.compile(r"(?<![`:])`([\w.]+)`(?!`)")
 RETURNED = re.compile(r"(^Returns:\n +)(?:[\w.]+(?:\[.*?\])?: )?", re.MULTILINE)

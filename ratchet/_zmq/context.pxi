@@ -83,7 +83,10 @@ cdef int note_context() except -1:
     return 0
 
 
-def configure(*, io_threads=None, max_sockets=None, spin=None):
+cdef str open_rule = "allow"  # what a bind does that lets in strangers; `configure` sets it
+
+
+def configure(*, io_threads=None, max_sockets=None, spin=None, open_sockets=None):
     """Set up the process's context, before the first socket is made.
 
     Args:
@@ -93,11 +96,27 @@ def configure(*, io_threads=None, max_sockets=None, spin=None):
         max_sockets (int): how many sockets may be open at once (default: libzmq's limit, 65,535).
         spin (float): how many seconds a receive that follows a send may look for the answer
             before it sleeps, as long as answers come so soon (default 0.0001; 0: never).
+        open_sockets (str): what a bind does on a tcp endpoint that other machines reach and nothing
+            protects: "allow" (the default), "warn" (a RuntimeWarning) or "refuse" (an Error,
+            EACCES). At any time, for the binds after it.
 
     Raises:
-        StateError: a socket was made already.
+        StateError: a socket was made already, for all but ``open_sockets``.
     """
-    settings(io_threads, max_sockets, spin)
+    global open_rule
+    if open_sockets is not None and open_sockets not in ("allow", "warn", "refuse"):
+        raise errors.argument_error(
+            f"open_sockets must be 'allow', 'warn' or 'refuse', not {open_sockets!r}")
+    if (io_threads, max_sockets, spin, open_sockets) == (None, None, None, None) or not (
+            io_threads is max_sockets is spin is None):
+        settings(io_threads, max_sockets, spin)
+    if open_sockets is not None:
+        open_rule = str.__str__(open_sockets)
+
+
+def rule_for_open_sockets():
+    """Return what `configure` has set for ``open_sockets``."""
+    return open_rule
 
 
 cdef int settings(threads, sockets, seconds) except -1:

@@ -1,5 +1,7 @@
 # Layer 7. A socket's endpoints and subscriptions.
 
+cdef str ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a peer may connect (RFC 27)
+
 cdef class EndpointSocket(OptionSocket):
     """What binds, connects and subscribes."""
 
@@ -81,7 +83,8 @@ cdef class EndpointSocket(OptionSocket):
         if self.home is not None:
             return 0  # what it does not refuse itself, libzmq may try for ever
         why = endpoint_fault(endpoint, binding, self._get_int(ZMQ_IPV6))
-        if why is None and self._judged is not None:
+        if why is None and (
+                self._judged is not None or endpoint == ZAP or binding and open_rule != "allow"):
             why, number = self._setup_fault(endpoint, binding)
         if why is None and not binding and endpoint.startswith("ipc://") and os.name != "nt":
             why = no_socket_fault(endpoint[6:])
@@ -188,6 +191,23 @@ cdef class EndpointSocket(OptionSocket):
             raise self.fail(error, what)
         self.used = True
         return 0
+
+    @property
+    def _used(self):
+        """True once it has been bound or connected."""
+        return self.used
+
+    def _bound_to(self, str endpoint not None):
+        """Return True if it listens there."""
+        for how, actual, _ in self.endpoints:
+            if how == "bound to" and actual == endpoint:
+                return True
+        return False
+
+    def _listener_at(self):
+        """Return where the program's own listener (``use_fd``) listens, or None."""
+        cdef Listener listener = self.listener
+        return None if listener is None else listener.where()
 
     def _listen_with(self, int descriptor):
         """Bind with a listener of the program's from now on; -1: with a new one, as usual."""

@@ -43,13 +43,20 @@ cdef class Frame:
 
     @property
     def peer_address(self):
-        """The address of the peer it came from (str), None over inproc (zmq_msg_gets(3))."""
+        """The address of the peer it came from (str), None over inproc (zmq_msg_gets(3)).
+
+        Over ipc it is no address but the peer's user, group and process.
+        """
         return self.property(b"Peer-Address")
 
     @property
     def user_id(self):
-        """The peer's user id as a ZAP handler gave it (str), or None."""
-        return self.property(b"User-Id")
+        """Who sent it, as the handler of ZAP said (str); None: nobody asked.
+
+        It is a CURVE client's public key, a PLAIN client's name, or what the callable returned that
+        let it in.
+        """
+        return self.property(b"User-Id") or None
 
     @property
     def socket_type(self):

@@ -69,6 +69,7 @@ cdef class SocketBase(Doorbell):
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to
     cdef public frozenset _judged    # options set so far that `_setup_fault` looks at, or None
+    cdef public object _access       # who may connect (`_access.py`), or None: anybody
     cdef list held                   # parts sent with more=True; their caller owns tx
     cdef list parts                  # parts taken and not handed out, last first; theirs owns rx
     cdef list prefetched             # whole messages taken before a call, parts as above or joined
@@ -190,6 +191,8 @@ cdef class SocketBase(Doorbell):
         if self.asked & SENT:
             note_linger(handle, self.fd, self.type, self.endpoints, self.home is not None)
         self.held = self.parts = self.prefetched = self.listener = None
+        if self._access is not None:
+            self._access.closed()
         self.rx.aside = self.tx.aside = None
         ratchet_collect()
         closing = ClosingHandle()
@@ -229,6 +232,10 @@ cdef class SocketBase(Doorbell):
     cdef describe(self):
         """Return its type and endpoints, for messages."""
         return describe_socket(self.type, self.endpoints)
+
+    def _described(self):
+        """Return the same, for Python."""
+        return self.describe()
 
     cdef int require(self, what) except -1:
         """Raise unless the socket is open and of this process."""

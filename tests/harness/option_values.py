@@ -11,5 +11,10 @@ WRONG = {
     "bytes": ["text", 1, None, [b"x"]],
     "str | None": [b"bytes", 1, ["x"]],
     "str | bytes": [1, None, ["x"]],
+    "str | bytes | CurveKeys": [1, None, ["x"]],
+    "CurveKeys": [1, None, "x" * 40, ("x" * 40, "x" * 40)],
+    "Clients": [1, None, "x" * 40, b"x" * 40, {"a": "b"}],
+    "Users": [1, None, "alice", ["alice"]],
+    "NetworkList": [1, None, "10.0.0.0/8", b"10.0.0.0/8"],
     "bytes | Iterable[bytes]": ["text", 1, None, ["x"], [b"x", None]],
 }

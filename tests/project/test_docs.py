@@ -22,7 +22,7 @@ from harness.internals import INNER
 import ratchet.anyio
 import ratchet.asyncio
 import ratchet.trio
-from ratchet import errors, zmqsocket
+from ratchet import auth, errors, zmqsocket
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -133,6 +133,7 @@ NAMES = {
     "zmqsocket": zmqsocket,
     "zsock": zmqsocket.ZMQSocket,
     "push": zmqsocket.ZMQSocket,
+    "auth": auth,
     "tracker": zmqsocket.Tracker,
     "thread": ratchet.thread,
     "zmq": zmq,
@@ -199,6 +200,7 @@ def test_the_page_of_the_api_is_complete():
     kept = {f"ZMQSocket.{name}" for name in ("type", "last_endpoint", "subscribe", "unsubscribe")}
     assert found["ratchet.zmqsocket"] >= members(zmqsocket.ZMQSocket) | kept
     assert found["ratchet.zmqsocket"] >= members(zmqsocket.Frame) | members(zmqsocket.Tracker)
+    assert found["ratchet.auth"] >= {*auth.__all__} - {"ANY", "log"}
     assert found["ratchet.thread"] >= set(ratchet.thread.__all__) - {"current"}
     for module in (ratchet.asyncio, ratchet.trio, ratchet.anyio):
         assert found[module.__name__] >= set(module.__all__)

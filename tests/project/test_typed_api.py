@@ -8,6 +8,7 @@ import pytest
 import ratchet
 import ratchet.anyio
 import ratchet.asyncio
+import ratchet.auth
 import ratchet.trio
 from ratchet import errors, options, thread, zmqsocket
 
@@ -17,6 +18,7 @@ MODULES = [
     ratchet,
     ratchet.anyio,
     ratchet.asyncio,
+    ratchet.auth,
     ratchet.trio,
     errors,
     options,

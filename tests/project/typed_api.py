@@ -4,17 +4,19 @@ Each call stands with the type that it must have. What must be refused is marked
 which is an error itself where there is nothing to ignore.
 """
 
+import logging
 import selectors
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any, assert_type
 
 import ratchet
 import ratchet.anyio
 import ratchet.asyncio
 import ratchet.trio
-from ratchet import errors, options, thread, zmqsocket
+from ratchet import auth, errors, options, thread, zmqsocket
 
 
 def sockets() -> None:
@@ -152,6 +154,33 @@ def process() -> None:
     assert_type(ratchet.curve_keypair(), tuple[str, str])
     assert_type(ratchet.curve_public("secret"), str)
     ratchet.configure(io_threads=2, max_sockets=100)
+    ratchet.configure(open_sockets="refuse")
+    ratchet.configure(open_sockets="no")  # type: ignore[arg-type]
+
+
+def security(zsock: zmqsocket.ZMQSocket) -> None:
+    keys = auth.generate()
+    assert_type(keys, auth.CurveKeys)
+    assert_type((keys.public, keys.secret), tuple[str, str | None])
+    assert_type(keys.metadata, Mapping[str, str])
+    assert_type(auth.load(Path("alice.key")), auth.CurveKeys)
+    assert_type(auth.save("folder", "alice", keys, {"name": "Alice"}), tuple[Path, Path | None])
+    auth.save("folder", "alice", ("public", "secret"))  # type: ignore[arg-type]
+    assert_type(auth.log, logging.Logger)
+
+    def known(key: str, address: str | None) -> str | None:
+        return key if address is None else None
+
+    zmqsocket.new("REP", curve=keys, clients=[keys.public, Path("clients"), keys])
+    zmqsocket.new("REP", curve=keys, clients=known, auth_timeout=1)
+    ratchet.asyncio.new("REP", curve=keys, clients=auth.ANY, allow=["10.0.0.0/8"], deny=[])
+    ratchet.trio.new("REQ", curve=keys, server=keys.public)
+    zmqsocket.new("REP", users={"alice": "sesame"})
+    zmqsocket.new("REP", users=lambda name, password, address: name == "alice")
+    zmqsocket.new("REP", clients=7)  # type: ignore[arg-type]
+    zmqsocket.new("REP", curve="key")  # type: ignore[arg-type]
+    zsock.clients = [keys.public]
+    assert_type(zsock.auth_timeout, float)
 
 
 def exceptions(error: ratchet.Error) -> None:

@@ -7,6 +7,7 @@ import pytest
 from harness.option_values import WRONG
 
 from ratchet import options, zmqsocket
+from ratchet.auth import ANY, CurveKeys
 from ratchet.errors import ArgumentError, ClosedError, Timeout
 from ratchet.options import Option, Options
 
@@ -17,6 +18,11 @@ WRITABLE = {name: option for name, option in PROPERTIES.items() if not option.re
 # A client's pair of the test keys in zmq_curve(7).
 PUBLIC = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 SECRET = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
+OWN = CurveKeys(PUBLIC, SECRET)
+
+
+def check(name, password, address):
+    return None
 
 
 @pytest.fixture
@@ -37,6 +43,12 @@ def legal_values(name, option):
         "plain_username": ["me", "ü" * 127, None],
         "plain_password": ["pw", "x" * 255, None],
         "use_fd": [None],
+        "curve": [OWN],
+        "server": [PUBLIC],
+        "clients": [[PUBLIC], [], ANY],
+        "users": [check],
+        "allow": [["127.0.0.1", "10.0.0.0/8"], []],
+        "deny": [["::1"], []],
         "rcvtimeo": [0.0, 1.5, None],
         "sndtimeo": [0.0, 1.5, None],
     }

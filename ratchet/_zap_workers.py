@@ -1,0 +1,100 @@
+"""The threads in which the handler asks callables of the program, 8 at most."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from ._zmq import process_generation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Task = tuple[Callable[[], None], Callable[[], bool]]  # what to do, and is it still wanted?
+
+__all__ = ["Workers", "start_thread"]
+
+MOST = 8  # threads
+QUEUE = 1000  # handshakes of one socket that wait for a thread; each takes its time all the same
+
+
+def start_thread(function: Callable[[], None], name: str) -> threading.Thread:
+    """Start a daemon OS thread: the exit does not wait for it."""
+    thread = threading.Thread(target=function, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class Workers:
+    """Threads that come with the work and go with it.
+
+    A socket may have as many of them as are left for others. So those whose callables hang leave
+    some to the next one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()  # by domain
+        self._waiting: dict[str, deque[Task]] = {}
+        self._born = process_generation()
+
+    def ask(self, domain: str, act: Callable[[], None], wanted: Callable[[], bool]) -> bool:
+        """Have ``act`` called in a thread, unless it is not ``wanted`` any more by then.
+
+        Returns:
+            bool: False if too many wait, or no thread can be started: it will not be called.
+        """
+        with self._lock:
+            queue = self._waiting.setdefault(domain, deque())
+            while queue and not queue[0][1]():
+                queue.popleft()
+            if len(queue) >= QUEUE:
+                return False
+            queue.append((act, wanted))
+            chosen = self._next()
+        if chosen is None:
+            return True
+        try:
+            start_thread(lambda: self._work(*chosen), "ratchet-auth")
+        except BaseException:  # noqa: BLE001 - for want of threads, above all
+            self._end(chosen[0])
+            return chosen[1] is not act
+        return True
+
+    def _next(self) -> tuple[str, Callable[[], None]] | None:
+        """Take what may run now, of the sockets in turn. Under the lock."""
+        free = MOST - self._running.total()
+        for domain, queue in list(self._waiting.items()):
+            while queue and self._running[domain] < free:
+                act, wanted = queue.popleft()
+                if wanted():
+                    self._running[domain] += 1
+                    self._waiting[domain] = self._waiting.pop(domain)  # to the end
+                    return domain, act
+            if not queue:
+                del self._waiting[domain]
+        return None
+
+    def _end(self, domain: str) -> None:
+        with self._lock:
+            self._running[domain] -= 1
+            if not self._running[domain]:
+                del self._running[domain]
+
+    def _work(self, domain: str, act: Callable[[], None]) -> None:
+        """Do one thing after another, as long as there are any: the body of a thread."""
+        while True:
+            try:
+                act()
+            finally:
+                goes_on = self._born == process_generation()  # else the callable has forked
+                if goes_on:
+                    self._end(domain)
+            if not goes_on:
+                return
+            with self._lock:
+                chosen = self._next()
+            if chosen is None:
+                return
+            domain, act = chosen
