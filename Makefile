@@ -62,7 +62,8 @@ memory: $(VENV)/.ratchet $(VENV)/.bench  ## measure the memory of sockets and th
 torture: $(VENV)/.ratchet $(VENV)/.bench $(VENV)/.test  ## load, faults and misuse, beside pyzmq; refresh docs/reliability.md
 	$(RUN) -m torture --write docs/reliability.md $(ARGS)
 	RATCHET_TORTURE=1 $(RUN) -m pytest tests/promises/test_state_machine.py \
-		tests/promises/test_stream_machine.py tests/promises/test_fuzz.py tests/memory/test_leaks.py
+		tests/promises/test_stream_machine.py tests/promises/test_fuzz.py \
+		tests/promises/test_fuzz_auth.py tests/promises/test_hostile.py tests/memory/test_leaks.py
 
 soak: $(VENV)/.ratchet $(VENV)/.soak  ## run traffic with faults for 20 minutes, and count it
 	$(RUN) -m torture.soak --minutes 20 --plot build/soak.png $(ARGS)

@@ -30,12 +30,13 @@ class Workers:
     """Threads that come with the work and go with it.
 
     A socket may have as many of them as are left for others. So those whose callables hang leave
-    some to the next one.
+    some to the next one. Who is busy is told by the threads that live, and not by a count: an
+    exception may be raised in the handler's thread at any point.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: Counter[str] = Counter()  # by domain
+        self._busy: dict[threading.Thread, str] = {}  # for which domain
         self._waiting: dict[str, deque[Task]] = {}
         self._born = process_generation()
 
@@ -53,48 +54,41 @@ class Workers:
                 return False
             queue.append((act, wanted))
             chosen = self._next()
-        if chosen is None:
-            return True
-        try:
-            start_thread(lambda: self._work(*chosen), "ratchet-auth")
-        except BaseException:  # noqa: BLE001 - for want of threads, above all
-            self._end(chosen[0])
-            return chosen[1] is not act
+            if chosen is None:
+                return True
+            try:
+                thread = start_thread(lambda: self._work(chosen[1]), "ratchet-auth")
+            except BaseException:  # noqa: BLE001 - for want of threads, above all
+                return chosen[1] is not act
+            self._busy[thread] = chosen[0]
         return True
 
     def _next(self) -> tuple[str, Callable[[], None]] | None:
         """Take what may run now, of the sockets in turn. Under the lock."""
-        free = MOST - self._running.total()
+        self._busy = {thread: domain for thread, domain in self._busy.items() if thread.is_alive()}
+        running = Counter(self._busy.values())
+        free = MOST - len(self._busy)
         for domain, queue in list(self._waiting.items()):
-            while queue and self._running[domain] < free:
+            while queue and running[domain] < free:
                 act, wanted = queue.popleft()
                 if wanted():
-                    self._running[domain] += 1
                     self._waiting[domain] = self._waiting.pop(domain)  # to the end
                     return domain, act
             if not queue:
                 del self._waiting[domain]
         return None
 
-    def _end(self, domain: str) -> None:
-        with self._lock:
-            self._running[domain] -= 1
-            if not self._running[domain]:
-                del self._running[domain]
-
-    def _work(self, domain: str, act: Callable[[], None]) -> None:
+    def _work(self, act: Callable[[], None]) -> None:
         """Do one thing after another, as long as there are any: the body of a thread."""
+        me = threading.current_thread()
         while True:
-            try:
-                act()
-            finally:
-                goes_on = self._born == process_generation()  # else the callable has forked
-                if goes_on:
-                    self._end(domain)
-            if not goes_on:
+            act()
+            if self._born != process_generation():  # the callable has forked
                 return
             with self._lock:
+                self._busy.pop(me, None)
                 chosen = self._next()
-            if chosen is None:
-                return
-            domain, act = chosen
+                if chosen is None:
+                    return
+                self._busy[me] = chosen[0]
+            act = chosen[1]

@@ -9,8 +9,6 @@ import array
 import contextlib
 import json
 import math
-import os
-import random
 import socket
 import struct
 import subprocess
@@ -18,32 +16,17 @@ import sys
 from decimal import Decimal
 from fractions import Fraction
 
-import hypothesis
 import pytest
+from harness.fuzzing import TORTURE, fuzz
 from harness.waiting import LONG
 from hypothesis import strategies as st
 
 from ratchet import Error, UriError, option_kinds, options, z85, zmqsocket
 from ratchet.socket_types import OLD_NAMES, TYPES
 
-TORTURE = os.environ.get("RATCHET_TORTURE", "") not in ("", "0")
 HUNG = 3600 if TORTURE else 50
 pytestmark = pytest.mark.timeout(HUNG + 10)
 CLEAN = (Error, TypeError, ValueError)
-
-
-def fuzz(many, **given):
-    """Call the decorated function with that many inputs; shows the seed, or takes it as given."""
-    seed = int(os.environ.get("RATCHET_TEST_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"RATCHET_TEST_SEED={seed} repeats this")
-    settings = hypothesis.settings(
-        max_examples=many * (50 if TORTURE else 1),
-        suppress_health_check=list(hypothesis.HealthCheck),
-        database=None,
-        deadline=None,
-        print_blob=True,
-    )
-    return lambda check: hypothesis.seed(seed)(settings(hypothesis.given(**given)(check)))()
 
 
 # URIs

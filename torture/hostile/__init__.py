@@ -1,0 +1,1 @@
+"""Hostile peers: attempts to get in, of every kind, counted; `python -m torture.hostile`."""
