@@ -188,9 +188,12 @@ class Access:
         Raises:
             ValueError: it cannot be known: who resets a tcp connection at once has none.
         """
-        if _BY_IPC.fullmatch(peer) or (not peer and not self.over_tcp):
-            return None
-        return to_address(peer)
+        try:
+            return to_address(peer)  # first: 2001:100:: looks like a peer by ipc
+        except ValueError:
+            if _BY_IPC.fullmatch(peer) or (not peer and not self.over_tcp):
+                return None
+            raise
 
     def _judge_key(self, key: bytes, where: str | None) -> Answer | Question:
         if len(key) != 32:

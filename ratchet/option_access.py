@@ -10,11 +10,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from .errors import StateError, argument_error
 from .option_kinds import Got, Key, Option, Seconds, Taken
 from .z85 import decode, encode
+
+if TYPE_CHECKING:
+    # For the types of the bases, which stand in quotes.
+    from . import _access  # noqa: F401
+    from ._certificates import CurveKeys  # noqa: F401
 
 __all__ = ["AuthTimeout", "Clients", "Curve", "Networks", "ServerKey", "Users"]
 
@@ -66,7 +71,7 @@ def _access_of(zsock: Any) -> Any:
     return zsock._access
 
 
-class Curve(_Rule[Any, Any]):
+class Curve(_Rule["CurveKeys | None", "CurveKeys"]):
     """A socket's own key pair."""
 
     takes, accepts = "CurveKeys", "CurveKeys with a secret key, as ratchet.auth generates and loads"
@@ -92,7 +97,7 @@ class Curve(_Rule[Any, Any]):
         access.given[self.name] = raw
 
 
-class ServerKey(_Rule[Any, Any], Key):
+class ServerKey(_Rule["str | None", "str | bytes | CurveKeys"], Key):
     """The public key of the server that a client expects."""
 
     takes = "str | bytes | CurveKeys"
@@ -129,7 +134,7 @@ class _Asked(_Rule[Got, Taken], Generic[Got, Taken]):
         return value
 
 
-class Clients(_Asked[Any, Any]):
+class Clients(_Asked["_access.Clients | None", "_access.Clients"]):
     """The clients of a CURVE server."""
 
     takes = "Clients"
@@ -155,7 +160,7 @@ class Clients(_Asked[Any, Any]):
             zsock.curve_server = True
 
 
-class Users(_Asked[Any, Any]):
+class Users(_Asked["_access.Users | None", "_access.Users"]):
     """The names and passwords of a PLAIN server's clients."""
 
     takes = "Users"
@@ -183,7 +188,7 @@ class Users(_Asked[Any, Any]):
             zsock.plain_server = True
 
 
-class Networks(_Rule[Any, Any]):
+class Networks(_Rule["_access.NetworkList | None", "_access.NetworkList"]):
     """Addresses of peers."""
 
     takes = "NetworkList"

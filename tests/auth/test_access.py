@@ -257,6 +257,28 @@ def test_ipc_has_no_address(door, keys, ipc):
     assert asked == [(keys[1].public, None)]
 
 
+@pytest.mark.parametrize(
+    ("peer", "over_tcp", "status"),
+    [
+        ("127.0.0.1", True, b"400"),
+        ("::1", True, b"400"),
+        ("2001:100::", True, b"400"),
+        ("1:2::", True, b"400"),
+        ("fe80::1%eth0", True, b"400"),
+        ("", True, b"400"),
+        ("somewhere", True, b"400"),
+        ("1:2:3", True, b"400"),
+        ("", False, b"200"),
+        ("localhost:0:0:123", True, b"200"),
+        (":501:20:", True, b"200"),
+    ],
+)
+def test_addresses_as_libzmq_tells_them(new, peer, over_tcp, status):
+    zsock = new("ROUTER", allow=["10.0.0.0/8"])
+    zsock._access.over_tcp = over_tcp
+    assert zsock._access.judge("NULL", peer, []).status == status
+
+
 # What is refused
 
 

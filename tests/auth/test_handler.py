@@ -313,6 +313,39 @@ print("over", flush=True)
     assert time.monotonic() - began < 30
 
 
+def test_the_exit_lets_in_nobody(script, new, keys, tmp_path):
+    """While it lingers for a client that is slow, strangers come in vain."""
+    _, secret = auth.save(tmp_path, "server", keys[0])
+    program = script(
+        """
+        from ratchet import auth
+        keys = auth.load(sys.argv[1])
+        push = zmqsocket.new("PUSH", curve=keys, clients=[sys.argv[2]], sndhwm=1000)
+        print(push.bind("tcp://127.0.0.1:*"), flush=True)
+        for number in range(100):
+            push.send(bytes(1_000_000))
+        print("leaving", flush=True)
+        """,
+        str(secret),
+        keys[1].public,
+    )
+    at = program.process.stdout.readline().strip()
+    slow = new("PULL", curve=keys[1], server=keys[0], rcvhwm=1)
+    slow.connect(at)
+    program.said("leaving")
+    stranger = new("PULL", curve=keys[2], server=keys[0], reconnect_ivl=0.01)
+    stranger.connect(at)
+    with pytest.raises(Timeout):
+        stranger.recv(timeout=0.5)
+    assert program.process.poll() is None
+    for _ in range(100):
+        assert len(slow.recv_all()) == 1_000_000
+    result = program.end()
+    assert (result.status, result.err) == (0, ""), result
+    with pytest.raises(Timeout):
+        stranger.recv(timeout=0)
+
+
 def test_out_of_descriptors(run):
     run(
         SERVE

@@ -192,6 +192,11 @@ def security(zsock: zmqsocket.ZMQSocket) -> None:
     zmqsocket.new("REP", clients=7)  # type: ignore[arg-type]
     zmqsocket.new("REP", curve="key")  # type: ignore[arg-type]
     zsock.clients = [keys.public]
+    zsock.clients = 7  # type: ignore[assignment]
+    assert_type(zsock.curve, auth.CurveKeys | None)
+    assert_type(zsock.server, str | None)
+    zsock.users = {"alice": "sesame"}
+    zsock.deny = ["::1"]
     assert_type(zsock.auth_timeout, float)
 
 
