@@ -120,6 +120,7 @@ include "_zmq/selection.pxi"
 include "_zmq/selecting.pxi"
 include "_zmq/coroutine.pxi"
 include "_zmq/tasks.pxi"
+include "_zmq/checkpoints.pxi"
 include "_zmq/call.pxi"
 include "_zmq/awaitable.pxi"
 # 9: fork and exit.
