@@ -96,15 +96,16 @@ def functions(path):
             start, indent = number, len(line) - len(line.lstrip())
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
 def test_a_module_is_short(path):
     lines = LINES
     assert len(path.read_text().splitlines()) <= lines
 
 
-@pytest.mark.parametrize(
-    "path", [EXTENSION, *parts(), *sorted(PACKAGE.glob("*.py"))], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [EXTENSION, *parts(), *MODULES], ids=lambda path: path.name)
 def test_no_function_is_long(path):
     long = [f"{head} ({count})" for head, count in functions(path) if count > FUNCTION]
     assert not long, f"{path.name}: {'; '.join(long)}"

@@ -1,0 +1,152 @@
+"""The table of a benchmark: alive at a terminal with rich, else each row as it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .. import terminal
+from .near import WORKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .near import Bench, Row
+
+__all__ = ["figure", "heading", "shown", "size_name", "summary"]
+
+FIRST = 10  # columns for the size
+
+
+@contextlib.contextmanager
+def shown(bench: Bench, *, quiet: bool) -> Iterator[Callable[[Row, bool], None]]:
+    """Yield what shows a new sample; show what is left at the end."""
+    screen = terminal.console(sys.stderr)
+    if screen:
+        from rich.live import Live
+
+        with Live(console=screen, auto_refresh=False, transient=True) as live:
+            yield lambda _row, _done: live.update(alive(bench), refresh=True)
+        if quiet:
+            return
+        for line in lines(bench):
+            print(line)
+    elif quiet:
+        yield lambda _row, _done: None
+        return
+    else:
+        print(heading(bench))
+
+        def show(row: Row, done: bool) -> None:
+            if done:
+                if row == next(other for other in bench.rows if other.work == row.work):
+                    print("\n" + head(bench, row.work), flush=True)
+                print(line_of(bench, row), flush=True)
+
+        yield show
+    print("\n" + summary(bench))
+    if text := warning(bench):
+        print(text)
+
+
+def lines(bench: Bench) -> Iterator[str]:
+    """Go through the lines of the whole table."""
+    yield heading(bench)
+    for work in WORKS:
+        yield "\n" + head(bench, work)
+        for row in bench.rows:
+            if row.work == work:
+                yield line_of(bench, row)
+
+
+def heading(bench: Bench) -> str:
+    """Return what the figures depend on, in two lines."""
+    which = ", ".join(f"{name} {version}" for name, version in bench.versions().items())
+    here, there = bench.here, bench.there
+    where = f"two processes on {here['host']}, {here['processors']} processors, tcp"
+    if not bench.far.local:
+        where = f"{here['host']} to {there['host']}, {bench.far.endpoint}"
+    return f"{which}, Python {here['python']}\n{where}; medians of {bench.rounds} runs"
+
+
+def head(bench: Bench, work: str) -> str:
+    """Return the line above the figures of a work."""
+    cells = "".join(f"  {name:>{width(name)}}" for name in bench.libraries)
+    return f"{WORKS[work]}\n{'':{FIRST}}{cells}"
+
+
+def width(name: str) -> int:
+    """Return the width of a library's column."""
+    return max(9, len(name))
+
+
+def line_of(bench: Bench, row: Row) -> str:
+    """Return a row of figures."""
+    cells = "".join(f"  {figure(bench, row, name):>{width(name)}}" for name in bench.libraries)
+    return f"{size_name(row.size):>{FIRST}}{cells}"
+
+
+def figure(bench: Bench, row: Row, name: str) -> str:
+    """Return the text of a cell."""
+    value = bench.median(row, name)
+    if value is None:
+        return "" if name in bench.measured(row) else "-"
+    if row.work == "trip":
+        return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+    return f"{round(value, -3):,.0f}" if value >= 100_000 else f"{value:,.0f}"
+
+
+def size_name(size: int) -> str:
+    """Return a size in words, as short as can be."""
+    return terminal.binary(size).replace(".0 ", " ")
+
+
+def summary(bench: Bench) -> str:
+    """Say in a sentence how ratchet stands to pyzmq."""
+    smallest = next(row for row in bench.rows if row.work == "rate")
+    found = []
+    for mine, other, how in (
+        ("ratchet", "pyzmq", "one call a message"),
+        ("ratchet asyncio", "pyzmq asyncio", "in asyncio"),
+    ):
+        ours, theirs = bench.median(smallest, mine), bench.median(smallest, other)
+        if ours and theirs:
+            found.append(f"{ours / theirs:.1f} times pyzmq's {how}")
+    if not found:
+        return "pyzmq is not installed on both sides: pip install pyzmq, and it stands beside."
+    return f"With {size_name(smallest.size)}, ratchet moved {' and '.join(found)}."
+
+
+def warning(bench: Bench) -> str:
+    """Say that figures cannot be trusted, if so; else nothing."""
+    load = bench.here["load"]
+    if load is None or load <= bench.here["processors"]:
+        return ""
+    return f"This machine was busy (load {load:.1f}): figures are low, and differ between runs."
+
+
+def alive(bench: Bench) -> Any:
+    """Return the table for rich, the best figure of each row in green."""
+    from rich.table import Table
+
+    table = Table(title=heading(bench), title_justify="left", title_style="")
+    table.add_column("", justify="right")
+    for name in bench.libraries:
+        table.add_column(name, justify="right")
+    for work in WORKS:
+        table.add_section()
+        table.add_row(f"[bold]{WORKS[work]}[/]")
+        for row in bench.rows:
+            if row.work == work:
+                table.add_row(size_name(row.size), *colored(bench, row))
+    return table
+
+
+def colored(bench: Bench, row: Row) -> Iterator[str]:
+    """Go through the cells of a row."""
+    found = [value for name in bench.libraries if (value := bench.median(row, name)) is not None]
+    best = (max if row.work == "rate" else min)(found, default=None)
+    for name in bench.libraries:
+        text = figure(bench, row, name)
+        yield f"[green]{text}[/]" if text and bench.median(row, name) == best else text
