@@ -106,6 +106,7 @@ include "_zmq/endpoint_rules.pxi"
 include "_zmq/port_range.pxi"
 include "_zmq/ipc_rules.pxi"
 # 5: the socket.
+include "_zmq/closing.pxi"
 include "_zmq/socket.pxi"
 include "_zmq/raw_options.pxi"
 include "_zmq/message_rules.pxi"
