@@ -267,7 +267,7 @@ class Kernel(KernelBase):
             while self.foreground and not self.stopping:
                 self.turn(True)
             if not self.foreground:
-                self._kill_all()
+                kill_all(self, self._deadlines)
 
     def loop_once(self, noblock: bool) -> bool:
         """Run one turn. Returns True if any foreground thread is left."""
@@ -275,7 +275,7 @@ class Kernel(KernelBase):
             if self.foreground:
                 self.turn(not noblock)
             if not self.foreground:
-                self._kill_all()
+                kill_all(self, self._deadlines)
         return self.foreground > 0
 
     def idle(self) -> float | None:
@@ -336,10 +336,6 @@ class Kernel(KernelBase):
             f"{', '.join(named[:10])}{more}"
         )
 
-    def _kill_all(self) -> None:
-        """End every thread that is left, so that its ``finally`` blocks run."""
-        kill_all(self, self._deadlines)
-
     def close(self) -> None:
         """Kill the threads that are left and give back the descriptors. Idempotent."""
         if self.closed:
@@ -350,7 +346,7 @@ class Kernel(KernelBase):
         try:
             if self.threads and self.owner is None and self.home in (None, here):
                 with self._running(nested=True):
-                    self._kill_all()
+                    kill_all(self, self._deadlines)
         finally:
             self._release()
 
