@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from gevent._hub_local import get_hub_if_exists  # type: ignore[import-untyped]
 from gevent.hub import sleep  # type: ignore[import-untyped]
 from gevent.timeout import Timeout  # type: ignore[import-untyped]
-from greenlet import getcurrent
+from greenlet import getcurrent  # type: ignore[import-untyped]
 
 from . import errors
 from ._deadlines import Deadline, Deadlines
@@ -148,7 +148,8 @@ class GeventRuntime(GeventBase):
         self._drop_timer()
         loop = self.loop
         loop.update_now()
-        timer = loop.timer(max(0.0, self._deadlines.first() - monotonic()), ref=False)
+        delay = self._deadlines.first() - monotonic()
+        timer = loop.timer(max(loop.approx_timer_resolution, delay), ref=False)
         self._timer = timer
         timer.start(self._time_is_up)
 
