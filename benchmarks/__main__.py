@@ -27,7 +27,7 @@ DEFAULT_LIBRARIES = "ratchet,pyzmq,c"
 # The tables of the full report; in each the first is compared with the others.
 GROUPS = {
     "Plain calls": "ratchet,pyzmq,pyomq,pynng,c",
-    "Calls of many threads in one OS thread": "ratchet-threads,pyzmq-green",
+    "Calls of many threads in one OS thread": "ratchet-threads,ratchet-gevent,pyzmq-green",
     "Calls awaited in asyncio": "ratchet-asyncio,pyzmq-asyncio,pyomq-asyncio",
     "Large messages, plain calls, without copies and with": (
         "ratchet-frames,ratchet,ratchet-copies,pyzmq,pyzmq-frames,pyomq,pynng,c"

@@ -188,6 +188,38 @@ class OSThreads(Cooperative):
         return Bell(0)
 
 
+class Greenlets(Cooperative):
+    """What differs in gevent's greenlets."""
+
+    def __init__(self) -> None:
+        self.gevent = importlib.import_module("gevent")
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the function in a greenlet of gevent's."""
+        return self.spawn(function, *args).get()
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Start a greenlet."""
+        return self.gevent.spawn(function, *args)
+
+    def give_way(self) -> Callable[[], Any]:
+        """What a greenlet calls to let the others run."""
+        return partial(self.gevent.sleep, 0)
+
+    def bell(self) -> Any:
+        """An event that one waiter waits for, again and again."""
+        event: Any = importlib.import_module("gevent.event").Event
+
+        class Bell(event):  # type: ignore[misc]
+            ring = event.set
+
+            def wait(self) -> None:
+                super().wait()
+                self.clear()
+
+        return Bell()
+
+
 class Awaited(Cooperative):
     """What differs where calls are awaited."""
 
@@ -344,38 +376,10 @@ class PyzmqFrames(Pyzmq):
         return partial(sock.send, copy=False), partial(sock.recv, copy=False)
 
 
-class PyzmqGreen(Cooperative, Pyzmq):
+class PyzmqGreen(Greenlets, Pyzmq):
     """pyzmq for gevent."""
 
     module = "zmq.green"
-
-    def __init__(self) -> None:
-        self.gevent = importlib.import_module("gevent")
-
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call the function in a greenlet of gevent's."""
-        return self.spawn(function, *args).get()
-
-    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Start a greenlet."""
-        return self.gevent.spawn(function, *args)
-
-    def give_way(self) -> Callable[[], Any]:
-        """What a greenlet calls to let the others run."""
-        return partial(self.gevent.sleep, 0)
-
-    def bell(self) -> Any:
-        """An event that one waiter waits for, again and again."""
-        event: Any = importlib.import_module("gevent.event").Event
-
-        class Bell(event):  # type: ignore[misc]
-            ring = event.set
-
-            def wait(self) -> None:
-                super().wait()
-                self.clear()
-
-        return Bell()
 
 
 class PyzmqAsyncio(Awaited, Pyzmq):
@@ -581,6 +585,10 @@ class RatchetThreads(Cooperative, Ratchet):
         return Bell()
 
 
+class RatchetGevent(Greenlets, Ratchet):
+    """ratchet in gevent's greenlets."""
+
+
 class RatchetAsyncio(Awaited, Ratchet):
     """ratchet in asyncio tasks."""
 
@@ -622,6 +630,7 @@ ADAPTERS: dict[str, type[Library]] = {
     "ratchet-frames": RatchetFrames,
     "ratchet-copies": RatchetCopies,
     "ratchet-threads": RatchetThreads,
+    "ratchet-gevent": RatchetGevent,
     "ratchet-asyncio": RatchetAsyncio,
     "ratchet-uvloop": RatchetUvloop,
     "ratchet-watched": RatchetWatched,

@@ -14,14 +14,15 @@ Line = list[tuple[float, float, float, float]]
 Ticks = dict[float, str]
 # A colour for each library, dashes for the kind of thread, in all plots.
 COLORS = {"ratchet": "C0", "pyzmq": "C1", "pyomq": "C2", "pynng": "C4", "c": "black"}
-DASHES = {"threads": "--", "green": "--", "asyncio": ":", "frames": "-."}
+DASHES = {"threads": "--", "gevent": "-.", "green": "--", "asyncio": ":", "frames": "-."}
 LIBRARIES = (
-    "ratchet", "ratchet-threads", "ratchet-asyncio", "ratchet-frames", "c", "pyzmq", "pyzmq-green",
-    "pyzmq-asyncio", "pyzmq-frames", "pyomq", "pyomq-asyncio", "pynng",
+    "ratchet", "ratchet-threads", "ratchet-gevent", "ratchet-asyncio", "ratchet-frames", "c",
+    "pyzmq", "pyzmq-green", "pyzmq-asyncio", "pyzmq-frames", "pyomq", "pyomq-asyncio", "pynng",
 )  # fmt: skip
 VERSUS = (
     ("ratchet", "pyzmq"),
     ("ratchet-threads", "pyzmq-green"),
+    ("ratchet-gevent", "pyzmq-green"),
     ("ratchet-asyncio", "pyzmq-asyncio"),
     ("ratchet-asyncio", "pyomq-asyncio"),
     ("ratchet", "pyomq"),

@@ -76,6 +76,7 @@ class GeventRuntime(GeventBase):
         self._bells: dict[int, Watched] = {}
         self._deadlines = Deadlines()
         self._timer: Any = None
+        self._ticker: Any = None
         self._sleeps: list[Any] = []  # the watchers of kernels that sleep here
         self.keeper = self.loop.async_(ref=False)
         self.keeper.start(_nothing)
@@ -147,7 +148,8 @@ class GeventRuntime(GeventBase):
         self._drop_timer()
         loop = self.loop
         loop.update_now()
-        timer = loop.timer(max(0.0, self._deadlines.first() - monotonic()), ref=False)
+        delay = self._deadlines.first() - monotonic()
+        timer = loop.timer(max(loop.approx_timer_resolution, delay), ref=False)
         self._timer = timer
         timer.start(self._time_is_up)
 
@@ -165,6 +167,22 @@ class GeventRuntime(GeventBase):
                 self._set_timer()
             else:
                 self._drop_timer()
+
+    # Signals
+
+    def tick(self, seconds: float) -> None:
+        """Have the loop wake up every so many seconds as long as greenlets pause here."""
+        ticker = self._ticker
+        if ticker is None:
+            ticker = self._ticker = self.loop.timer(seconds, seconds, ref=False)
+        ticker.start(self._ticked)
+        self.ticking = True
+
+    def _ticked(self) -> None:
+        """Go on only if somebody pauses. gevent runs signal handlers with each callback."""
+        if not self.pausing and self._ticker is not None:
+            self.ticking = False
+            self._ticker.stop()
 
     # Turns
 

@@ -240,12 +240,10 @@ class Kernel(KernelBase):
             # If this is the last reference to the main greenlet of an OS thread that ends, greenlet
             # looks for referrers, and crashes if the collector drops this kernel meanwhile.
             self.hub = None
-        if not self._hears:
-            return
-        self._hears = False
-        if outer is not None and self._wakeup_before in (None, outer.write_fd):
+        hears, self._hears = self._hears, False
+        if hears and outer is not None and self._wakeup_before in (None, outer.write_fd):
             hear_signals(outer.write_fd)
-        else:
+        elif hears:
             hear_signals(-1)
             signal.set_wakeup_fd(-1 if self._wakeup_before is None else self._wakeup_before)
 
@@ -321,12 +319,12 @@ class Kernel(KernelBase):
 
         An OS thread that is older than the loop and runs no kernel cannot know them.
         """
+        if has_gevents_hub():
+            return True
         pool = self.workers.threads()
-        return (
-            has_gevents_hub()
-            or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
-            or any(t not in self._before and t not in pool for t in threading.enumerate())
-        )
+        return any(
+            thread not in self._before and thread not in pool for thread in threading.enumerate()
+        ) or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
 
     def _deadlock(self) -> str:
         named = sorted(repr(thread) for thread in self.threads)

@@ -17,6 +17,7 @@ import sys
 import time
 
 from harness.runtimes import (
+    Greenlets,
     OSThreads,
     RatchetThreads,
     Stoppable,
@@ -29,8 +30,18 @@ from harness.waiting import LONG
 
 from . import ROOT
 
+
+class OneHub(Greenlets):
+    """One hub for all of a process: what it imports may be out of reach under a limit."""
+
+    def __init__(self):
+        super().__init__()
+        self.gevent.get_hub()
+
+
 TRIO = [TrioTasks] if installed("trio") else []
-KINDS = ("threads", "cooperative", "asyncio", *(kind.kind for kind in TRIO))
+GEVENT = [OneHub] if installed("gevent") else []
+KINDS = ("threads", "cooperative", "asyncio", *(kind.kind for kind in (*TRIO, *GEVENT)))
 MILLISECONDS = ("linger", "heartbeat_ivl", "heartbeat_timeout", "heartbeat_ttl", "reconnect_ivl")
 
 
@@ -256,5 +267,5 @@ class PyzmqAsyncio(Tasks, Pyzmq):
 
 ADAPTERS = {
     ("ratchet", kind.kind): type(f"Ratchet{kind.__name__}", (kind, Ratchet), {})
-    for kind in (OSThreads, RatchetThreads, Tasks, *TRIO)
+    for kind in (OSThreads, RatchetThreads, Tasks, *TRIO, *GEVENT)
 } | {("pyzmq", cls.kind): cls for cls in (PyzmqThreads, PyzmqCooperative, PyzmqAsyncio)}

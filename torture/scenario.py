@@ -55,7 +55,8 @@ def scenario(*kinds, libraries=LIBRARIES):
     """Enter `function(runtime, scale)`; its docstring is the promise. No kinds: all of them."""
 
     def enter(function):
-        SCENARIOS[function.__name__] = Scenario(function, kinds or KINDS, libraries)
+        here = tuple(kind for kind in kinds or KINDS if kind in KINDS)
+        SCENARIOS[function.__name__] = Scenario(function, here, libraries)
         return function
 
     return enter

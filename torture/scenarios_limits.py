@@ -39,7 +39,7 @@ TYPES = (
 )
 
 
-@scenario()
+@scenario("threads", "cooperative", "asyncio", "trio")  # libev ends the process itself
 def descriptors(rt, scale):
     """Out of descriptors, at any point, is an error and never an abort; with some, all works."""
     used = len(list(Path("/dev/fd").iterdir()))
@@ -137,7 +137,7 @@ async def large_without_memory(rt, _scale):
 MORE = 2  # pyzmq's SNDMORE; ratchet asks only whether it is true
 
 
-@scenario("threads", "cooperative", "asyncio")  # trio lets nobody step a coroutine by hand
+@scenario("threads", "cooperative", "asyncio", "gevent")  # trio has no tasks stepped by hand
 async def python_without_memory(rt, scale):
     """Where Python's memory runs out in a call: MemoryError, no torn message, and on it goes."""
     try:

@@ -6,7 +6,7 @@ import time
 from .scenario import numbers, scenario
 
 
-@scenario("cooperative", "asyncio", "trio")
+@scenario("cooperative", "asyncio", "trio", "gevent")
 async def busy_socket(rt, scale):
     """Beside a socket that always has a message, the others get their turns."""
     count = scale.of(20_000, 200_000)
@@ -31,7 +31,7 @@ async def busy_socket(rt, scale):
     assert max(gaps) < 5000, f"starves: {max(gaps)} messages in a row"
 
 
-@scenario("cooperative", "asyncio", "trio")
+@scenario("cooperative", "asyncio", "trio", "gevent")
 async def lost_wakeup(rt, scale):
     """A receiver gets its message although another caller's send answered the descriptor."""
     for n in range(scale.of(3, 30)):

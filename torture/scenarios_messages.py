@@ -29,7 +29,7 @@ def enough(interrupted, sent):
     assert interrupted > len(sent) // 50, f"wrong: only {interrupted} calls were interrupted"
 
 
-@scenario("cooperative", "asyncio", "trio")
+@scenario("cooperative", "asyncio", "trio", "gevent")
 async def stopped_receives(rt, scale):
     """A receive that is killed or cancelled loses no message."""
     for endpoint in ENDPOINTS:
@@ -131,7 +131,7 @@ async def timed_sends(rt, scale):
         account(done, got, ordered=True)
 
 
-@scenario("cooperative", "asyncio", "trio")
+@scenario("cooperative", "asyncio", "trio", "gevent")
 async def stopped_sends(rt, scale):
     """A send that is killed or cancelled while it waits has sent nothing."""
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture", sndhwm=1, rcvhwm=1)

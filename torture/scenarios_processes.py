@@ -74,7 +74,7 @@ ACTS = (
 )
 
 
-@scenario("threads", "cooperative", "asyncio")  # a run of trio cannot go on in a child
+@scenario("threads", "cooperative", "asyncio", "gevent")  # a run of trio cannot go on in a child
 async def forked_child(rt, _scale):
     """A forked child neither hangs nor burns CPU nor harms its parent, whatever it does."""
     ours, theirs = rt.pair("DEALER", "DEALER")
@@ -115,7 +115,7 @@ async def forked_child(rt, _scale):
     assert await rt.recv(left, 5) == b"sent after", "wrong: another message"
 
 
-@scenario("threads", "cooperative")
+@scenario("threads", "cooperative", "gevent")
 async def forks_under_traffic(rt, scale):
     """Forks while threads send and receive disturb no message."""
     ours, theirs = rt.pair("DEALER", "DEALER", sndhwm=50, rcvhwm=50)

@@ -14,6 +14,7 @@ NAMES = {
     ("ratchet", "cooperative"): "ratchet threads",
     ("ratchet", "asyncio"): "asyncio",
     ("ratchet", "trio"): "trio",
+    ("ratchet", "gevent"): "gevent",
     ("pyzmq", "threads"): "OS threads",
     ("pyzmq", "cooperative"): "gevent",
     ("pyzmq", "asyncio"): "asyncio",

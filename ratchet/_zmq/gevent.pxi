@@ -90,7 +90,8 @@ cdef class GeventBase(Runtime):
     cdef public object keeper   # a watcher that keeps the loop running while greenlets pause here
     cdef object ready           # deque of waiters
     cdef bint posted            # the loop will call `run_ready`, or is in it
-    cdef Py_ssize_t pausing
+    cdef readonly Py_ssize_t pausing    # how many greenlets pause here
+    cdef public bint ticking    # the loop wakes up now and then, so that signals are heard
     cdef unsigned long ident    # of its OS thread
     cdef public bint over       # its OS thread has ended
     cdef double asked_at        # when it was asked whether it runs; 0: it has said so since
@@ -190,6 +191,8 @@ cdef class GeventBase(Runtime):
         self.pausing += 1
         if self.pausing == 1:
             self.keeper.ref = True
+            if not self.ticking and self.ident == main_ident:
+                self.tick(SIGNAL_SLICE_MS * 0.001)
         try:
             ratchet_before_switch()
             self.switch()
@@ -290,6 +293,13 @@ cdef class GeventBase(Runtime):
 
     def drop(self, waiter):
         """Forget the deadline of a waiter that waits no more."""
+        raise NotImplementedError
+
+    def tick(self, seconds):
+        """Have the loop wake up every so many seconds as long as greenlets pause here.
+
+        A signal may be given to another OS thread, or come just before the loop sleeps.
+        """
         raise NotImplementedError
 
     def yield_to_others(self):

@@ -228,7 +228,31 @@ def test_gevent_may_be_imported_late(run):
     assert said.out == "b'beat'\n"
 
 
-def test_time(pipe):
+def test_a_signal_that_another_os_thread_gets(run):
+    """Ctrl-C leaves the call of the main greenlet, though nothing has woken the hub."""
+    said = run(
+        """
+        import gevent, threading
+        pull = zmqsocket.new("PULL")
+        pull.bind("inproc://x")
+        gevent.sleep(0)
+        def signals():
+            until(lambda: paused_calls(pull))
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        threading.Thread(target=signals).start()
+        try:
+            pull.recv(timeout=10)
+        except KeyboardInterrupt:
+            print("left")
+        pull.close()
+    """,
+        err=None,  # gevent says so
+    )
+    assert said.out == "left\n"
+    assert said.seconds < 9
+
+
+def test_a_hub_that_answers_is_not_stopped(pipe):
     """A hub that answers is not taken for stopped, however long nobody asked it."""
     pull, push = pipe
     first = gevent.spawn(pull.recv_all)

@@ -267,12 +267,12 @@ class Greenlets(Stoppable):
     def main(self, function, *args, **kwargs):
         before = self.gevent.hub._get_hub()
         spawned, self.spawned = getattr(self, "spawned", None), weakref.WeakSet()
+        task = GreenletTask(self.gevent, function(self, *args, **kwargs))
         try:
-            task = GreenletTask(self.gevent, function(self, *args, **kwargs))
-            task.glet.join()
-            self.gevent.killall(list(self.spawned))
+            task.glet.join()  # which Ctrl-C leaves
             return task.value()
         finally:
+            self.gevent.killall([task.glet, *self.spawned])
             self.spawned = spawned
             if before is None:  # its descriptors go with it
                 self.gevent.sleep(0.001)  # libev's default loop, which comes again, counts calls

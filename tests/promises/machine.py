@@ -11,7 +11,15 @@ import time
 
 import hypothesis
 import pytest
-from harness.runtimes import Elsewhere, OSThreads, RatchetThreads, Tasks, TrioTasks, installed
+from harness.runtimes import (
+    Elsewhere,
+    Greenlets,
+    OSThreads,
+    RatchetThreads,
+    Tasks,
+    TrioTasks,
+    installed,
+)
 from harness.waiting import LONG
 from hypothesis import strategies as st
 from promises.model import (
@@ -35,12 +43,14 @@ TIMEOUTS = st.sampled_from([None, None, 0, 0.002, ...])  # ...: the socket's own
 SIZES = st.sampled_from(ALL_SIZES)
 
 
-HOSTS = [OSThreads, RatchetThreads, Tasks, *([TrioTasks] if installed("trio") else [])]
+HOSTS = [OSThreads, RatchetThreads, Tasks]
+HOSTS += [TrioTasks] if installed("trio") else []
+HOSTS += [Greenlets] if installed("gevent") else []
 
 
 def is_cancelled(error):
-    """Is it what trio cancels by?"""
-    return type(error).__name__ == "Cancelled"
+    """Is it what trio cancels by, or what gevent kills by?"""
+    return type(error).__name__ in ("Cancelled", "GreenletExit")
 
 
 class Idle(Exception):
