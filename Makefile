@@ -50,6 +50,9 @@ bench-asyncio: $(VENV)/.ratchet $(VENV)/.bench  ## measure asyncio and uvloop, b
 	$(RUN) -m benchmarks --libs ratchet-uvloop,pyzmq-uvloop,pyomq-uvloop --only one-call,round-trip,16,1K $(ARGS)
 	$(RUN) -m benchmarks.ready
 
+bench-waits: $(VENV)/.ratchet $(VENV)/.bench  ## measure a wait for ten sockets and for 10,000, beside pyzmq
+	$(RUN) -m benchmarks.waits $(ARGS)
+
 scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure up to 10,000 sockets and threads; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks.scale --write docs/benchmarks.md $(ARGS)
 

@@ -1,20 +1,21 @@
-"""The same socket for anyio: `ratchet.asyncio`'s or `ratchet.trio`'s, whichever of the two runs."""
+"""The same for anyio: socket and select of asyncio or of trio, whichever of the two runs."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from ._awaited import AwaitedSocket as ZMQSocket
 from ._awaited import library_here
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Unpack
 
     from .options import OptionArguments
 
-__all__ = ["ZMQSocket", "new"]
+__all__ = ["ZMQSocket", "new", "select"]
 
 
 def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
@@ -23,17 +24,40 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
     Raises:
         StateError: no task of asyncio or trio runs here, so it cannot be known which to use.
     """
+    made: ZMQSocket = _module("new").new(type, **options)
+    return made
+
+
+async def select(
+    reads: Iterable[Any],
+    writes: Iterable[Any] = (),
+    timeout: float | None = None,  # noqa: ASYNC109 (as of every call of a socket)
+) -> tuple[list[Any], list[Any]]:
+    """Pause the task until at least one of many things is ready. In trio, a checkpoint.
+
+    Args, results and errors are those of `ratchet.zmqsocket.select`: sockets of every kind,
+    trackers, descriptors and what has one. Cancelled, it has taken nothing.
+
+    Raises:
+        StateError: no task of asyncio or trio runs here.
+    """
+    found: tuple[list[Any], list[Any]] = await _module("select").select(reads, writes, timeout)
+    return found
+
+
+def _module(name: str) -> Any:
+    """Return the module of the loop that runs here, in which to find ``name``."""
     library = library_here()
     if library == "trio":
         from . import trio
 
-        return trio.new(type, **options)
+        return trio
     if library == "asyncio":
         from . import asyncio
 
-        return asyncio.new(type, **options)
+        return asyncio
     raise errors.StateError(
         errno.EPERM,
-        "ratchet.anyio.new is called where neither asyncio nor trio runs: call it in a task, or "
-        "use ratchet.asyncio.new or ratchet.trio.new",
+        f"ratchet.anyio.{name} is called where neither asyncio nor trio runs: call it in a task, "
+        f"or use ratchet.asyncio.{name} or ratchet.trio.{name}",
     )

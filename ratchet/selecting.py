@@ -172,7 +172,9 @@ class Selector(selectors.BaseSelector):
         if timeout is not None:
             timeout = max(0.0, timeout)
         found = self._selection.wait(to_deadline(timeout))
-        return [(self._keys[name], events) for name, events in found.items()]
+        # What another thread has unregistered meanwhile is not there any more.
+        keys = self._keys
+        return [(keys[name], events) for name, events in found.items() if name in keys]
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""

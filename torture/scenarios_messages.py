@@ -74,14 +74,14 @@ async def hasty_receives(rt, scale, receive, gave_up):
         account(sent, got, ordered=True)
 
 
-@scenario("asyncio")
+@scenario("asyncio", "trio")
 async def abandoned_receives(rt, scale):
-    """A receive that `asyncio.timeout` or `asyncio.wait_for` gives up loses no message."""
+    """A receive that `asyncio.timeout`, `wait_for` or trio's scope gives up loses no message."""
 
     async def receive(sink):
         seconds = scale.random.choice([0.0001, 0.0005, 0.001])
-        if scale.random.random() < 0.5:
-            async with asyncio.timeout(seconds):
+        if rt.kind == "trio" or scale.random.random() < 0.5:
+            async with rt.timeout(seconds):
                 return bytes(await rt.recv(sink))
         return bytes(await asyncio.wait_for(rt.recv(sink), seconds))
 

@@ -90,6 +90,7 @@ cdef class Selection(Doorbell):
     cdef list unsettled         # members of which the last look is not known to hold
     cdef object wakeup          # rings for callers that wait by the descriptor alone; or None
     cdef unsigned int born
+    cdef list held              # what is closed while a descriptor is registered; None: none is
     cdef object __weakref__
 
     def __init__(self):
@@ -164,17 +165,35 @@ cdef class Selection(Doorbell):
         self.enroll(Member(self, zsock, mask))
 
     cdef int enroll(self, Member member) except -1:
+        """Have the poll watch a socket.
+
+        That releases the GIL, so another OS thread may close the socket meanwhile. What it closes
+        is held, so that the descriptor's number cannot be another file's before it is watched.
+        """
         cdef SocketBase zsock = member.zsock
-        try:
-            self.poll.watch_edge(member.fd)
-        except OSError as error:
-            raise from_errno(error.errno, f"cannot wait for {zsock!r}") from None
+        cdef bint outer = self.held is None
         self.sockets[member.name] = self.by_fd[member.fd] = member
         zsock.observe(member)
         if zsock.watchers is None:
             zsock.watchers = set()
         zsock.watchers.add(self)
         member.note()
+        if outer:
+            self.held = []
+        try:
+            self.poll.watch_edge(member.fd)
+            if zsock.closed:  # perhaps before it was watched
+                self.poll.forget(member.fd)
+        except BaseException as error:
+            del self.sockets[member.name]
+            self.dismiss(member)
+            if not isinstance(error, OSError):
+                raise
+            zsock.require("wait")
+            raise from_errno(error.errno, f"cannot wait for {zsock!r}") from None
+        finally:
+            if outer:
+                self.held = None
         return 0
 
     def remove_socket(self, SocketBase zsock not None):
@@ -187,7 +206,7 @@ cdef class Selection(Doorbell):
         if zsock.watchers is not None:
             zsock.watchers.discard(self)
         self.forget(member.fd, None)
-        if member.noted:
+        if member in self.unsettled:
             self.unsettled.remove(member)
         return 0
 
@@ -199,6 +218,8 @@ cdef class Selection(Doorbell):
 
     def forget(self, fd, closing=None):
         """Watch a socket's descriptor no more: it is about to be closed. From any OS thread."""
+        if self.held is not None and closing is not None:
+            self.held.append(closing)
         if self.by_fd.pop(fd, None) is not None and self.born == generation:
             if self.poll is not None:
                 self.poll.forget(fd)
@@ -293,7 +314,7 @@ cdef class Selection(Doorbell):
                 member = pending[len(pending) - 1]
                 events = member.ready()  # raises if it is closed, and so it stays noted
                 pending.pop()
-                if events:
+                if events and self.sockets.get(member.name) is member:  # it is not taken out
                     found[member.name] = events
                     again.append(member)
                 else:

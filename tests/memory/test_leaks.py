@@ -5,7 +5,6 @@ RATCHET_TORTURE=1 is the full form, 100,000 cycles in every test; the short form
 10,000, and under memcheck RATCHET_CYCLES makes it shorter still.
 """
 
-import asyncio
 import contextlib
 import ctypes
 import gc
@@ -19,8 +18,8 @@ from pathlib import Path
 
 import greenlet
 import pytest
-from harness.behaviour import ON_LOOPS, OSThreads, RatchetThreads, behaviour
-from harness.internals import forget_given_up, paused_calls
+from harness.behaviour import RUNTIMES, OSThreads, RatchetThreads, behaviour
+from harness.internals import forget_given_up
 from harness.waiting import LONG, Task
 
 import ratchet
@@ -268,36 +267,20 @@ async def test_closed_in_mid_call(rt, inproc):
     await steady(rt, cycle, share=20)
 
 
-@pytest.mark.parametrize("runtime", ON_LOOPS)
-def test_cancelled_receives(runtime):
+@pytest.mark.parametrize("runtime", [kind for kind in RUNTIMES if kind.stops])
+def test_stopped_receives(runtime):
     async def main(rt):
         x = rt.new("PULL")
 
         async def cycle():
-            task = asyncio.create_task(x.recv())
-            await asyncio.sleep(0)
-            assert paused_calls(x.zsock) == 1
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            task = rt.spawn(x.recv())
+            await rt.paused(x, 1)
+            await rt.stop(task)
+            rt.tasks.clear()
 
         await steady(rt, cycle)
 
     runtime().run(main)
-
-
-def test_killed_threads():
-    async def main(rt):
-        x = rt.new("PULL")
-
-        async def cycle():
-            one = thread.attach(x.zsock.recv)
-            thread.timer(0)
-            assert paused_calls(x.zsock) == 1
-            thread.kill(one)
-            thread.wait_all([one])
-
-        await steady(rt, cycle)
 
     RatchetThreads().run(main)
 

@@ -52,7 +52,7 @@ def test_a_high_water_mark_is_set_after_an_inproc_peer_has_left(run):
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
-@pytest.mark.parametrize("kind", ["ratchet", "asyncio"])
+@pytest.mark.parametrize("kind", ["ratchet", "asyncio", "select"])
 def test_closed_while_its_descriptor_is_registered(kind, monkeypatch):
     """What is registered must not be given back before: it would be a wrong one, or another's."""
     zsock = (ratchet.asyncio if kind == "asyncio" else zmqsocket).new("PULL")
@@ -72,10 +72,15 @@ def test_closed_while_its_descriptor_is_registered(kind, monkeypatch):
         monkeypatch.setattr(loop, "add_reader", close_first(loop.add_reader))
         await zsock.recv()
 
-    if kind == "ratchet":
+    if kind != "asyncio":
         around_registering(monkeypatch, close_first)
-    with pytest.raises(ClosedError):
-        asyncio.run(main()) if kind == "asyncio" else ratchet.run(zsock.recv)
+    calls = {
+        "ratchet": lambda: ratchet.run(zsock.recv),
+        "asyncio": lambda: asyncio.run(main()),
+        "select": lambda: zmqsocket.select([zsock]),
+    }
+    with pytest.raises(ClosedError, match="PULL"):
+        calls[kind]()
     assert there == [True]
 
 

@@ -48,6 +48,12 @@ def test_scale_names_the_slope():
     assert slope([(1, 50.0), (10, 3.0), (100, 30.0), (1000, 300.0)]) == pytest.approx(1)
 
 
+def test_waits():
+    done = run("benchmarks.waits", "--calls", "5", "--many", "50")
+    assert done.returncode == 0, done.stderr
+    assert "Selector, 50 sockets against 10: " in done.stdout
+
+
 def test_ratios_are_above_one_for_who_is_better():
     fast, slow = report.Sample(4.0, 1.0), report.Sample(2.0, 3.0)
     rate, trip = Case("one-call", "tcp", "16"), Case("round-trip", "tcp", "16")

@@ -315,6 +315,7 @@ async def tasks_of_anyio() -> None:
         assert_type(same, ratchet.anyio.ZMQSocket)
     assert_type(await zsock.recv(timeout=1), tuple[bytes, bool])
     assert_type(zsock.sync.recv(timeout=1), tuple[bytes, bool])
+    assert_type(await ratchet.anyio.select([zsock, 0]), tuple[list[Any], list[Any]])
     either: ratchet.anyio.ZMQSocket = ratchet.asyncio.new()
     either = ratchet.trio.new()
     await either.send(b"data")

@@ -1,4 +1,4 @@
-"""`ratchet.anyio.new` gives the socket of whichever loop runs, on both of anyio's backends."""
+"""`ratchet.anyio` gives what belongs to whichever loop runs, on both of anyio's backends."""
 
 import anyio
 import anyio.lowlevel
@@ -31,6 +31,30 @@ def test_it_is_the_socket_of_the_loop_that_runs(rt, inproc):
         await rt.paused(pull, 1)
         await push.send(b"x")
         assert await rt.join(task) == b"x"
+
+    rt.run(main)
+
+
+def test_select_is_that_of_the_loop_that_runs(rt, inproc):
+    async def main(rt):
+        pull, push = await rt.link("PULL", "PUSH", inproc)
+        select = ratchet.anyio.select
+        assert await select([pull.zsock], [push.zsock]) == ([], [push.zsock])
+        assert await select([pull.zsock], timeout=0) == ([], [])
+        assert await select([pull.zsock], timeout=0.001) == ([], [])
+        with anyio.move_on_after(0.002) as scope:
+            await select([pull.zsock])
+        assert scope.cancelled_caught
+        task = rt.spawn(select([pull.zsock], timeout=LONG))
+        await rt.turn()
+        await push.send(b"x")
+        assert await rt.join(task) == ([pull.zsock], [])
+        assert await pull.recv_all() == b"x"
+        task = rt.spawn(select([pull.zsock], timeout=LONG))
+        await rt.turn()
+        pull.close()
+        with pytest.raises(ClosedError, match="PULL"):
+            await rt.join(task)
 
     rt.run(main)
 
@@ -97,3 +121,6 @@ def test_closing_ends_a_paused_call(rt):
 def test_where_no_loop_runs_it_is_refused():
     with pytest.raises(StateError, match=r"ratchet\.asyncio\.new or ratchet\.trio\.new"):
         ratchet.anyio.new("PULL")
+    waits = ratchet.anyio.select([])
+    with pytest.raises(StateError, match=r"ratchet\.asyncio\.select or ratchet\.trio\.select"):
+        waits.send(None)
