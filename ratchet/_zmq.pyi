@@ -420,6 +420,15 @@ class _SendManyCall(Coroutine[Any, Any, int], metaclass=ABCMeta):
     @property
     def taken(self) -> int: ...
 
+class Checkpoint:
+    """What a call runs first in a loop whose calls are checkpoints."""
+
+    def __init__(
+        self,
+        context: Any,
+        otherwise: Callable[[bool], Iterator[Any] | Coroutine[Any, Any, Any] | None],
+    ) -> None: ...
+
 class AwaitableSocket(Calls):
     """A socket whose calls pause the task that awaits them."""
 

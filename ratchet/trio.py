@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 import weakref
 from asyncio import _get_running_loop  # a socket may be shared with asyncio's tasks
 from time import monotonic
@@ -44,7 +45,7 @@ from trio.lowlevel import (
 from . import _awaited, errors
 from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
 from ._awaited_select import awaited_select
-from ._zmq import RuntimeGone, add_event_loop, process_generation, remove_watcher
+from ._zmq import Checkpoint, RuntimeGone, add_event_loop, process_generation, remove_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -237,23 +238,21 @@ _here: RunVar[TrioRuntime] = RunVar("ratchet.trio")
 
 
 def _checkpoint(turn: bool) -> Coroutine[Any, Any, None] | None:
-    """Return trio's checkpoint for a call; None: it needs none, or is made in a task of asyncio.
-
-    `checkpoint_if_cancelled` would cost a ready call more than all else that it does, so this reads
-    what that reads, a field of trio's own (docs/decisions/029-trio.md).
-    """
+    """Return trio's checkpoint for a call; None: it is made in a task of asyncio."""
     try:
-        task = current_task()
+        current_task()
     except RuntimeError:
         if _get_running_loop() is None:
             raise
         return None
-    try:
-        if not (turn or task._cancel_status.effectively_cancelled):
-            return None
-    except AttributeError:  # another trio
-        return checkpoint_if_cancelled()  # noqa: ASYNC105 - the call runs it
-    return checkpoint()  # noqa: ASYNC105 - the same
+    if turn:
+        return checkpoint()  # noqa: ASYNC105 - the call runs it
+    return checkpoint_if_cancelled()  # noqa: ASYNC105 - the same
+
+
+# `checkpoint_if_cancelled` would cost a ready call more than all else that it does, so such a call
+# reads what that reads, fields of trio's own (docs/decisions/029-trio.md).
+_context: Any = getattr(sys.modules.get("trio._core._run"), "GLOBAL_RUN_CONTEXT", None)
 
 
 @enable_ki_protection
@@ -342,7 +341,7 @@ class ZMQSocket(AwaitedSocket):
     __slots__ = ()
 
     _runtime_here = staticmethod(_runtime)
-    _checkpoint = staticmethod(_checkpoint)
+    _checkpoint = Checkpoint(_context, _checkpoint)
 
     @property
     def sync(self) -> Shared:

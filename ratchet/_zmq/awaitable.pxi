@@ -2,10 +2,10 @@
 
 cdef class AwaitableSocket(Calls):
     """A socket whose calls pause the task that awaits them. An argument is refused at the call."""
-    # ``checkpoint(turn)`` returns an iterator or coroutine of a loop that has checkpoints of its
-    # own, to run at the start of each call, and with `turn` where all others must have theirs.
-    # Where it returns None, and where there is none, a turn is to yield None.
-    cdef object checkpoint
+    # Of a loop that has checkpoints of its own: what it says is due at the start of each call, and
+    # where all others must have their turn. Where nothing is, and without it, a turn is to yield
+    # None.
+    cdef Checkpoint checkpoint
 
     def __cinit__(self, *args, **kwargs):
         self.checkpoint = self._checkpoint

@@ -169,11 +169,11 @@ cdef class Call:
         spend_task_budget(1)
         if ratchet_task_budget > 0:
             if self.zsock.checkpoint is not None:
-                self.suspended = self.zsock.checkpoint(False)
+                self.suspended = self.zsock.checkpoint.due(False)
             return False
         reset_task_budget()
         if self.zsock.checkpoint is not None:
-            self.suspended = self.zsock.checkpoint(True)
+            self.suspended = self.zsock.checkpoint.due(True)
         return self.suspended is None
 
     cdef object pass_on(self, object value):
@@ -295,7 +295,7 @@ cdef class Call:
     cdef object pass_turn(self):
         """Let the loop run a turn."""
         if self.zsock.checkpoint is not None:
-            self.suspended = self.zsock.checkpoint(True)
+            self.suspended = self.zsock.checkpoint.due(True)
         return None if self.suspended is None else self.pass_on(None)
 
 

@@ -192,7 +192,15 @@ def around_wakeup(monkeypatch, make):
     monkeypatch.setattr(_zmq, "Wakeup", make(_zmq.Wakeup))
 
 
-# asyncio
+# asyncio, trio
+
+
+def read_of_trio(monkeypatch, context):
+    """What sockets of trio's made from now on read of trio: None, nothing."""
+    import ratchet.trio
+
+    check = _zmq.Checkpoint(context, ratchet.trio._checkpoint)
+    monkeypatch.setattr(ratchet.trio.ZMQSocket, "_checkpoint", check)
 
 
 def looper_class():

@@ -1,11 +1,12 @@
 """Each call is a checkpoint of trio's: it hears of cancellation, ready or not, and loses none."""
 
 import random
+import types
 
 import pytest
 import trio
 from harness import sockets
-from harness.internals import paused_calls
+from harness.internals import paused_calls, read_of_trio
 from harness.waiting import LONG
 from trio.testing import wait_all_tasks_blocked
 
@@ -116,13 +117,14 @@ def test_ready_calls_end_with_a_deadline(in_trio, pair):
     in_trio(main)
 
 
-def test_another_trio_whose_fields_are_not_known(in_trio, pair, monkeypatch):
+@pytest.mark.parametrize("fields", ["others", "none"])
+def test_another_trio_whose_fields_are_not_known(in_trio, make, inproc, monkeypatch, fields):
     """Then each call makes trio's own check."""
-    pull, push = pair
     asked = []
-
-    class Unknown:
-        pass
+    read_of_trio(monkeypatch, None if fields == "none" else types.SimpleNamespace(task=object()))
+    pull, push = make("PULL"), make("PUSH")
+    pull.bind(inproc)
+    push.connect(inproc)
 
     def check():
         asked.append(True)
@@ -131,10 +133,8 @@ def test_another_trio_whose_fields_are_not_known(in_trio, pair, monkeypatch):
     monkeypatch.setattr(ratchet.trio, "checkpoint_if_cancelled", check)
 
     async def main():
-        with monkeypatch.context() as patch:
-            patch.setattr(ratchet.trio, "current_task", Unknown)
-            await push.send(b"x")
-            await pull.recv()
+        await push.send(b"x")
+        await pull.recv()
         assert len(asked) == 2
 
     in_trio(main)
