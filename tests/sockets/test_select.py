@@ -375,6 +375,41 @@ def test_a_forked_child(pairs):
         assert len(selector.select(LONG)) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_that_ends_a_select_of_its_parents_loop(script):
+    """What the loop watches is the parent's too, who is not to lose it."""
+    result = script("""
+        import asyncio
+        import ratchet.asyncio
+
+        one, other = pair("PULL", "PUSH")
+
+        async def main():
+            task = asyncio.create_task(ratchet.asyncio.select([one]))
+            tracker = other.send(bytearray(100_000), copy=False)
+            assert await ratchet.asyncio.select([one]) == ([one], [])
+            assert await task == ([one], [])
+            lent = asyncio.create_task(wait(tracker))
+            empty, full = pair("PULL", "PUSH", "inproc://another")
+            task = asyncio.create_task(ratchet.asyncio.select([empty]))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert fork(lambda: (task.get_coro().close(), lent.get_coro().close())) == 0
+            full.send(b"x")
+            assert await asyncio.wait_for(task, 10) == ([empty], [])
+            one.recv()
+            await asyncio.wait_for(lent, 10)
+            empty.close(), full.close()
+
+        async def wait(tracker):
+            await tracker
+
+        asyncio.run(main())
+        one.close(), other.close()
+    """).end()
+    assert (result.status, result.err) == (0, "")
+
+
 def test_nothing_is_left(pairs):
     ours, _ = ends(pairs)
     before = counts()
