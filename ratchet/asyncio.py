@@ -63,15 +63,6 @@ def _add_reader(
     return True
 
 
-def _remove_reader(loop: asyncio.AbstractEventLoop, fd: int) -> None:
-    """Undo `_add_reader`."""
-    try:
-        loop.remove_reader(fd)
-    except NotImplementedError:
-        if _watching is not None:
-            _watching.remove_reader(fd)
-
-
 def _close_copy(copy: int) -> None:
     """Close a duplicate, which the thread forgets first; a loop has done so by then."""
     if _watching is not None:
@@ -281,16 +272,18 @@ async def _readable(fd: int, deadline: float) -> None:
     loop = asyncio.get_running_loop()
     future = loop.create_future()
     born = process_generation()
+    watches = fd >= 0 and _add_reader(loop, fd, _finish, future)
     timer = None
-    if deadline != math.inf:
-        timer = loop.call_later(max(0.0, deadline - monotonic()), _finish, future)
     try:
-        if fd >= 0:
-            _add_reader(loop, fd, _finish, future)
+        if deadline != math.inf:
+            timer = loop.call_later(max(0.0, deadline - monotonic()), _finish, future)
         await future
     finally:
-        if fd >= 0 and born == process_generation():  # else what watches is the parent's too
-            _remove_reader(loop, fd)
+        if born == process_generation():  # else what watches is the parent's too
+            if watches:
+                loop.remove_reader(fd)
+            elif fd >= 0 and _watching is not None:
+                _watching.remove_reader(fd)
         if timer is not None:
             timer.cancel()
 

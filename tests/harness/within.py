@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,10 @@ from ratchet import thread, zmqsocket
 
 __all__ = ["contextlib", "fill", "fork", "gc", "os", "pair", "paused_calls", "ratchet", "signal"]
 __all__ += ["signal_fd", "status", "sys", "thread", "threading", "time", "until", "zmqsocket"]
+
+
+# Under load a step of a task takes longer than asyncio likes where it is to debug, as it is here.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def pair(left="DEALER", right="DEALER", endpoint="inproc://pair", **options):
