@@ -420,6 +420,7 @@ class _SendManyCall(Coroutine[Any, Any, int], metaclass=ABCMeta):
     @property
     def taken(self) -> int: ...
 
+@final
 class Checkpoint:
     """What a call runs first in a loop whose calls are checkpoints."""
 
