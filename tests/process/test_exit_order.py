@@ -3,6 +3,7 @@
 import os
 import signal
 import textwrap
+from pathlib import Path
 
 import pytest
 from harness.programs import SINK
@@ -268,10 +269,11 @@ def test_what_a_kernel_left_behind_sends_in_its_finally_is_delivered(script):
     assert (result.status, result.err) == (0, "")
 
 
+TESTS = str(Path(__file__).parents[1])
 LOOPS = {
     "asyncio": "from asyncio import new_event_loop as new_loop",
     "uvloop": "from uvloop import new_event_loop as new_loop",
-    "watched": "from harness.runtimes import BlindLoop as new_loop",
+    "watched": f"sys.path.append({TESTS!r}); from harness.runtimes import BlindLoop as new_loop",
 }
 
 

@@ -125,13 +125,16 @@ def test_a_wrong_burst(wrong):
 
 @in_loop
 async def test_timeouts_are_exact_and_need_no_task():
-    with link() as (pull, _):
+    with link() as (pull, _), link() as (other, _):
+        # What watches for a loop that cannot is there by then.
+        beside = asyncio.create_task(other.recv())
+        await paused(other)
         late = []
         for limit in (0.002, 0.005, 0.013, 0.02, 0.03):
             began = time.monotonic()
             task = asyncio.create_task(pull.recv(timeout=limit))
             await asyncio.sleep(0)
-            assert len(asyncio.all_tasks()) == 2
+            assert len(asyncio.all_tasks()) == 3
             with pytest.raises(Timeout):
                 await task
             late.append(time.monotonic() - began - limit)
@@ -146,6 +149,8 @@ async def test_timeouts_are_exact_and_need_no_task():
 
         await asyncio.gather(*map(wait, [3, 1, 4, 2]))
         assert order == [1, 2, 3, 4]
+        beside.cancel()
+        await asyncio.wait([beside])
 
 
 @in_loop
