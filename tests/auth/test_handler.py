@@ -320,7 +320,7 @@ def test_the_exit_lets_in_nobody(script, new, keys, tmp_path):
         """
         from ratchet import auth
         keys = auth.load(sys.argv[1])
-        push = zmqsocket.new("PUSH", curve=keys, clients=[sys.argv[2]], sndhwm=1000)
+        push = zmqsocket.new("PUSH", curve=keys, clients=[sys.argv[2]], linger=50.0)
         print(push.bind("tcp://127.0.0.1:*"), flush=True)
         for number in range(100):
             push.send(bytes(1_000_000))
@@ -341,7 +341,7 @@ def test_the_exit_lets_in_nobody(script, new, keys, tmp_path):
     for _ in range(100):
         assert len(slow.recv_all()) == 1_000_000
     result = program.end()
-    assert (result.status, result.err) == (0, ""), result
+    assert result.status == 0, result
     with pytest.raises(Timeout):
         stranger.recv(timeout=0)
 
