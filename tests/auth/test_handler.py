@@ -40,8 +40,9 @@ def test_a_socket_that_is_dropped_needs_it_no_more(keys, tcp):
     until(lambda: handlers() == [], "its end")
 
 
-def test_nothing_is_imported_or_started_without_rules(run):
-    run("""
+def test_nothing_is_imported_or_started_without_rules(script):
+    result = script(
+        """
         with zmqsocket.new("REP") as rep:
             rep.bind("tcp://127.0.0.1:*")
         unused = {"auth", "_access", "_allow_lists", "_certificates", "_zap", "_zap_workers"}
@@ -50,7 +51,10 @@ def test_nothing_is_imported_or_started_without_rules(run):
         assert threading.active_count() == 1
         from ratchet import auth
         assert auth.generate()
-    """)
+        """,
+        prelude="import sys, threading\nfrom ratchet import zmqsocket\n",
+    ).end()
+    assert (result.status, result.err) == (0, ""), result
 
 
 # Beside a handler of the program's own
