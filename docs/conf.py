@@ -26,6 +26,7 @@ nitpick_ignore = {
     *(("py:class", name) for name in PYTHONS.split()),
     *(("py:exc", name) for name in PYTHONS.split()),
     ("py:class", "HasFileno"),  # of a signature only
+    *(("py:class", name) for name in ("Mapping", "Path", "os.PathLike")),  # Python's, in signatures
     ("py:class", "T"),
     ("py:class", "selectors.SelectorKey"),
     ("py:obj", "selectors"),
