@@ -11,24 +11,26 @@ nobody else. A request is answered once: libzmq ends the process at a second ans
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import heapq
 import itertools
 import os
-import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from . import z85
 from ._access import FAILED, IN, LATER, REFUSED, Access, Answer, Question, log
-from ._zap_workers import Workers, start_thread
+from ._platform import original
+from ._zap_workers import RealThread, Workers, start_thread
 from ._zmq import process_generation
 from .errors import ClosedError, Error, ForkedError, StateError, Timeout
 from .zmqsocket import ZMQSocket
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
 __all__ = ["ENDPOINT", "Handler", "handler_fault", "protect", "release"]
@@ -85,7 +87,7 @@ class Handler:
             raise
         self.open: dict[int, Request] = {}  # those whose callable has not answered yet
         self._deadlines: list[tuple[float, int]] = []
-        self.thread: threading.Thread | None = None
+        self.thread: threading.Thread | RealThread | None = None
         self.born = process_generation()
 
     def start(self) -> None:
@@ -112,7 +114,7 @@ class Handler:
             return
         except BaseException as error:  # noqa: BLE001 - the others must be served
             log_quietly(log.error, "the handler goes on after %s", where(error))
-        time.sleep(NAP)
+        original(time, "sleep")(NAP)
 
     def serve(self) -> None:
         """Answer one request, or those whose time is up."""
@@ -230,7 +232,8 @@ def log_quietly(write: Callable[..., Any], text: str, *arguments: object) -> Non
 
 # The process's handler, and the rules that it serves, by their domain.
 
-_lock = threading.RLock()  # a collection may close a socket in the middle of `protect`
+_new_lock = original(_thread, "RLock")
+_lock = _new_lock()  # a collection may close a socket in the middle of `protect`
 _guarded: dict[str, Access] = {}
 _handler: Handler | None = None
 _workers = Workers()
@@ -286,7 +289,7 @@ def handler_fault(zsock: Any) -> str | None:
 def _after_fork() -> None:
     """Begin anew in a child: the handler is the parent's."""
     global _handler, _lock, _workers
-    _lock = threading.RLock()
+    _lock = _new_lock()
     _guarded.clear()
     _handler = None
     _workers = Workers()

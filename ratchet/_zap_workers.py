@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from ._platform import is_patched, original
 from ._zmq import process_generation
 
 if TYPE_CHECKING:
@@ -19,8 +21,28 @@ MOST = 8  # threads
 QUEUE = 1000  # handshakes of one socket that wait for a thread; each takes its time all the same
 
 
-def start_thread(function: Callable[[], None], name: str) -> threading.Thread:
+class RealThread:
+    """An OS thread where gevent has put greenlets in the place of Python's threads."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._runs = True
+        original(_thread, "start_new_thread")(self._run, (function,))
+
+    def _run(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        finally:
+            self._runs = False
+
+    def is_alive(self) -> bool:
+        """Return True until its function has ended."""
+        return self._runs
+
+
+def start_thread(function: Callable[[], None], name: str) -> threading.Thread | RealThread:
     """Start a daemon OS thread: the exit does not wait for it."""
+    if is_patched("threading"):
+        return RealThread(function)
     thread = threading.Thread(target=function, name=name, daemon=True)
     thread.start()
     return thread
@@ -35,8 +57,9 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._busy: dict[threading.Thread, str] = {}  # for which domain
+        self._lock = original(_thread, "allocate_lock")()
+        # By an object of its own for each: its thread, and for which domain it works.
+        self._busy: dict[object, tuple[threading.Thread | RealThread, str]] = {}
         self._waiting: dict[str, deque[Task]] = {}
         self._born = process_generation()
 
@@ -56,17 +79,18 @@ class Workers:
             chosen = self._next()
             if chosen is None:
                 return True
+            me = object()
             try:
-                thread = start_thread(lambda: self._work(chosen[1]), "ratchet-auth")
+                thread = start_thread(lambda: self._work(me, chosen[1]), "ratchet-auth")
             except BaseException:  # noqa: BLE001 - for want of threads, above all
                 return chosen[1] is not act
-            self._busy[thread] = chosen[0]
+            self._busy[me] = thread, chosen[0]
         return True
 
     def _next(self) -> tuple[str, Callable[[], None]] | None:
         """Take what may run now, of the sockets in turn. Under the lock."""
-        self._busy = {thread: domain for thread, domain in self._busy.items() if thread.is_alive()}
-        running = Counter(self._busy.values())
+        self._busy = {me: busy for me, busy in self._busy.items() if busy[0].is_alive()}
+        running = Counter(domain for _, domain in self._busy.values())
         free = MOST - len(self._busy)
         for domain, queue in list(self._waiting.items()):
             while queue and running[domain] < free:
@@ -78,17 +102,16 @@ class Workers:
                 del self._waiting[domain]
         return None
 
-    def _work(self, act: Callable[[], None]) -> None:
+    def _work(self, me: object, act: Callable[[], None]) -> None:
         """Do one thing after another, as long as there are any: the body of a thread."""
-        me = threading.current_thread()
         while True:
             act()
             if self._born != process_generation():  # the callable has forked
                 return
             with self._lock:
-                self._busy.pop(me, None)
-                chosen = self._next()
-                if chosen is None:
+                busy = self._busy.pop(me, None)
+                chosen = None if busy is None else self._next()
+                if busy is None or chosen is None:
                     return
-                self._busy[me] = chosen[0]
+                self._busy[me] = busy[0], chosen[0]
             act = chosen[1]

@@ -512,6 +512,21 @@ def test_errors_of_callables(door, keys, told):
     assert server.lets_in(keys[1])
 
 
+def test_monitors_say_that_it_was_refused(new, keys, tcp):
+    """On both sides, with the status; the log says of whom, and why."""
+    server = new("REP", curve=keys[0], clients=[])
+    client = new("REQ", curve=keys[1], server=keys[0], linger=0)
+    with (
+        server.monitor("HANDSHAKE_FAILED_AUTH") as seen,
+        client.monitor("HANDSHAKE_FAILED_AUTH") as told,
+    ):
+        client.connect(server.bind(tcp))
+        for monitor in (seen, told):
+            event = monitor.recv(timeout=LONG)
+            assert event.value == 400
+            assert event.error.code == "EACCES"
+
+
 # Open sockets
 
 

@@ -206,3 +206,37 @@ def test_an_os_thread_of_a_patched_program(patched):
         push.close()
     """)
     assert said == "b'x' None\n"
+
+
+def test_who_may_connect_is_judged_in_real_threads(patched):
+    """A handler that is a greenlet would hold up the others, and its callable all of them."""
+    said = patched("""
+        from ratchet import auth
+        sleep = monkey.get_original("time", "sleep")
+        ident = monkey.get_original("_thread", "get_ident")
+        server, alice, eve = auth.generate(), auth.generate(), auth.generate()
+        asked = []
+        def known(key, address):
+            asked.append(ident())
+            sleep(0.3)
+            return "alice" if key == alice.public else None
+        with (
+            zmqsocket.new("PULL", curve=server, clients=known) as inner,
+            zmqsocket.new("PUSH", curve=eve, server=server, linger=0) as stranger,
+            zmqsocket.new("PUSH", curve=alice, server=server, linger=0) as client,
+        ):
+            at = inner.bind("tcp://127.0.0.1:*")
+            stranger.connect(at)
+            client.connect(at)
+            came = gevent.spawn(lambda: inner.recv_frame(timeout=10).user_id)
+            stranger.send(b"x", timeout=0)
+            client.send(b"x")
+            ticks = 0
+            while not came.ready():
+                gevent.sleep(0.01)
+                ticks += 1
+            print(came.get(), ticks > 5, ident() in asked)
+        pull.close()
+        push.close()
+    """)
+    assert said == "alice True False\n"
