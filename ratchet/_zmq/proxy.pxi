@@ -7,9 +7,13 @@ cdef class Side(Member):
     """One socket of a proxy, in the Selection in which it waits."""
     cdef bint any_ring  # whatever happens there is a reason to go on
     cdef bint known     # it is known that nothing is to be received
+    cdef bint asleep    # nobody looks before the bell rings; else the proxy does, before it sleeps
 
     cdef void begin(self) noexcept:
         self.mask, self.any_ring, self.known = 0, False, False
+
+    cdef bint touched(self) noexcept:
+        return self.asleep
 
     cdef bint is_ready(self) except -1:
         """Return True if it is ready for something in `mask`; else its bell rings for that."""
@@ -91,6 +95,7 @@ cdef class Forwarding:
     def move(self):
         """Pass on what can be, up to a burst each way. Returns False if it has to wait now."""
         cdef bint reads = not (self.paused or self.stopping), more = False
+        self.front.asleep = self.rear.asleep = False
         self.require()
         if self.there is not None:
             self.there.move(reads)
@@ -142,7 +147,10 @@ cdef class Forwarding:
                 until = min(until, monotonic() + REKNOCK)
             else:
                 until = min(until, monotonic() + PROXY_SLICE)
-        return 0 if self.front.is_ready() or self.rear.is_ready() else until
+        if self.front.is_ready() or self.rear.is_ready():
+            return 0
+        self.front.asleep = self.rear.asleep = True
+        return until
 
     cdef Side side_of(self, SocketBase zsock):
         return self.front if zsock is self.frontend else self.rear

@@ -78,14 +78,6 @@ cdef Outcome put_frames(SocketBase zsock, zmq_msg_t *frames, int count, bint kee
     return SENT_IT
 
 
-cdef inline int settled(SocketBase zsock) except -1:
-    """Do what is owed after calls on a socket; the proxy itself looks before it sleeps."""
-    zsock.touched += 1
-    if zsock.waiting > 1:
-        zsock.settle()
-    return 0
-
-
 cdef class Transfer:
     """One direction of a proxy, and the message that it has taken."""
     cdef SocketBase source, target, capture
@@ -127,7 +119,7 @@ cdef class Transfer:
 
     # Taking
 
-    cdef bint take(self) except -1:
+    cdef bint take_message(self) except -1:
         """Take the next message; False: not now."""
         cdef bint more = True
         cdef int error
@@ -249,8 +241,10 @@ cdef class Transfer:
         """Give a copy to the capture, if it can take it now."""
         cdef SocketBase capture = self.capture
         if not (capture.tx.contended and others_first(capture, capture.tx)):
-            put_frames(capture, self.frames, self.count, False)
-            settled(capture)
+            try:
+                put_frames(capture, self.frames, self.count, False)
+            finally:
+                capture.after()
         return 0
 
     cdef bint is_empty(self) noexcept:
@@ -273,7 +267,7 @@ cdef class Transfer:
                 if not self.pass_on():
                     return 0
             finally:
-                settled(self.target)
+                self.target.after()
         self.left = EMPTY
         if not reads or self.is_empty():
             return 0
@@ -292,15 +286,15 @@ cdef class Transfer:
         self.left = MORE
         try:
             while most and self.left == MORE:
-                found = self.take()
+                found = self.take_message()
                 if not found:
                     self.left = EMPTY
                 elif self.pass_on():
                     most -= 1
         finally:
             if most != PROXY_BURST or self.count:
-                settled(self.target)
-            settled(self.source)
+                self.target.after()
+            self.source.after()
             if not found:
                 self.empty_at = self.source.touched
         return 0
