@@ -20,7 +20,7 @@ SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help test torture asan memcheck bench bench-full bench-threads bench-asyncio scale instructions \
+.PHONY: help test torture asan memcheck bench bench-full bench-threads bench-asyncio bench-proxy scale instructions \
 	memory soak lint docs wheel matrix clean FORCE
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ bench-asyncio: $(VENV)/.ratchet $(VENV)/.bench  ## measure asyncio and uvloop, b
 
 bench-waits: $(VENV)/.ratchet $(VENV)/.bench  ## measure a wait for ten sockets and for 10,000, beside pyzmq
 	$(RUN) -m benchmarks.waits $(ARGS)
+
+bench-proxy: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages through a proxy, beside libzmq's in C
+	$(RUN) -m benchmarks.proxies $(ARGS)
 
 scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure up to 10,000 sockets and threads; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks.scale --write docs/benchmarks.md $(ARGS)

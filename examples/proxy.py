@@ -1,25 +1,16 @@
 """A proxy: clients know one endpoint, workers another, and what comes at one goes to the other.
 
-A forwarder is a loop of two calls in a thread of its own, one for each direction. Two threads use
-each of the two sockets, without a lock. Messages go on as they are, and large ones are not copied.
+It runs in a thread of its own. Messages go on as they are, and none becomes an object of Python's.
 """
 
 import threading
 
-from ratchet import ClosedError, zmqsocket
+import ratchet
+from ratchet import zmqsocket
 
 CLIENTS = 3
 WORKERS = 2
 REQUESTS = 20
-
-
-def forward(source, target):
-    """Hand on whole messages, until one of the sockets is closed."""
-    try:
-        while True:
-            target.send_multipart(source.recv_frames(), copy=False)
-    except ClosedError:
-        return
 
 
 def work(rep):
@@ -41,27 +32,24 @@ def ask(endpoint, client, answers):
 def main():
     """Clients, the proxy between two endpoints, and workers: was each answer the right one?"""
     answers = []
-    front, back = zmqsocket.new("ROUTER", router_mandatory=False), zmqsocket.new("DEALER")
+    front, back = zmqsocket.new("ROUTER"), zmqsocket.new("DEALER")
     endpoint = front.bind("tcp://127.0.0.1:*")
     back_endpoint = back.bind("tcp://127.0.0.1:*")
     reps = [zmqsocket.new("REP") for _ in range(WORKERS)]
     for rep in reps:
         rep.connect(back_endpoint)
 
-    forwarders = [
-        threading.Thread(target=forward, args=[front, back]),
-        threading.Thread(target=forward, args=[back, front]),
-    ]
     workers = [threading.Thread(target=work, args=[rep]) for rep in reps]
     clients = [threading.Thread(target=ask, args=[endpoint, n, answers]) for n in range(CLIENTS)]
-    for thread in [*forwarders, *workers, *clients]:
-        thread.start()
-    for client in clients:
-        client.join()
+    with ratchet.Proxy(front, back):
+        for thread in [*workers, *clients]:
+            thread.start()
+        for client in clients:
+            client.join()
     for zsock in [front, back, *reps]:
         zsock.close()
-    for thread in [*forwarders, *workers]:
-        thread.join()
+    for worker in workers:
+        worker.join()
     return answers
 
 

@@ -10,6 +10,7 @@
 
 - `ratchet.zmqsocket`: sockets.
 - `ratchet.new`, `ratchet.run` and `ratchet.thread`: cooperative threads for very many sockets.
+- `ratchet.proxy` and `ratchet.Proxy`: what comes at one socket goes to another.
 - `ratchet.options`: every option of a socket, its unit and default.
 - `ratchet.errors`: every exception; those that a program catches are here as well.
 """
@@ -29,6 +30,7 @@ from .errors import (
     Timeout,
     UriError,
 )
+from .proxying import Proxy, ProxyStats, proxy
 
 __version__ = "0.1.0"
 
@@ -40,6 +42,8 @@ __all__ = [
     "Error",
     "ForkedError",
     "Killed",
+    "Proxy",
+    "ProxyStats",
     "Ratchet",
     "StateError",
     "Timeout",
@@ -53,6 +57,7 @@ __all__ = [
     "libzmq_version",
     "new",
     "options",
+    "proxy",
     "run",
     "thread",
     "zmqsocket",

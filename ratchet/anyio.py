@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Unpack
 
+    from ._zmq import SocketBase
     from .options import OptionArguments
+    from .proxying import ProxyStats
 
-__all__ = ["ZMQSocket", "new", "select"]
+__all__ = ["ZMQSocket", "new", "proxy", "select"]
 
 
 def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
@@ -43,6 +45,17 @@ async def select(
     """
     found: tuple[list[Any], list[Any]] = await _module("select").select(reads, writes, timeout)
     return found
+
+
+async def proxy(
+    frontend: SocketBase, backend: SocketBase, capture: SocketBase | None = None
+) -> ProxyStats:
+    """Pass on whole messages between two sockets in this task, until one of them is closed.
+
+    Args, results and errors are those of `ratchet.proxy`. Cancelled, it has lost no message.
+    """
+    stats: ProxyStats = await _module("proxy").proxy(frontend, backend, capture)
+    return stats
 
 
 def _module(name: str) -> Any:

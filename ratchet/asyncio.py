@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _awaited, errors
 from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
+from ._awaited_proxy import awaited_proxy
 from ._awaited_select import awaited_select
 from ._zmq import RuntimeGone, add_event_loop, process_generation, thread_ident
 
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
     from ._awaited_monitoring import AwaitedMonitor
     from ._zmq import SocketBase, TaskWaiter, Tracker
     from .options import OptionArguments
+    from .proxying import ProxyStats
 
-__all__ = ["AwaitedMonitor", "Shared", "ZMQSocket", "new", "select", "set_burst"]
+__all__ = ["AwaitedMonitor", "Shared", "ZMQSocket", "new", "proxy", "select", "set_burst"]
 
 
 # Readers, of loops that can watch descriptors and of those that cannot.
@@ -303,6 +305,16 @@ async def select(
     ones), trackers, descriptors and what has one. Cancelled, it has taken nothing.
     """
     return await awaited_select(reads, writes, timeout, _readable, _turn)
+
+
+async def proxy(
+    frontend: SocketBase, backend: SocketBase, capture: SocketBase | None = None
+) -> ProxyStats:
+    """Pass on whole messages between two sockets in this task, until one of them is closed.
+
+    Args, results and errors are those of `ratchet.proxy`. Cancelled, it has lost no message.
+    """
+    return await awaited_proxy(frontend, backend, capture, _readable, _turn)
 
 
 class Shared(_awaited.Shared):

@@ -22,13 +22,14 @@ class SocketType(NamedTuple):
     requests: bool = False  # sends, then receives, in turn
     replies: bool = False  # receives, then sends, in turn
     routes: bool = False  # the first part of a message says which peer it is for
+    publishes: bool = False  # sends to all peers, and drops what one has no room for
     raw: bool = False  # speaks plain TCP: each message is a peer and bytes for it
     subscribes: str = ""  # how: by an "option", or by a "message"
 
 
 _ROWS = (
     SocketType("PAIR", 0, full_is_unwritable=True),
-    SocketType("PUB", 1, receives=False),
+    SocketType("PUB", 1, receives=False, publishes=True),
     SocketType("SUB", 2, sends=False, look_takes_part=True, subscribes="option"),
     SocketType("REQ", 3, requests=True),
     SocketType("REP", 4, replies=True, look_takes_part=True),
@@ -36,7 +37,7 @@ _ROWS = (
     SocketType("ROUTER", 6, look_takes_part=True, routes=True),
     SocketType("PULL", 7, sends=False),
     SocketType("PUSH", 8, receives=False, full_is_unwritable=True, balances=True),
-    SocketType("XPUB", 9),
+    SocketType("XPUB", 9, publishes=True),
     SocketType("XSUB", 10, look_takes_part=True, subscribes="message"),
     SocketType("STREAM", 11, raw=True),
 )

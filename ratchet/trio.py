@@ -44,6 +44,7 @@ from trio.lowlevel import (
 
 from . import _awaited, errors
 from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
+from ._awaited_proxy import awaited_proxy
 from ._awaited_select import awaited_select
 from ._zmq import Checkpoint, RuntimeGone, add_event_loop, process_generation, remove_watcher
 
@@ -54,8 +55,9 @@ if TYPE_CHECKING:
     from ._awaited import Watched
     from ._zmq import SocketBase, TaskWaiter, Tracker
     from .options import OptionArguments
+    from .proxying import ProxyStats
 
-__all__ = ["Shared", "ZMQSocket", "new", "select", "set_burst"]
+__all__ = ["Shared", "ZMQSocket", "new", "proxy", "select", "set_burst"]
 
 
 class Pause:
@@ -320,6 +322,17 @@ async def select(
     """
     await checkpoint_if_cancelled()
     return await awaited_select(reads, writes, timeout, _readable, checkpoint)
+
+
+async def proxy(
+    frontend: SocketBase, backend: SocketBase, capture: SocketBase | None = None
+) -> ProxyStats:
+    """Pass on whole messages between two sockets in this task, until one of them is closed.
+
+    Args, results and errors are those of `ratchet.proxy`. Cancelled, it has lost no message.
+    """
+    await checkpoint_if_cancelled()
+    return await awaited_proxy(frontend, backend, capture, _readable, checkpoint)
 
 
 class Shared(_awaited.Shared):

@@ -10,6 +10,10 @@
 # ready and has not been taken from stays in `unsettled`, and is looked at again: readiness is a
 # level, not an edge.
 
+cdef enum:
+    SOMETHING = 4  # beside RX and TX: of a member of which it is enough that it rang
+
+
 cdef class Member(Observer):
     """One socket of a Selection."""
     cdef SocketBase zsock

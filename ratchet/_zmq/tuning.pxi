@@ -148,3 +148,13 @@ cdef double NO_POLL_SLICE = 0.02
 cdef enum:
     # Things that a select keeps on the stack.
     FEW_ITEMS = 64
+    # Messages that a proxy passes on in one direction before it turns to the other: enough that the
+    # looks between bursts cost nothing, and about 0.1 ms.
+    PROXY_BURST = 256
+    # Frames that a proxy has room for at first.
+    FEW_FRAMES = 8
+
+# Seconds after which a busy proxy lets other OS threads have the GIL if they wanted it the last
+# time, and a quarter of the time after which it finds out. They keep it for 5 ms, Python's switch
+# interval, so they have two thirds of it.
+cdef double PROXY_SLICE = 0.0025

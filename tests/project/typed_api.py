@@ -139,6 +139,22 @@ def monitoring(zsock: zmqsocket.ZMQSocket) -> None:
         zmqsocket.select([monitor])
 
 
+def proxying(zsock: zmqsocket.ZMQSocket, other: ratchet.asyncio.ZMQSocket) -> None:
+    assert_type(ratchet.proxy(zsock, other, zsock), ratchet.ProxyStats)
+    with ratchet.Proxy(zsock, other) as proxy:
+        proxy.pause()
+        proxy.resume()
+        assert_type(proxy.stats.dropped, int)
+        assert_type(proxy.stop(timeout=1), ratchet.ProxyStats)
+    ratchet.proxy(zsock, 3)  # type: ignore[arg-type]
+
+
+async def proxying_in_tasks(zsock: zmqsocket.ZMQSocket, other: ratchet.asyncio.ZMQSocket) -> None:
+    assert_type(await ratchet.asyncio.proxy(zsock, other), ratchet.ProxyStats)
+    assert_type(await ratchet.trio.proxy(zsock, other), ratchet.ProxyStats)
+    assert_type(await ratchet.anyio.proxy(zsock, other, capture=zsock), ratchet.ProxyStats)
+
+
 def selecting(zsock: zmqsocket.ZMQSocket) -> None:
     ready = zmqsocket.select([zsock, 0], [zsock], timeout=1)
     assert_type(ready, tuple[list[Any], list[Any]])
