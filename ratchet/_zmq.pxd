@@ -29,6 +29,7 @@ cdef extern from "zmq.h" nogil:
     void *zmq_msg_data(zmq_msg_t *msg) noexcept
     size_t zmq_msg_size(const zmq_msg_t *msg) noexcept
     int zmq_msg_more(const zmq_msg_t *msg) noexcept
+    int ZMQ_SRCFD
     int zmq_msg_get(const zmq_msg_t *msg, int property) noexcept
     const char *zmq_msg_gets(const zmq_msg_t *msg, const char *property) noexcept
 
@@ -49,6 +50,7 @@ cdef extern from "zmq.h" nogil:
     int zmq_disconnect(void *s, const char *addr) noexcept
     int zmq_send(void *s, const void *buf, size_t len, int flags) noexcept
 
+    int ZMQ_PAIR, ZMQ_EVENT_ALL
     int zmq_socket_monitor(void *s, const char *addr, int events) noexcept
 
     int zmq_has(const char *capability) noexcept

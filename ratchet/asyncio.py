@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from ._awaited import Watched
+    from ._awaited_monitoring import AwaitedMonitor
     from ._zmq import SocketBase, TaskWaiter, Tracker
     from .options import OptionArguments
 
-__all__ = ["Shared", "ZMQSocket", "new", "select", "set_burst"]
+__all__ = ["AwaitedMonitor", "Shared", "ZMQSocket", "new", "select", "set_burst"]
 
 
 # Readers, of loops that can watch descriptors and of those that cannot.
@@ -340,3 +341,11 @@ class ZMQSocket(AwaitedSocket):
 def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
     """A new socket for asyncio; arguments and errors as of `ratchet.zmqsocket.new`."""
     return ZMQSocket(type, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AwaitedMonitor":  # imported by those who need it
+        from . import _awaited_monitoring
+
+        return _awaited_monitoring.AwaitedMonitor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

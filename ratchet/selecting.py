@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from ._zmq import (
+    EventReader,
     Selection,
     SocketBase,
     Tracker,
@@ -122,7 +123,7 @@ class Selector(selectors.BaseSelector):
             self._selection.add_socket(fileobj, events)
         else:
             self._selection.add_descriptor(key.fd, events)
-            if isinstance(fileobj, Tracker):
+            if isinstance(fileobj, (EventReader, Tracker)):
                 self._selection.add_tracker(fileobj)
         self._keys[name] = key
         return key

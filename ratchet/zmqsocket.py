@@ -10,12 +10,17 @@ from .selecting import Selector, select
 from .uri import ZMQRecord, prepare_uri
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Any, Unpack
 
+    from .monitoring import Monitor, MonitorEvent
     from .options import OptionArguments
+    from .peers import Peer
 
 __all__ = [
     "Frame",
+    "Monitor",
+    "MonitorEvent",
+    "Peer",
     "Selector",
     "Tracker",
     "ZMQRecord",
@@ -46,7 +51,8 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
         type: PAIR, PUB, SUB, REQ, REP, DEALER, ROUTER, PULL, PUSH, XPUB, XSUB or STREAM; XREQ and
             XREP are old names of DEALER and ROUTER.
         options: any option of `ratchet.options.Options`, such as ``rcvhwm=10``, and for SUB
-            ``subscribe=b"prefix"`` or a list of prefixes.
+            ``subscribe=b"prefix"`` or a list of prefixes. ``track_peers=True`` has it know who is
+            connected, and a PUB or XPUB what is subscribed.
 
     Raises:
         ValueError: ``type`` is no socket type, or the value of an option is out of its range.
@@ -54,3 +60,16 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
         Error: EMFILE: no descriptor is left.
     """
     return ZMQSocket(type, **options)
+
+
+def __getattr__(name: str) -> Any:
+    # Imported by those who need them.
+    if name in {"Monitor", "MonitorEvent"}:
+        from . import monitoring
+
+        return getattr(monitoring, name)
+    if name == "Peer":
+        from . import peers
+
+        return peers.Peer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

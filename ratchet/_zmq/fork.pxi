@@ -30,7 +30,8 @@ def hear_signals(Py_ssize_t fd):
 
 def _after_fork():
     """Forget what Python objects know of the parent."""
-    global signal_fd
+    global signal_fd, feed_thread
+    feed_thread = None
     if signal_fd >= 0:  # a signal would be written to it by number
         fd = signal.set_wakeup_fd(-1)
         if fd != signal_fd:
@@ -40,6 +41,8 @@ def _after_fork():
     closing_handles.clear()
     given_up.clear()
     lingering.clear()
+    inproc_bound.clear()
+    inproc_pending.clear()
 
 
 ratchet_at_fork(forked)

@@ -100,7 +100,7 @@ def selection_of(list reads not None, list writes not None):
                 selection.add_socket(thing, mask)
             else:
                 selection.add_descriptor(~name, mask)
-                if isinstance(thing, Tracker):
+                if isinstance(thing, (Tracker, EventReader)):
                     selection.add_tracker(thing)
     except BaseException:
         selection.close()

@@ -86,7 +86,7 @@ cdef class Selection(Doorbell):
     cdef dict by_fd             # descriptor -> its Member
     cdef dict others            # descriptor -> what is waited for there, RX | TX
     cdef set always             # plain files, which are always ready
-    cdef list trackers          # whose descriptors are among the others
+    cdef list trackers          # and monitors, whose descriptors are among the others
     cdef list unsettled         # members of which the last look is not known to hold
     cdef object wakeup          # rings for callers that wait by the descriptor alone; or None
     cdef unsigned int born
@@ -221,8 +221,9 @@ cdef class Selection(Doorbell):
             raise from_errno(number, f"cannot wait for descriptor {fd}") from None
         self.others[fd] = mask
 
-    def add_tracker(self, Tracker tracker not None):
-        """Note a tracker whose descriptor is waited for: in a forked child it never rings."""
+    def add_tracker(self, Doorbell tracker not None):
+        """Note a tracker or monitor whose descriptor is waited for: in a forked child it never
+        rings."""
         self.trackers.append(tracker)
 
     def remove_descriptor(self, Py_ssize_t fd):

@@ -62,7 +62,7 @@ cdef class TaskCaller(Caller):
 
 cdef class TaskWaiter(Waiter):
     """A paused task."""
-    cdef AwaitedRuntime loop   # its runtime
+    cdef readonly AwaitedRuntime loop  # its runtime
     cdef unsigned int born     # the process generation
     cdef public object future  # what the runtime wakes it by, while it is suspended
     cdef public list callbacks  # of the future, while that is being set
@@ -87,6 +87,13 @@ cdef class TaskWaiter(Waiter):
         """Wake it because its time is up."""
         self.woken = True
         self.wake()
+
+
+def task_waiter(AwaitedRuntime runtime not None, double deadline):
+    """Return a waiter for the running task, which waits until ``deadline`` and owns no message."""
+    waiter = TaskWaiter(TaskCaller(runtime), runtime)
+    waiter.deadline = waiter.until = deadline
+    return waiter
 
 
 def caller_of(context, Caller new, AwaitedRuntime runtime, bint own):

@@ -4,8 +4,8 @@ import threading
 
 from ratchet import _descriptors, _platform, _threads, _zmq, kernel
 
-# The calls that pause, of a socket of either kind.
-PAUSING = _zmq.calls_that_pause()
+# The calls that pause, of a socket of either kind: those that move messages, and those that wait.
+PAUSING = (*_zmq.calls_that_pause(), "wait_peers", "wait_subscribers")
 
 # Names of `dir(zsock)` that are no part of the API.
 INNER: set[str] = set()
@@ -113,6 +113,24 @@ class Next(_zmq.Waiter):
     def wake(self):
         _zmq.leave(self.zsock, self)
         self.got = self.then()
+
+
+# Monitors
+
+
+def keep(monitor, events):
+    """How many events it keeps while nobody reads it."""
+    monitor._kept = events
+
+
+def lost(monitor):
+    """How many it has lost that nobody has been told of."""
+    return monitor._lost
+
+
+def peers_of(zsock):
+    """What calls that wait for peers and subscribers are paused at."""
+    return bell_of(zsock)._peers
 
 
 # Ratchets, their threads and polls
