@@ -31,6 +31,8 @@ from ._zmq import (
     remove_watcher,
     set_task_burst,
     thread_ident,
+    wait_peers,
+    wait_subscribers,
     waiting_calls,
     watchers_of,
 )
@@ -38,8 +40,10 @@ from .options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import TracebackType
+    from types import EllipsisType, TracebackType
     from typing import Unpack
+
+    from typing_extensions import Buffer
 
     from ._zmq import SocketBase, TaskWaiter, Tracker, _BlockingCalls
     from .monitoring import Monitor
@@ -266,6 +270,21 @@ class Shared(_BlockingCalls):
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.Shared of {self.zsock!r}>"
+
+    def wait_peers(self, count: int = 1, timeout: float | EllipsisType | None = ...) -> int:
+        """Pause until so many peers are connected, as `ratchet.zmqsocket.ZMQSocket.wait_peers`."""
+        return wait_peers(self.zsock, count, timeout)
+
+    def wait_subscribers(
+        self,
+        prefix: Buffer | None = None,
+        count: int = 1,
+        timeout: float | EllipsisType | None = ...,
+    ) -> int:
+        """Pause until so many have subscribed, as `ratchet.zmqsocket.ZMQSocket.wait_subscribers`
+        does.
+        """
+        return wait_subscribers(self.zsock, prefix, count, timeout)
 
     def monitor(self, *events: str) -> Monitor:
         """Tell what happens on the connections, as `ratchet.zmqsocket.ZMQSocket.monitor` does."""

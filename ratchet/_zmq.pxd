@@ -24,11 +24,12 @@ cdef extern from "zmq.h" nogil:
     int zmq_msg_send(zmq_msg_t *msg, void *s, int flags) noexcept
     int zmq_msg_recv(zmq_msg_t *msg, void *s, int flags) noexcept
     int zmq_msg_close(zmq_msg_t *msg) noexcept
-    int zmq_msg_copy(zmq_msg_t *dest, zmq_msg_t *src) noexcept
     int zmq_msg_move(zmq_msg_t *dest, zmq_msg_t *src) noexcept
+    int zmq_msg_copy(zmq_msg_t *dest, zmq_msg_t *src) noexcept
     void *zmq_msg_data(zmq_msg_t *msg) noexcept
     size_t zmq_msg_size(const zmq_msg_t *msg) noexcept
     int zmq_msg_more(const zmq_msg_t *msg) noexcept
+    int ZMQ_SRCFD
     int zmq_msg_get(const zmq_msg_t *msg, int property) noexcept
     const char *zmq_msg_gets(const zmq_msg_t *msg, const char *property) noexcept
 

@@ -55,6 +55,8 @@ import warnings
 import weakref
 from sys import getswitchinterval
 from time import monotonic as python_monotonic
+from time import sleep
+from time import time as wall_clock
 
 import _socket as socket  # gevent leaves it as it is
 
@@ -98,9 +100,10 @@ include "_zmq/io_threads.pxi"
 include "_zmq/lingering.pxi"
 include "_zmq/context_end.pxi"
 include "_zmq/context.pxi"
+include "_zmq/program_context.pxi"
 include "_zmq/bell_waits.pxi"
 include "_zmq/events.pxi"
-include "_zmq/program_context.pxi"
+include "_zmq/event_sink.pxi"
 include "_zmq/capabilities.pxi"
 include "_zmq/endpoint_rules.pxi"
 include "_zmq/port_range.pxi"
@@ -108,6 +111,8 @@ include "_zmq/ipc_rules.pxi"
 # 5: the socket.
 include "_zmq/closing.pxi"
 include "_zmq/socket.pxi"
+include "_zmq/watched_socket.pxi"
+include "_zmq/inproc_links.pxi"
 include "_zmq/raw_options.pxi"
 include "_zmq/message_rules.pxi"
 # 6: its operations.
@@ -118,6 +123,7 @@ include "_zmq/receive.pxi"
 include "_zmq/latest.pxi"
 include "_zmq/half_messages.pxi"
 include "_zmq/request.pxi"
+include "_zmq/subscriptions.pxi"
 # 7: what every call goes through.
 include "_zmq/binding.pxi"
 include "_zmq/endpoints.pxi"

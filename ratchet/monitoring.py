@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from ._zmq import SocketBase
+    from ._zmq import WatchedSocket
 
 __all__ = ["EVENTS", "LOST", "Monitor", "MonitorEvent", "MonitorReader"]
 
@@ -135,7 +135,7 @@ class MonitorReader(EventReader):
 
     __slots__ = ("_kind",)
 
-    def __init__(self, zsock: SocketBase, names: tuple[str, ...]) -> None:
+    def __init__(self, zsock: WatchedSocket, names: tuple[str, ...]) -> None:
         self._kind = type(zsock)
         zsock._send_events_to(self, mask_of(names))
 

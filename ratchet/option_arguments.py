@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class OptionArguments(TypedDict, total=False):
     """The keywords that `new` takes for options; a test holds them against the table."""
 
+    track_peers: bool
     subscribe: bytes | Iterable[bytes]
     identity: bytes
     sndhwm: int

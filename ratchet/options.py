@@ -34,6 +34,7 @@ from .option_kinds import (
     Text,
     Timeout,
 )
+from .option_publishers import Conflate, Manual, Told
 from .setup_rules import require_role, setup_fault
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Options:
         "negative number for ever. The default is ratchet's; libzmq's is None, on SUB and XSUB 0.")
     maxmsgsize = OptionalInt("MAXMSGSIZE", 22, None, high=2**63 - 1, via="int64", unit="bytes",
         doc="The largest part to take: a peer that sends more is disconnected; None for no limit.")
-    conflate = Bool("CONFLATE", 54, False, only="PULL PUSH SUB PUB DEALER", doc=
+    conflate = Conflate("CONFLATE", 54, False, only="PULL PUSH SUB PUB DEALER", doc=
         "Keep only the last message, of one part, in a queue; high-water marks do not count.")
     immediate = Bool("IMMEDIATE", 39, False, doc=
         "Queue messages only for connections that are up; while none is, sending pauses.")
@@ -93,11 +94,11 @@ class Options:
     req_relaxed = Bool("REQ_RELAXED", 53, False, only="REQ", write_only=True, doc=
         "Allow a new request before the reply to the last one, whose reply is then dropped; "
         "only req_correlate makes that sure.")
-    xpub_verbose = Bool("XPUB_VERBOSE", 40, False, only="XPUB", write_only=True, doc=
+    xpub_verbose = Told("XPUB_VERBOSE", 40, False, only="XPUB", write_only=True, doc=
         "Receive each subscription, even to a prefix to which another peer has subscribed.")
-    xpub_verboser = Bool("XPUB_VERBOSER", 78, False, only="XPUB", write_only=True, doc=
+    xpub_verboser = Told("XPUB_VERBOSER", 78, False, only="XPUB", write_only=True, doc=
         "Receive every subscription and unsubscription, not only a prefix's first and last.")
-    xpub_manual = Bool("XPUB_MANUAL", 71, False, only="XPUB", write_only=True, doc=
+    xpub_manual = Manual("XPUB_MANUAL", 71, False, only="XPUB", write_only=True, doc=
         "A subscription that was received counts only once the program answers with SUBSCRIBE.")
     xpub_nodrop = Bool("XPUB_NODROP", 69, False, only="XPUB PUB", write_only=True, doc=
         "Sending pauses while a subscriber's queue is full; if False, that one misses the message.")
@@ -265,7 +266,8 @@ class Options:
         for keyword in options:
             if keyword not in KEYWORDS:
                 raise TypeError(
-                    f"{keyword!r} is no option that can be set{_suggest(keyword, KEYWORDS)}; "
+                    f"{keyword!r} is no option that can be set"
+                    f"{_suggest(keyword, (*KEYWORDS, *FIXED))}; "
                     "ratchet.options.KEYWORDS has those that can"
                 )
             twin = chosen.setdefault(KEYWORDS[keyword].name, keyword)
@@ -315,6 +317,8 @@ KEYWORDS = {
     "identity": TABLE["ROUTING_ID"],
 }
 del KEYWORDS["unsubscribe"]
+# Keywords of `new` that decide on what the socket is, and can be given only there.
+FIXED = ("track_peers",)
 
 
 def _find(name: str) -> Option[Any, Any]:

@@ -25,11 +25,17 @@ class SocketType(NamedTuple):
     publishes: bool = False  # sends to all peers, and drops what one has no room for
     raw: bool = False  # speaks plain TCP: each message is a peer and bytes for it
     subscribes: str = ""  # how: by an "option", or by a "message"
+    tracks: int = -1  # with track_peers, it is of this type to libzmq; -1: of its own
+
+    @property
+    def tracked(self) -> int:
+        """Libzmq's number of its type if it knows its peers."""
+        return self.number if self.tracks < 0 else self.tracks
 
 
 _ROWS = (
     SocketType("PAIR", 0, full_is_unwritable=True),
-    SocketType("PUB", 1, receives=False, publishes=True),
+    SocketType("PUB", 1, receives=False, publishes=True, tracks=9),
     SocketType("SUB", 2, sends=False, look_takes_part=True, subscribes="option"),
     SocketType("REQ", 3, requests=True),
     SocketType("REP", 4, replies=True, look_takes_part=True),

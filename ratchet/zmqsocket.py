@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from .monitoring import Monitor, MonitorEvent
     from .options import OptionArguments
+    from .peers import Peer
 
 __all__ = [
     "Frame",
     "Monitor",
     "MonitorEvent",
+    "Peer",
     "Selector",
     "Tracker",
     "ZMQRecord",
@@ -49,7 +51,8 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
         type: PAIR, PUB, SUB, REQ, REP, DEALER, ROUTER, PULL, PUSH, XPUB, XSUB or STREAM; XREQ and
             XREP are old names of DEALER and ROUTER.
         options: any option of `ratchet.options.Options`, such as ``rcvhwm=10``, and for SUB
-            ``subscribe=b"prefix"`` or a list of prefixes.
+            ``subscribe=b"prefix"`` or a list of prefixes. ``track_peers=True`` has it know who is
+            connected, and a PUB or XPUB what is subscribed.
 
     Raises:
         ValueError: ``type`` is no socket type, or the value of an option is out of its range.
@@ -60,8 +63,13 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"Monitor", "MonitorEvent"}:  # imported by those who need them
+    # Imported by those who need them.
+    if name in {"Monitor", "MonitorEvent"}:
         from . import monitoring
 
         return getattr(monitoring, name)
+    if name == "Peer":
+        from . import peers
+
+        return peers.Peer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

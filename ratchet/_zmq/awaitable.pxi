@@ -57,6 +57,41 @@ cdef class AwaitableSocket(Calls):
         """
         return at_once(self.recv_multipart(timeout=0))
 
+    def wait_peers(self, count=1, timeout=...):
+        """Pause until so many peers are connected, with the handshake done. Needs ``track_peers``.
+
+        Args:
+            count (int): how many.
+            timeout: seconds, instead of the socket's; 0: only look.
+
+        Returns:
+            int: how many there are.
+
+        Raises:
+            Timeout: there are fewer; it says what the connections are doing.
+            StateError: the socket was made without ``track_peers=True``.
+        """
+        return tracked(self, "wait for peers", False).awaited_wait_peers(
+            self, count, recv_limit(self, timeout))
+
+    def wait_subscribers(self, prefix=None, count=1, timeout=...):
+        """Pause until so many connections have subscribed. Needs ``track_peers``; on PUB and XPUB.
+
+        Args:
+            prefix (bytes): only those that want messages which begin so; None: to anything.
+            count (int): how many.
+            timeout: seconds, instead of the socket's; 0: only look.
+
+        Returns:
+            int: how many there are.
+
+        Raises:
+            Timeout: there are fewer; it says what the connections are doing.
+            StateError: the socket was made without ``track_peers=True``.
+        """
+        return tracked(self, "wait for subscribers", True).awaited_wait_subscribers(
+            self, prefix, count, recv_limit(self, timeout))
+
     def monitor(self, *events):
         """Tell what happens on the connections from now on (zmq_socket_monitor(3)).
 

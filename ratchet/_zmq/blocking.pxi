@@ -77,6 +77,39 @@ cdef class BlockingSocket(Calls):
         if not sent:
             return proceed(self, &SEND, data, limit)
 
+    def wait_peers(self, count=1, timeout=...):
+        """Pause until so many peers are connected, with the handshake done. Needs ``track_peers``.
+
+        Args:
+            count (int): how many.
+            timeout: seconds, instead of the socket's; 0: only look.
+
+        Returns:
+            int: how many there are.
+
+        Raises:
+            Timeout: there are fewer; it says what the connections are doing.
+            StateError: the socket was made without ``track_peers=True``.
+        """
+        return wait_peers(self, count, timeout)
+
+    def wait_subscribers(self, prefix=None, count=1, timeout=...):
+        """Pause until so many connections have subscribed. Needs ``track_peers``; on PUB and XPUB.
+
+        Args:
+            prefix (bytes): only those that want messages which begin so; None: to anything.
+            count (int): how many.
+            timeout: seconds, instead of the socket's; 0: only look.
+
+        Returns:
+            int: how many there are.
+
+        Raises:
+            Timeout: there are fewer; it says what the connections are doing.
+            StateError: the socket was made without ``track_peers=True``.
+        """
+        return wait_subscribers(self, prefix, count, timeout)
+
     def monitor(self, *events):
         """Tell what happens on the connections from now on (zmq_socket_monitor(3)).
 
@@ -103,6 +136,17 @@ cdef class BlockingSocket(Calls):
             return receive_all(self)
         except errors.ClosedError:
             return stop()
+
+
+def wait_peers(Calls zsock not None, count, timeout):
+    """Do what `wait_peers` of a socket whose calls block does, with a socket of any kind."""
+    return tracked(zsock, "wait for peers", False).wait_peers(count, recv_limit(zsock, timeout))
+
+
+def wait_subscribers(Calls zsock not None, prefix, count, timeout):
+    """Do what `wait_subscribers` of a socket whose calls block does, with a socket of any kind."""
+    return tracked(zsock, "wait for subscribers", True).wait_subscribers(
+        prefix, count, recv_limit(zsock, timeout))
 
 
 cdef object stop():

@@ -14,8 +14,45 @@ cdef inline double recv_limit(SocketBase zsock, timeout) except? -2:
     return zsock._recv_timeout if timeout is UNSET else to_seconds(timeout)
 
 
+cdef object tracked(SocketBase zsock, what, bint publishes):
+    """Return the `Peers` of a socket, or raise if it was not made to know them."""
+    zsock.require(what)
+    if zsock._peers is None:
+        raise errors.StateError(
+            errno.EPERM,
+            f"{zsock.describe()}: cannot {what}: the socket does not keep track; make it with "
+            "track_peers=True",
+        )
+    if publishes and not zsock.counts:
+        raise errors.Error(
+            errno.ENOTSUP, f"{zsock.describe()}: cannot {what}: only a PUB or XPUB has subscribers")
+    return zsock._peers
+
+
 cdef class Calls(EndpointSocket):
     """Every call that sends or receives."""
+
+    cdef void count_subscribers(self) noexcept:
+        try:
+            take_in_subscriptions(self)
+        except BaseException as error:
+            postpone([error], True, self)
+
+    @property
+    def peers(self):
+        """Who is connected, with the handshake done: a tuple of `Peer`. Needs ``track_peers``."""
+        return tracked(self, "tell its peers", False).peers()
+
+    def subscribers(self, prefix=None):
+        """Count the connections that have subscribed. Needs ``track_peers``; on PUB and XPUB.
+
+        Args:
+            prefix (bytes): only those that want messages which begin so; None: to anything.
+
+        Returns:
+            int
+        """
+        return tracked(self, "count subscribers", True).subscribers(prefix)
 
     cdef object perform(self, const Operation *op, object arg, double limit):
         """Perform ``op`` within ``limit`` seconds, in the way of this kind of socket."""

@@ -33,6 +33,8 @@ cdef class EndpointSocket(OptionSocket):
         """Remember what a bind to ``endpoint`` has got; return that."""
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
+        if actual.startswith("inproc://"):
+            note_inproc(self, 0, actual)
         self.empty_error_args = None
         return actual
 
@@ -62,6 +64,8 @@ cdef class EndpointSocket(OptionSocket):
             del self._remembered["CONNECT_ROUTING_ID"]
             self.used_identities |= {identity}
         self.endpoints.append(("connected to", endpoint, endpoint))
+        if endpoint.startswith("inproc://"):
+            note_inproc(self, 1, endpoint)
         self.empty_error_args = None
         return True
 
@@ -245,9 +249,14 @@ cdef class EndpointSocket(OptionSocket):
                 while entries[0] in self.endpoints:  # two binds with one listener end together
                     self.endpoints.remove(entries[0])
             self.empty_error_args = None
+            if entries[0][1].startswith("inproc://"):
+                note_inproc(self, which, entries[0][1])
+            elif self._peers is not None:
+                self._peers.dropped(entries[0])
 
     cdef int free_endpoints(self) except -1:
         """Let others bind to what is about to be closed (`binding.pxi`)."""
+        leave_inproc(self)
         for how, actual, given in self.endpoints:
             if how == "bound to":
                 if actual.startswith("inproc://"):
@@ -342,4 +351,18 @@ cdef class EndpointSocket(OptionSocket):
             raise errors.argument_error(
                 f"cannot {what} a {self.type} socket, only SUB, XSUB, and XPUB with xpub_manual"
             )
+        if self.kind.subscribes:
+            self.note_wanted(prefix[self.kind.subscribes == "message":], on)
+        return 0
+
+    cdef int note_wanted(self, bytes prefix, bint on) except -1:
+        """Remember what it has subscribed to, for publishers over inproc."""
+        wanted = self.wanted
+        if wanted is None:
+            wanted = self.wanted = {}
+        wanted[prefix] = wanted.get(prefix, 0) + (1 if on else -1)
+        if wanted[prefix] <= 0:
+            del wanted[prefix]
+        if self.inproc_links:
+            inproc_changed()
         return 0

@@ -167,6 +167,8 @@ cdef object timed_out(SocketBase zsock, Line line, double limit):
         what, remedy = "nothing came", "does a peer send, and is its endpoint the right one?"
     else:
         what, remedy = "no peer could take it", "is one connected, and does it receive?"
+    if zsock._peers is not None:
+        remedy = f"{zsock._peers.why()}."
     return errors.Timeout(
         errno.ETIMEDOUT,
         f"{zsock.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",

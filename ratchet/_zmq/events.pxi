@@ -24,11 +24,12 @@ cdef class FeedThread:
     cdef object poll     # over the PAIRs' descriptors
     cdef object wakeup   # rings when it is to end
     cdef dict feeds      # descriptor -> Feed
+    cdef dict bells      # descriptor -> Doorbell, of sockets for whose callers it looks
     cdef unsigned int born
     cdef bint started
 
     def __init__(self):
-        self.feeds = {}
+        self.feeds, self.bells = {}, {}
         self.born = generation
         self.wakeup = new_wakeup()
         try:
@@ -48,6 +49,9 @@ cdef class FeedThread:
                     feed = self.feeds.get(fd)
                     if feed is not None:
                         (<Feed> feed).take_in()
+                    bell = self.bells.get(fd)
+                    if bell is not None:
+                        (<Doorbell> bell).check_lines()
             except Exception as error:
                 report(error, self)
         return 0
@@ -74,6 +78,29 @@ cdef class FeedThread:
                 raise errors.Error(
                     errno.EAGAIN, "cannot monitor a socket: no thread can be started")
         return 0
+
+    cdef int watch_bell(self, Doorbell bell, bint on) except -1:
+        """Look at a bell when it rings, from now on or no more."""
+        fd = bell.descriptor()
+        if not on:
+            if bell.watchers is not None:
+                bell.watchers.discard(self)
+            self.forget(fd, None)
+            return 0
+        self.bells[fd] = bell
+        try:
+            self.poll.watch(fd, True, False)
+        except OSError as error:
+            raise from_errno(error.errno, "cannot wait for subscribers") from None
+        if bell.watchers is None:
+            bell.watchers = set()
+        bell.watchers.add(self)
+        return 0
+
+    def forget(self, fd, closing):
+        """Look at a bell no more: its descriptor is about to be closed."""
+        if self.bells.pop(fd, None) is not None and self.born == generation:
+            self.poll.forget(fd)
 
     cdef int remove(self, Feed feed) except -1:
         global feed_thread
@@ -217,7 +244,8 @@ cdef class Feed:
         finally:
             zmq_msg_close(&msg)
         if raw != self.raw_endpoint:
-            self.raw_endpoint, self.endpoint = raw, os.fsdecode(raw)
+            # No function of Python's, in which another thread could come in between.
+            self.raw_endpoint, self.endpoint = raw, raw.decode("utf-8", "surrogateescape")
         return True
 
     cdef void end(self) noexcept:

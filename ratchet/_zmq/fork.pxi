@@ -43,6 +43,8 @@ def _after_fork():
     closing_handles.clear()
     given_up.clear()
     lingering.clear()
+    inproc_bound.clear()
+    inproc_pending.clear()
 
 
 ratchet_at_fork(forked)

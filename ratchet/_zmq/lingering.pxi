@@ -57,8 +57,3 @@ cdef int bound_lingers() except -1:
         for until, fd, kind, ends, bounded in lingering
     ]
     return 0
-
-
-def still_lingers():
-    """Return True while a closed socket has messages left to deliver, and time left for it."""
-    return anything_lingers()

@@ -4,6 +4,10 @@ cdef int before_receive(SocketBase zsock, Caller me) except -1:
     """Do what a socket needs before a receive that bypasses the fast path."""
     if zsock.broken:
         raise torn(zsock)
+    if zsock.counts:
+        if not zsock.kind.receives:
+            raise zsock.fail(ENOTSUP, "receive")
+        take_in_subscriptions(zsock)
     if zsock.parts is None and zsock.prefetched is not None:
         begin_prefetched(zsock, me)
     return 0
@@ -11,6 +15,8 @@ cdef int before_receive(SocketBase zsock, Caller me) except -1:
 
 cdef int before_send(SocketBase zsock, const Operation *op, object arg) except -1:
     """Do what a socket needs before a send that bypasses the fast path."""
+    if zsock.counts and zsock.touched % TAKE_IN_EVERY == 0:
+        take_in_subscriptions(zsock)
     if zsock.form != ANY_PARTS:
         check_form(zsock, op, arg)
     elif zsock.kind.subscribes == "message":

@@ -1,6 +1,6 @@
 # Layer 5. A socket's options by number; `options.py` gives them names, units and types.
 
-cdef class OptionSocket(SocketBase):
+cdef class OptionSocket(WatchedSocket):
     """A libzmq socket and its options."""
 
     @property

@@ -48,8 +48,13 @@ cdef class SocketBase(Doorbell):
     cdef frozenset used_identities   # each connect_routing_id so far
     cdef object asking               # the request whose turn it is (`request.pxi`), or None
     cdef object listener             # what `use_fd` gave, a Listener (`binding.pxi`), or None
-    cdef Feed feed                   # the events of its connections, if anybody has asked for them
     cdef ProgramContext home         # its context, of the program's own; None: the process's
+    cdef Feed feed                   # the events of its connections, if anybody has asked for them
+    cdef readonly object _peers      # with track_peers, its Peers (`peers.py`)
+    cdef list inproc_links           # (name, weak reference, it has connected, since); or None
+    cdef dict wanted                 # prefix -> how often it has subscribed to that; or None
+    cdef bint counts                 # subscribers: a publisher with track_peers
+    cdef bint taking_in              # what these have sent
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -64,13 +69,16 @@ cdef class SocketBase(Doorbell):
                 f"unknown socket type {type!r}; it is one of {', '.join([*TYPES, *OLD_NAMES])}, "
                 "in upper case"
             )
+        track = options.pop("track_peers", False)
+        if track is not True and track is not False:
+            raise TypeError(f"track_peers is True or False, not {kind_of(track)}")
         self._recv_timeout = self._send_timeout = -1
         self.touched = 1
         self.used_identities = NO_IDENTITIES
         self.endpoints = []
         self.kind = TYPES[name]
         meet_gevent()
-        self.handle = self.new_handle(name)
+        self.handle = self.new_handle(name, self.kind.tracked if track else self.kind.number)
         if self.handle == NULL:
             end_quietly()
             raise from_errno(zmq_errno(), f"cannot make a {name} socket")
@@ -93,22 +101,24 @@ cdef class SocketBase(Doorbell):
         if exiting:
             self.close(0)
             end_quietly()
-        if options:
+        if options or track:
             try:
+                if track:
+                    self._track_peers()
                 self.set_options(options)
             except BaseException:
                 self.close()
                 raise
 
-    cdef void *new_handle(self, str name) except? NULL:
+    cdef void *new_handle(self, str name, int number) except? NULL:
         """Make libzmq's socket; NULL: errno says why not."""
         if self.home is not None:
-            return self.home.new_socket(self.kind.number)
+            return self.home.new_socket(number)
         the_context()
         if 0 < max_sockets <= len(open_sockets) - sockets_in_program_contexts():
             raise from_errno(EMFILE, f"cannot make a {name} socket")
         # An exit may have begun meanwhile.
-        return NULL if context == NULL else zmq_socket(context, self.kind.number)
+        return NULL if context == NULL else zmq_socket(context, number)
 
     cdef void set_defaults(self) noexcept:
         """Set what sockets of ratchet's have other than libzmq's."""
@@ -252,20 +262,6 @@ cdef class SocketBase(Doorbell):
         """Return the timeout in seconds, or None."""
         return None if self._recv_timeout < 0 else self._recv_timeout
 
-    def _send_events_to(self, EventReader reader not None, int mask):
-        """Have ``reader`` get the events that ``mask`` names (libzmq's numbers) from now on."""
-        cdef Feed feed = self.feed
-        name = self.describe()
-        self.require("monitor")
-        if feed is None or feed.pair == NULL:
-            feed = Feed()
-            reader.begin(feed, mask, name)
-            feed.begin(self.handle, f"cannot monitor the {name}")
-            self.feed = feed
-        else:
-            feed.take_in()  # what came before is not for this reader
-            reader.begin(feed, mask, name)
-
     # State
 
     cdef void update_bypass(self) noexcept:
@@ -279,9 +275,10 @@ cdef class SocketBase(Doorbell):
             else PEER_AND_PARTS if self.mandatory
             else ANY_PARTS
         )
-        self.rx.bypass_fast_path = self.prefetched is not None or self.conflate
+        self.rx.bypass_fast_path = self.prefetched is not None or self.conflate or self.counts
         self.tx.bypass_fast_path = (
             self.low_sndhwm
+            or self.counts
             or self.form != ANY_PARTS
             or self.kind.subscribes == "message"
             or (self.prefetched is not None and (self.kind.replies or self.kind.requests))
@@ -337,17 +334,6 @@ cdef class SocketBase(Doorbell):
         self.require("look")
         return bool(self.parts)
 
-    cdef bint could_go_on(self, Waiter waiter) except -1:
-        cdef Line line = waiter.line
-        cdef int events
-        self.require("wait")
-        waiter.woken = False
-        if line is None or line.entitled(waiter) is not waiter:
-            return False
-        events = self.look()
-        self.ring(events, waiter)
-        return (events & line.event) != 0
-
     cdef int check(self):
         """Look, and wake the waiters that can go on now; return what it is ready for."""
         cdef int events = self.look()
@@ -361,6 +347,8 @@ cdef class SocketBase(Doorbell):
         self.touched += 1
         if self.born != generation:
             return RX | TX  # every waiter shall find out
+        if self.counts:
+            self.count_subscribers()
         while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
             if zmq_errno() != EINTR or self.born != generation:
                 return RX | TX
@@ -374,6 +362,9 @@ cdef class SocketBase(Doorbell):
             events = RX if self.kind.replies or self.kind.requests else events | RX
         self.events, self.looked_at = events, self.touched
         return events
+
+    cdef void count_subscribers(self) noexcept:
+        """Take in what subscribers have sent."""
 
     cdef inline int after(self) noexcept:
         """Do what is owed after each call on the socket (`doorbell.pxi`)."""

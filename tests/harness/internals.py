@@ -4,8 +4,8 @@ import threading
 
 from ratchet import _descriptors, _platform, _threads, _zmq, kernel
 
-# The calls that pause, of a socket of either kind.
-PAUSING = _zmq.calls_that_pause()
+# The calls that pause, of a socket of either kind: those that move messages, and those that wait.
+PAUSING = (*_zmq.calls_that_pause(), "wait_peers", "wait_subscribers")
 
 # Names of `dir(zsock)` that are no part of the API.
 INNER: set[str] = set()
@@ -126,6 +126,11 @@ def keep(monitor, events):
 def lost(monitor):
     """How many it has lost that nobody has been told of."""
     return monitor._lost
+
+
+def peers_of(zsock):
+    """What calls that wait for peers and subscribers are paused at."""
+    return bell_of(zsock)._peers
 
 
 # Ratchets, their threads and polls

@@ -127,6 +127,17 @@ def socket_options(zsock: zmqsocket.ZMQSocket) -> None:
     print(base)
 
 
+def peers(zsock: zmqsocket.ZMQSocket) -> None:
+    assert_type(zmqsocket.new("PUB", track_peers=True), zmqsocket.ZMQSocket)
+    assert_type(zsock.peers, tuple[zmqsocket.Peer, ...])
+    for peer in zsock.peers:
+        assert_type((peer.endpoint, peer.address, peer.since), tuple[str, str | None, float])
+    assert_type(zsock.wait_peers(2, timeout=1), int)
+    assert_type(zsock.subscribers(), int)
+    assert_type(zsock.subscribers(b"prefix"), int)
+    assert_type(zsock.wait_subscribers(b"prefix", 2, timeout=None), int)
+
+
 def monitoring(zsock: zmqsocket.ZMQSocket) -> None:
     with zsock.monitor("CONNECTED", "CLOSED") as monitor:
         assert_type(monitor, zmqsocket.Monitor)
@@ -340,6 +351,10 @@ async def tasks() -> None:
             assert_type(event, zmqsocket.MonitorEvent)
         assert_type(await monitor.recv(timeout=1), zmqsocket.MonitorEvent)
     assert_type(zsock.sync.monitor(), zmqsocket.Monitor)
+    assert_type(await zsock.wait_peers(timeout=1), int)
+    assert_type(await zsock.wait_subscribers(b"prefix"), int)
+    assert_type(zsock.sync.wait_peers(2), int)
+    assert_type(zsock.sync.wait_subscribers(b"prefix", 2), int)
 
     assert_type(zsock.sync, ratchet.asyncio.Shared)
     zsock.sync.send(b"data", True, timeout=0)

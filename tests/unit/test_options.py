@@ -145,7 +145,8 @@ def test_properties_are_called_like_their_options():
 def test_arguments_for_new_are_the_table():
     keywords = {name: option.takes for name, option in options.KEYWORDS.items()}
     hints = OptionArguments.__annotations__
-    assert {name: hint.__forward_arg__ for name, hint in hints.items()} == keywords
+    fixed = dict.fromkeys(options.FIXED, "bool")
+    assert {name: hint.__forward_arg__ for name, hint in hints.items()} == keywords | fixed
     assert {*keywords} == {*WRITABLE, "subscribe"}
 
 

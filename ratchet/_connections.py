@@ -1,0 +1,233 @@
+"""What a socket's connections do, found out from libzmq's events: for `peers.py`.
+
+A connection is known by its descriptor, which `ACCEPTED` and `CONNECTED` tell, and `DISCONNECTED`.
+Handshakes are told without one. So of several at once on one endpoint it is known how many have
+succeeded, but not which, until only one is left or one ends; the number is right at any time.
+"""
+
+from __future__ import annotations
+
+import _socket as socket  # none that is patched: this waits for nothing
+import contextlib
+import select
+from time import monotonic, time
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._probe import Probe
+from .monitoring import error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Attempts", "Endpoint", "Ledger", "Peer", "address_of", "port_of", "same_port"]
+
+# Seconds after which a probe is made anew, if libzmq still cannot connect.
+PROBE_AGAIN = 5.0
+
+
+class Peer(NamedTuple):
+    """One peer that is connected, with the handshake done."""
+
+    endpoint: str
+    """The endpoint that was bound or connected."""
+    address: str | None
+    """The peer's IP address; None over ipc and inproc, and where it cannot be known."""
+    since: float
+    """When, as `time.time()`."""
+
+
+class Connection:
+    """One connection: its descriptor in libzmq, and the address at the other end."""
+
+    __slots__ = ("address", "fd", "since")
+
+    def __init__(self, fd: int, address: str | None) -> None:
+        self.fd, self.address = fd, address
+        self.since = 0.0
+
+
+class Endpoint:
+    """The connections that libzmq calls by one endpoint."""
+
+    def __init__(self) -> None:
+        self.begun: dict[int, Connection] = {}  # of which the handshake is not known to be done
+        self.done: dict[int, Connection] = {}
+        self.among: list[float] = []  # of those begun, so many are done: since when each
+        self.failed = 0  # handshakes that failed, whose connections have not ended yet
+        self.ended_first: set[int] = set()  # several I/O threads tell: ended before it began
+
+    def __len__(self) -> int:
+        return len(self.done) + len(self.among)
+
+    def begin(self, fd: int, address: str | None) -> None:
+        """Note a connection that was accepted or made."""
+        if fd in self.ended_first:
+            self.ended_first.discard(fd)
+            return
+        self.begun[fd] = Connection(fd, address)
+        self._settle()
+
+    def succeed(self) -> None:
+        """Note a handshake."""
+        self.among.append(time())
+        self._settle()
+
+    def _settle(self) -> None:
+        """If all that have begun are done, it is known which."""
+        if self.begun and len(self.among) >= len(self.begun):
+            for connection in self.begun.values():
+                connection.since = self.among.pop(0)
+            self.done.update(self.begun)
+            self.begun.clear()
+
+    def end(self, fd: int) -> None:
+        """Note that a connection has ended."""
+        if self.done.pop(fd, None) is not None:
+            return
+        if self.begun.pop(fd, None) is None:
+            self.ended_first.add(fd)
+        if self.failed:
+            self.failed -= 1
+        elif self.among:
+            self.among.pop()
+        if not self.begun:
+            self.failed = 0  # whatever failed has ended, however often it was told
+        self._settle()
+
+    def vanish(self, fd: int) -> None:
+        """Note that a connection has ended of which nothing was told."""
+        if self.done.pop(fd, None) is None and self.begun.pop(fd, None) is not None:
+            self._settle()
+
+    def peers(self, name: str) -> Iterator[Peer]:
+        """Tell who is connected; ``name`` is the endpoint as the program knows it."""
+        for connection in self.done.values():
+            yield Peer(name, connection.address, connection.since)
+        for since in self.among:
+            yield Peer(name, None, since)
+
+
+class Attempts:
+    """What has become of connecting to one endpoint."""
+
+    def __init__(self) -> None:
+        self.closed = self.retried = 0
+        self.lost = False  # a connection has just ended: the next retry follows no attempt
+        self.failure: str | None = None
+        self.probe: Probe | None = None
+
+    def told(self, name: str, value: int, endpoint: str) -> None:
+        """Take in an event of it."""
+        if name == "CONNECTED":
+            self.closed = self.retried = 0
+            self.forget_probe()
+        elif name == "HANDSHAKE_SUCCEEDED":
+            self.failure = None
+        elif name == "DISCONNECTED":
+            self.lost = True
+        elif name.startswith("HANDSHAKE_FAILED"):
+            error = error_of(name, value, endpoint)
+            self.failure = None if error is None else error.strerror
+        elif name in {"CLOSED", "CONNECT_RETRIED"}:
+            if name == "CONNECT_RETRIED" and self.lost:
+                self.lost = False
+                return
+            if name == "CLOSED":
+                self.closed += 1
+            else:
+                self.retried += 1
+            self._find_out(endpoint)
+
+    def _find_out(self, endpoint: str) -> None:
+        """Begin to find out why it fails, if that is not known."""
+        if self.probe is None or monotonic() - self.probe.begun > PROBE_AGAIN:
+            self.forget_probe()
+            self.probe = Probe(endpoint)
+
+    @property
+    def tries(self) -> int:
+        """How many times connecting has failed in a row."""
+        return max(self.closed, self.retried)
+
+    def why(self, endpoint: str) -> str | None:
+        """Say why there is no connection; None: nothing is known."""
+        tries = self.tries
+        if tries:
+            reason = (self.probe and self.probe.result()) or "no answer"
+            return f"{endpoint}: {reason}, tried {tries} time{'s' if tries > 1 else ''}"
+        return self.failure
+
+    def forget_probe(self) -> None:
+        """Give up a probe that is under way."""
+        if self.probe is not None:
+            self.probe.close()
+            self.probe = None
+
+
+class Ledger:
+    """Tells whether libzmq has closed a descriptor, though its number may be another file's now.
+
+    An epoll forgets a file that is closed. Nobody ever waits for it. Where there is none, no
+    descriptor is ever gone.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+
+    def enter(self, fd: int) -> None:
+        """Note a descriptor that is open."""
+        if self._epoll is not None:
+            with contextlib.suppress(OSError):
+                self._epoll.register(fd, 0)
+
+    def is_gone(self, fd: int) -> bool:
+        """Return True if what had that number is closed."""
+        if self._epoll is None:
+            return False
+        try:
+            self._epoll.modify(fd, 0)
+        except OSError:
+            return True
+        return False
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._epoll is not None:
+            self._epoll.close()
+
+
+def address_of(fd: int) -> str | None:
+    """Return the IP address at the other end of one of libzmq's descriptors, if it has one.
+
+    libzmq may have closed it, and another file may have its number: who asks for the next event
+    learns that, and asks again.
+    """
+    try:
+        other = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    try:
+        name = other.getpeername()
+    except OSError:
+        return None
+    finally:
+        other.detach()
+    return name[0] if isinstance(name, tuple) else None
+
+
+def port_of(endpoint: str) -> str:
+    """Return what is after the last colon: a path is all of it, but for ``//``."""
+    return endpoint.rpartition(":")[2]
+
+
+def same_port(identifier: str, endpoint: str) -> bool:
+    """Return True if two tcp endpoints may be one: a name or a wildcard stands for addresses."""
+    if identifier == endpoint:
+        return True
+    transport, _, where = endpoint.partition("://")
+    one, _, port = where.rpartition(";")[2].rpartition(":")
+    if transport != "tcp" or not identifier.startswith("tcp://"):
+        return False
+    other, _, same = identifier.removeprefix("tcp://").rpartition(":")
+    wild = one in {"0.0.0.0", "[::]", "*"}  # noqa: S104 - what libzmq says
+    return port == same and (wild or (one != other and not one[:1].isdigit() and one[:1] != "["))

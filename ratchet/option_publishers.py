@@ -1,0 +1,44 @@
+"""Options of publishers that mean something else to one that knows its subscribers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import argument_error
+from .option_kinds import Bool
+
+__all__ = ["Conflate", "Manual", "Told"]
+
+
+class Conflate(Bool[bool]):
+    """Keep only the last message: libzmq knows this for PUB, and not for the XPUB that it is."""
+
+    def __set__(self, zsock: Any, value: bool) -> None:
+        if value and zsock.type == "PUB" and getattr(zsock, "_peers", None) is not None:
+            raise argument_error(
+                "CONFLATE: a PUB with track_peers is an XPUB to libzmq, which keeps all messages; "
+                "give one of the two"
+            )
+        super().__set__(zsock, value)
+
+
+class Told(Bool[bool]):
+    """Which subscriptions are received: all come from libzmq if ratchet counts them."""
+
+    def _store(self, zsock: Any, raw: int) -> None:
+        if getattr(zsock, "_peers", None) is None:
+            super()._store(zsock, raw)
+        else:
+            zsock._peers.tell_all(bool(raw), self.name == "XPUB_VERBOSER" and bool(raw))
+
+
+class Manual(Bool[bool]):
+    """Subscriptions by hand, which nobody could count."""
+
+    def __set__(self, zsock: Any, value: bool) -> None:
+        if value and getattr(zsock, "_peers", None) is not None:
+            raise argument_error(
+                "XPUB_MANUAL: with track_peers ratchet counts what subscribers ask for, and with "
+                "xpub_manual the program decides on it; give one of the two"
+            )
+        super().__set__(zsock, value)

@@ -1,0 +1,389 @@
+"""Who is connected to a socket, and what is subscribed at it: `peers`, `wait_peers` and the like.
+
+Made with ``track_peers=True`` a socket has `Peers`, which reads the events of its connections as
+they come (`_zmq/events.pxi`), asks the table of connections over inproc
+(`_zmq/inproc_links.pxi`), and is given what subscribers send (`_zmq/subscriptions.pxi`). Callers
+that wait look here whenever any of these has something new. Imported with the first such socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import weakref
+from _thread import RLock  # none that is patched: threads of all kinds share it
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from ._connections import Attempts, Endpoint, Ledger, Peer, address_of, port_of, same_port
+from ._subscriptions import Subscriptions
+from ._zmq import EventSink, check, inproc_links_of, to_deadline, track_changes, wait_at
+from .monitoring import ALL, NUMBERS
+from .socket_types import TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ._zmq import AwaitableSocket, WatchedSocket
+
+__all__ = ["Peer", "Peers"]
+
+XPUB_VERBOSER = 78
+_WANTS, _WANTS_NOT = b"\1", b"\0"  # how a subscription begins, and its end
+
+
+class Peers(EventSink):
+    """What one socket knows of its peers."""
+
+    def __init__(self, zsock: WatchedSocket) -> None:
+        self._zsock = weakref.ref(zsock)
+        self._lock = RLock()
+        self._endpoints: dict[str, Endpoint] = {}  # by what libzmq calls them
+        self._attempts: dict[str, Attempts] = {}
+        # Of endpoints that were given up: what libzmq still connects there ends without a word.
+        self._given_up: set[str] = set()
+        self._ledger: Ledger | None = None
+        self._wants = Subscriptions()
+        self._all_wants = self._all_ends = False  # what of these an XPUB's program receives
+        self._waiting = 0  # for subscribers
+        self._count = TYPES[zsock.type].tracked == TYPES["XPUB"].number
+        zsock._send_events_to(self, ALL)
+        if self._count:
+            zsock._set_int(XPUB_VERBOSER, 1)  # type: ignore[attr-defined]
+        track_changes.add(self)
+
+    # What happens. Who takes it in may be any thread, and each waits for the one that does: an
+    # event before what came after it.
+
+    def _act(self) -> None:
+        """Act on the events that have been taken in."""
+        with self._lock:
+            while (event := self._next()) is not None:
+                self._told(*event)
+
+    def _end(self) -> None:
+        """Give up what is under way: the socket is closed."""
+        with self._lock:
+            for attempts in self._attempts.values():
+                attempts.forget_probe()
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+
+    def _told(self, number: int, value: int, identifier: str) -> None:
+        """Take in an event, whose endpoint libzmq calls ``identifier``."""
+        name = NUMBERS.get(number, "")
+        if name in {"LISTENING", "MONITOR_STOPPED"}:
+            return
+        if name in {"ACCEPTED", "CONNECTED"}:
+            self._begin(value, identifier)
+        elif name == "DISCONNECTED":
+            self._at(identifier).end(value)
+            self._wants.end(value)
+        elif name == "HANDSHAKE_SUCCEEDED":
+            self._at(identifier).succeed()
+        elif name.startswith("HANDSHAKE_FAILED") and not self._is_raw():
+            self._at(identifier).failed += 1
+        if name != "ACCEPTED":
+            attempts = self._attempts.get(identifier)
+            if attempts is None and self._connects(identifier):
+                attempts = self._attempts[identifier] = Attempts()
+            if attempts is not None:
+                attempts.told(name, value, identifier)
+        zsock = self._zsock()
+        if zsock is not None:
+            zsock._forget_error()
+
+    def _begin(self, fd: int, identifier: str) -> None:
+        for endpoint in self._endpoints.values():  # one that has ended without a word
+            endpoint.begun.pop(fd, None)
+            endpoint.done.pop(fd, None)
+        self._wants.begin(fd)
+        if self._ledger is not None and identifier in self._given_up:
+            self._ledger.enter(fd)
+        self._at(identifier).begin(fd, address_of(fd))
+        if self._is_raw():
+            self._at(identifier).succeed()  # nothing is told of a handshake
+
+    def _at(self, identifier: str) -> Endpoint:
+        endpoint = self._endpoints.get(identifier)
+        if endpoint is None:
+            endpoint = self._endpoints[identifier] = Endpoint()
+        return endpoint
+
+    def _is_raw(self) -> bool:
+        zsock: Any = self._zsock()
+        if zsock is None:
+            return False
+        raw = TYPES[zsock.type].raw or (zsock._remembered or {}).get("ROUTER_RAW")
+        return bool(raw)
+
+    def changed(self) -> None:
+        """Look again: something was bound, connected, closed or subscribed over inproc."""
+        zsock = self._zsock()
+        if zsock is not None:
+            zsock._forget_error()
+        self._wake()
+
+    def dropped(self, entry: tuple[str, str, str]) -> None:
+        """Forget the connections of an endpoint that this socket has unbound or disconnected.
+
+        libzmq ends them without a word.
+        """
+        with self._lock:
+            if entry in self._entries():
+                return  # another one like it is left
+            with contextlib.suppress(errors.Error):
+                self._refresh("drop peers")
+            self._ledger = self._ledger or Ledger()
+            self._given_up.add(entry[1])
+            for identifier in {*self._endpoints, *self._attempts}:
+                if self._name(identifier, [entry]) is None:
+                    continue
+                self._given_up.add(identifier)
+                gone = self._endpoints.pop(identifier, None) or Endpoint()
+                for fd in (*gone.begun, *gone.done):
+                    self._wants.end(fd)
+                attempts = self._attempts.pop(identifier, None)
+                if attempts is not None:
+                    attempts.forget_probe()
+        self._wake()
+
+    def subscribed(self, taken: list[tuple[int, list[Any]]]) -> list[list[Any]]:
+        """Take in what subscribers have sent; return what the program receives of it."""
+        kept = []
+        with self._lock:
+            # Who has ended is told before what it ended with.
+            with contextlib.suppress(errors.Error):
+                self._refresh("count subscribers")
+            for fd, parts in taken:
+                if self._is_for_program(fd, parts):
+                    kept.append(parts)
+            self._wants.read()
+        self._wake()
+        return kept
+
+    def _is_for_program(self, fd: int, parts: list[Any]) -> bool:
+        """Count a subscription or its end; return True if an XPUB's program receives it."""
+        data = bytes(parts[0])
+        if len(parts) > 1 or data[:1] not in (_WANTS, _WANTS_NOT):
+            return True  # a message of a program's own
+        wants = data[:1] == _WANTS
+        first, last = self._wants.told(fd, wants, data[1:])
+        return first or last or (self._all_wants if wants else self._all_ends)
+
+    def tell_all(self, wants: bool, ends: bool) -> None:
+        """Do as the options of an XPUB say that its program receives what subscribers ask for."""
+        self._all_wants, self._all_ends = wants, ends
+
+    # What is known
+
+    def _entries(self) -> list[tuple[str, str, str]]:
+        zsock: Any = self._zsock()
+        return [] if zsock is None else zsock._entries()
+
+    def _connects(self, identifier: str) -> bool:
+        """Return True if that may be an endpoint that the socket has connected to."""
+        return any(
+            how == "connected to" and same_port(identifier, endpoint)
+            for how, endpoint, _ in self._entries()
+        )
+
+    def _name(self, identifier: str, entries: list[tuple[str, str, str]]) -> str | None:
+        """Return the endpoint, as the program knows it, that libzmq calls ``identifier``."""
+        for _, endpoint, _ in entries:
+            if endpoint == identifier:
+                return endpoint
+        for _, endpoint, _ in entries:
+            if same_port(identifier, endpoint):
+                return endpoint
+        return None
+
+    def _there(self) -> Iterator[tuple[str, Endpoint]]:
+        """Return what is connected by the endpoints that the socket has.
+
+        A connection that was made just when its endpoint was given up ends without a word.
+        """
+        entries = self._entries()
+        known = {endpoint for _, endpoint, _ in entries}
+        for identifier in self._given_up.intersection(self._endpoints):
+            self._drop_vanished(self._endpoints[identifier])
+        for identifier, endpoint in self._endpoints.items():
+            if identifier in known:
+                yield identifier, endpoint
+            elif (name := self._name(identifier, entries)) is not None:
+                yield name, endpoint
+            elif any(port_of(identifier) == port_of(one) for one in known):
+                yield identifier, endpoint
+
+    def _drop_vanished(self, endpoint: Endpoint) -> None:
+        """Leave out what libzmq has closed without a word."""
+        for fd in (*endpoint.begun, *endpoint.done):
+            if self._ledger is not None and self._ledger.is_gone(fd):
+                endpoint.vanish(fd)
+                self._wants.end(fd)
+
+    def _all_peers(self) -> Iterator[Peer]:
+        for name, endpoint in self._there():
+            yield from endpoint.peers(name)
+        zsock = self._zsock()
+        if zsock is not None:
+            for name, _, since in inproc_links_of(zsock):
+                yield Peer(name, None, since)
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Tell who is connected, the oldest first."""
+        self._refresh("tell its peers")
+        with self._lock:
+            return tuple(sorted(self._all_peers(), key=lambda peer: peer.since))
+
+    def _count_peers(self) -> int:
+        self._refresh("wait for peers")
+        zsock = self._zsock()
+        local = 0 if zsock is None else len(inproc_links_of(zsock))
+        with self._lock:
+            return local + sum(len(endpoint) for _, endpoint in self._there())
+
+    def subscribers(self, prefix: bytes | None) -> int:
+        """Count the connections that want messages which begin with ``prefix``."""
+        if prefix is not None and not isinstance(prefix, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a prefix is bytes, not {type(prefix).__name__}; of a str, .encode()")
+        wanted = None if prefix is None else bytes(prefix)
+        self._refresh("count subscribers")
+        zsock: Any = self._zsock()
+        links = [] if zsock is None else inproc_links_of(zsock)
+        # The other side tells what it wants when it is looked at, and this side hears of it at its
+        # own look, which comes last.
+        for _, other, _ in links:
+            check(other)
+        local = sum(other._wants(wanted) for _, other, _ in links)
+        if zsock is not None:
+            check(zsock)
+        with self._lock:
+            found, told = self._wants.matching(wanted)
+        return len(found) + max(local, min(told, len(links)))
+
+    def why(self) -> str:
+        """Say what the connections are doing, for a `Timeout`."""
+        with self._lock, contextlib.suppress(errors.Error):
+            self._refresh("tell why")
+        with self._lock:
+            return "; ".join(dict.fromkeys(self._whys()))
+
+    def _whys(self) -> list[str]:
+        said = []
+        entries = self._entries()
+        named = {identifier: self._name(identifier, entries) for identifier in self._attempts}
+        for how, endpoint, _ in entries:
+            if how == "bound to" or endpoint.startswith("inproc://"):
+                continue
+            known = [one for one, name in named.items() if name == endpoint]
+            there = sum(len(self._at(one)) for one in known)
+            whys = [self._attempts[one].why(endpoint) for one in known]
+            why = next((text for text in whys if text), None)
+            if there:
+                said.append(f"{endpoint}: connected")
+            else:
+                said.append(why or f"{endpoint}: no connection yet")
+        there = sum(1 for _ in self._all_peers())
+        if any(how == "bound to" or end.startswith("inproc://") for how, end, _ in entries):
+            said.append(
+                f"{there} peer{'' if there == 1 else 's'} connected" if there else "no peer yet"
+            )
+        elif not entries:
+            said.append("it is neither bound nor connected")
+        return said
+
+    # Waiting
+
+    def _timed_out(self, found: int, count: int, what: str, limit: float) -> errors.Timeout:
+        zsock: Any = self._zsock()
+        named = "the socket" if zsock is None else zsock._describe()
+        return errors.Timeout(
+            errno.ETIMEDOUT,
+            f"{named}: {found} of {count} {what} within {limit:g} s; {self.why()}. A longer "
+            "timeout waits longer",
+        )
+
+    def wait_peers(self, count: int, limit: float) -> int:
+        """Pause the calling thread until so many peers are connected."""
+        _check_count(count)
+        found = wait_at(self, self._enough(self._count_peers, count), _deadline(limit))
+        if found is None:
+            raise self._timed_out(self._count_peers(), count, "peers were there", limit)
+        return found
+
+    def wait_subscribers(self, prefix: bytes | None, count: int, limit: float) -> int:
+        """Pause the calling thread until so many connections have subscribed."""
+        _check_count(count)
+        with _Watch(self):
+            look = self._enough(lambda: self.subscribers(prefix), count)
+            found = wait_at(self, look, _deadline(limit))
+        if found is None:
+            found = self.subscribers(prefix)
+            raise self._timed_out(found, count, "subscribers were there", limit)
+        return found
+
+    async def awaited_wait_peers(self, zsock: AwaitableSocket, count: int, limit: float) -> int:
+        """Pause the running task until so many peers are connected."""
+        from ._awaited_bell import awaited_wait_at
+
+        _check_count(count)
+        look = self._enough(self._count_peers, count)
+        found = await awaited_wait_at(zsock, self, look, _deadline(limit))
+        if found is None:
+            raise self._timed_out(self._count_peers(), count, "peers were there", limit)
+        return found
+
+    async def awaited_wait_subscribers(
+        self, zsock: AwaitableSocket, prefix: bytes | None, count: int, limit: float
+    ) -> int:
+        """Pause the running task until so many connections have subscribed."""
+        from ._awaited_bell import awaited_wait_at
+
+        _check_count(count)
+        with _Watch(self):
+            look = self._enough(lambda: self.subscribers(prefix), count)
+            found = await awaited_wait_at(zsock, self, look, _deadline(limit))
+        if found is None:
+            found = self.subscribers(prefix)
+            raise self._timed_out(found, count, "subscribers were there", limit)
+        return found
+
+    def _enough(self, number: Callable[[], int], count: int) -> Callable[[], int | None]:
+        def look() -> int | None:
+            found = number()
+            return found if found >= count else None
+
+        return look
+
+
+class _Watch:
+    """While somebody waits for subscribers, a thread looks at the publisher when it rings."""
+
+    def __init__(self, peers: Peers) -> None:
+        self.peers = peers
+
+    def __enter__(self) -> None:
+        self.peers._waiting += 1
+        self._watch(self.peers._waiting == 1, True)
+
+    def __exit__(self, *_: object) -> None:
+        self.peers._waiting -= 1
+        self._watch(self.peers._waiting == 0, False)
+
+    def _watch(self, changes: bool, on: bool) -> None:
+        zsock = self.peers._zsock()
+        if changes and zsock is not None and not zsock.closed:
+            zsock._watch_in_thread(on)
+
+
+def _deadline(limit: float) -> float:
+    return to_deadline(None if limit < 0 else limit)
+
+
+def _check_count(count: int) -> None:
+    if type(count) is not int:
+        raise TypeError(f"count is an int, not {type(count).__name__}")
+    if count < 1:
+        raise errors.argument_error(f"count is from 1 up, not {count}")

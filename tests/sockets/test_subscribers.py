@@ -1,0 +1,217 @@
+"""Publishers that know their subscribers: `subscribers`, `wait_subscribers`; no message is lost."""
+
+import socket
+import struct
+
+import pytest
+from harness.behaviour import behaviour
+from harness.internals import paused_calls, peers_of
+from harness.waiting import LONG, until
+
+import ratchet
+from ratchet import Timeout, zmqsocket
+
+GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
+
+
+def stranger(port):
+    """A plain connection that has said what a SUB says."""
+    plain = socket.create_connection(("127.0.0.1", port), LONG)
+    plain.sendall(GREETING)
+    left = 64
+    while left:
+        left -= len(plain.recv(left))
+    plain.sendall(bytes([4, len(READY)]) + READY)
+    return plain
+
+
+def frame(data):
+    return (
+        bytes([0, len(data)]) if len(data) < 256 else b"\2" + struct.pack(">Q", len(data))
+    ) + data
+
+
+@behaviour
+async def test_the_first_message_is_not_lost(rt, endpoint):
+    pub, sub = rt.new("PUB", track_peers=True), rt.new("SUB", subscribe=b"a")
+    address = pub.bind(endpoint)
+    waiting = rt.spawn(pub.wait_subscribers(b"abc"))
+    await rt.until(lambda: paused_calls(peers_of(pub)) == 1)
+    sub.connect(address)
+    assert await rt.join(waiting) == 1
+    await pub.send(b"abc")
+    assert (await sub.recv())[0] == b"abc"
+    assert pub.subscribers() == pub.subscribers(b"a") == 1
+    assert pub.subscribers(b"") == pub.subscribers(b"b") == 0
+    sub.subscribe(b"")
+    assert await pub.wait_subscribers(b"b") == 1
+    sub.unsubscribe(b"")
+    sub.unsubscribe(b"a")
+    await rt.until(lambda: pub.subscribers() == 0)
+    with pytest.raises(Timeout, match="0 of 1 subscribers were there within 0"):
+        await pub.wait_subscribers(timeout=0)
+
+
+@behaviour
+async def test_a_publisher_that_connects(rt, endpoint):
+    pub, sub = rt.new("PUB", track_peers=True), rt.new("SUB", subscribe=b"")
+    pub.connect(sub.bind(endpoint))
+    receiving = rt.spawn(sub.recv())  # libzmq's SUB tells what it wants in a call on it
+    assert await pub.wait_subscribers() == 1
+    await pub.send(b"first")
+    assert (await rt.join(receiving))[0] == b"first"
+    sub.close()
+    await rt.until(lambda: pub.subscribers() == 0)
+
+
+@pytest.mark.parametrize("kind", ["PUB", "XPUB"])
+@behaviour
+async def test_a_storm_of_subscribers(rt, tcp, kind):
+    """They come, subscribe twice, leave with and without a word; the counts are right after it."""
+    pub = rt.new(kind, track_peers=True)
+    address = pub.bind(tcp)
+    subs = []
+    for number in range(60):
+        sub = rt.new("SUB", subscribe=[b"a", b"a", b"ab"])
+        sub.connect(address)
+        if number % 3 == 0:
+            sub.close(linger=0)
+        else:
+            subs.append(sub)
+        if number % 7 == 0:
+            await rt.turn()
+    await rt.until(lambda: pub.subscribers(b"a") == 40)
+    await rt.until(lambda: pub.subscribers(b"abc") == 40)
+    for sub in subs[:20]:
+        sub.unsubscribe(b"a")  # once of twice
+        sub.unsubscribe(b"ab")
+    await rt.until(lambda: len(pub.peers) == 40)
+    assert await pub.wait_subscribers(b"ab", 40) == 40
+    for sub in subs[:20]:
+        sub.unsubscribe(b"a")
+    await rt.until(lambda: pub.subscribers() == 20)
+    for sub in subs:
+        sub.close(linger=0)
+    await rt.until(lambda: pub.subscribers() == 0)
+    await rt.until(lambda: pub.peers == ())
+
+
+@behaviour
+async def test_such_a_pub_behaves_as_one(rt, tcp):
+    pub = rt.new("PUB", track_peers=True)
+    assert pub.type == "PUB"
+    with pytest.raises(ratchet.Error, match="a PUB socket only sends") as caught:
+        await pub.recv(timeout=0)
+    assert caught.value.code == "ENOTSUP"
+    sub = rt.new("SUB", subscribe=b"")
+    sub.connect(pub.bind(tcp))
+    await pub.wait_subscribers()
+    with pytest.raises(ratchet.Error, match="only sends"):
+        await pub.recv_many(3, timeout=0)
+    assert not pub.is_readable()
+    assert pub.is_writable()
+    await pub.send_multipart([b"a", b"b"])
+    assert await sub.recv_multipart() == [b"a", b"b"]
+    assert await pub.send_many([b"x"] * 100) == 100
+    assert [(await sub.recv())[0] for _ in range(100)] == [b"x"] * 100
+
+
+def test_what_it_refuses(new):
+    with pytest.raises(ValueError, match="XPUB_MANUAL: with track_peers"):
+        new("XPUB", track_peers=True, xpub_manual=True)
+    with pytest.raises(ValueError, match="CONFLATE: a PUB with track_peers"):
+        new("PUB", track_peers=True, conflate=True)
+    new("XPUB", track_peers=True, xpub_manual=False)
+    new("SUB", track_peers=True, conflate=True)
+
+
+TOLD = {  # by option: what an XPUB receives when two subscribe to a, and both end
+    None: [b"\1a", b"\0a"],
+    "xpub_verbose": [b"\1a", b"\1a", b"\0a"],
+    "xpub_verboser": [b"\1a", b"\1a", b"\0a", b"\0a"],
+}
+
+
+@pytest.mark.parametrize("option", TOLD)
+@pytest.mark.parametrize("tracks", [True, False])
+@pytest.mark.parametrize("ends", ["unsubscribes", "closes"])
+@behaviour
+async def test_an_xpub_receives_what_its_options_promise(rt, tcp, option, tracks, ends):
+    xpub = rt.new("XPUB", track_peers=tracks)
+    if option:
+        setattr(xpub, option, True)
+    address = xpub.bind(tcp)
+    subs = [rt.new("SUB", subscribe=b"a") for _ in range(2)]
+    received = []
+
+    async def receive(count):
+        while len(received) < count:
+            received.append((await xpub.recv())[0])
+
+    wants = TOLD[option].count(b"\1a")
+    for number, sub in enumerate(subs):
+        sub.connect(address)
+        if number == 0 or wants == 2:
+            await receive(number + 1)
+        elif tracks:
+            assert await xpub.wait_subscribers(b"a", 2) == 2
+    if not tracks:
+        await rt.sleep(0.1)  # nothing tells that the second has subscribed
+    for sub in subs:
+        if ends == "closes":
+            sub.close()
+        else:
+            sub.unsubscribe(b"a")
+    await receive(len(TOLD[option]))
+    assert received == TOLD[option]
+    with pytest.raises(Timeout):
+        await xpub.recv(timeout=0.02)
+
+
+def test_an_xpub_hands_on_messages_of_an_xsub(new, tcp):
+    xpub, xsub = new("XPUB", track_peers=True), new("XSUB")
+    xsub.connect(xpub.bind(tcp))
+    xsub.send(b"\1a")
+    xsub.send_multipart([b"hello", b"there"])
+    assert xpub.recv_multipart() == [b"\1a"]
+    assert xpub.recv_multipart() == [b"hello", b"there"]
+    assert xpub.subscribers(b"a") == 1
+
+
+def test_strangers_cannot_grow_its_memory(new, tcp):
+    """What they send is taken in while it sends, a repeated subscription and its end as well."""
+    pub = new("PUB", track_peers=True)
+    port = int(pub.bind(tcp).rpartition(":")[2])
+    peers, taken = peers_of(pub), []
+    subscribed = peers.subscribed
+
+    def count(messages):
+        taken.extend(messages)
+        return subscribed(messages)
+
+    peers.subscribed = count
+    with stranger(port) as plain:
+        for number in range(1, 51):
+            plain.sendall((frame(b"\1x") + frame(b"no subscription")) * 200)
+            until(lambda due=400 * number: pub.send(b"y") or len(taken) >= due)
+        assert pub.wait_subscribers(b"x") == 1
+        plain.sendall(frame(b"\0x"))
+        until(lambda: pub.subscribers() == 0)
+        plain.sendall(frame(b"\0x") + frame(b"\1x"))
+        assert pub.wait_subscribers(b"x") == 1
+    until(lambda: pub.subscribers() == 0)
+    assert not pub.is_readable()
+
+
+def test_rounds_of_sockets_made_anew(tcp):
+    """The figure is of 1,000 rounds; a test makes fewer."""
+    for number in range(100):
+        with (
+            zmqsocket.new("PUB", track_peers=True, linger=0) as pub,
+            zmqsocket.new("SUB", subscribe=b"a", linger=0) as sub,
+        ):
+            sub.connect(pub.bind(tcp))
+            assert pub.wait_subscribers(b"a", timeout=LONG) == 1
+            pub.send(b"a%d" % number)
+            assert sub.recv(timeout=LONG)[0] == b"a%d" % number
