@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from gevent._hub_local import get_hub_if_exists  # type: ignore[import-untyped]
 from gevent.hub import sleep  # type: ignore[import-untyped]
 from gevent.timeout import Timeout  # type: ignore[import-untyped]
-from greenlet import getcurrent
+from greenlet import getcurrent  # type: ignore[import-untyped]
 
 from . import errors
 from ._deadlines import Deadline, Deadlines

@@ -510,6 +510,7 @@ class Checkpoint:
         context: Any,
         otherwise: Callable[[bool], Iterator[Any] | Coroutine[Any, Any, Any] | None],
     ) -> None: ...
+    def __call__(self, turn: bool) -> Iterator[Any] | Coroutine[Any, Any, Any] | None: ...
 
 class AwaitableSocket(Calls):
     """A socket whose calls pause the task that awaits them."""

@@ -240,9 +240,9 @@ class Kernel(KernelBase):
             # If this is the last reference to the main greenlet of an OS thread that ends, greenlet
             # looks for referrers, and crashes if the collector drops this kernel meanwhile.
             self.hub = None
-        hears, self._hears = self._hears, False
-        if not hears:
+        if not self._hears:
             return
+        self._hears = False
         if outer is not None and self._wakeup_before in (None, outer.write_fd):
             hear_signals(outer.write_fd)
         else:
@@ -322,11 +322,10 @@ class Kernel(KernelBase):
         An OS thread that is older than the loop and runs no kernel cannot know them.
         """
         pool = self.workers.threads()
-        return any(
-            thread not in self._before and thread not in pool for thread in threading.enumerate()
-        ) or (
+        return (
             has_gevents_hub()
             or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
+            or any(t not in self._before and t not in pool for t in threading.enumerate())
         )
 
     def _deadlock(self) -> str:

@@ -27,3 +27,7 @@ cdef class Checkpoint:
             except AttributeError:
                 pass  # no task of this loop runs here, or it has other fields
         return self.otherwise(turn)
+
+    def __call__(self, turn):
+        """The same as `due`, for waits that are written in Python."""
+        return self.due(turn)

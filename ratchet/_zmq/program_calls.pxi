@@ -130,6 +130,7 @@ cdef object program_recv(object socket, int flags):
     """Receive one part: bytes, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
     cdef int size
+    cdef bint owed = True
     if is_quick(zsock) and not zsock.rx.contended and not zsock.home.terminated:
         # When a receive found nothing and no call since may have silenced the bell, it tells all.
         if (
@@ -142,12 +143,15 @@ cdef object program_recv(object socket, int flags):
         if data is not None:
             zsock.after()
             return data
-        found = other_one(zsock, size, False, this_thread())
-        if found is not NOT_NOW:
-            zsock.after()
-            return (<tuple> found)[0]
-        if flags & ZMQ_DONTWAIT:
-            zsock.after()
+        try:
+            found = other_one(zsock, size, False, this_thread())
+            if found is not NOT_NOW:
+                return (<tuple> found)[0]
+            owed = (flags & ZMQ_DONTWAIT) != 0
+        finally:
+            if owed:
+                zsock.after()
+        if owed:
             zsock.empty_since = zsock.touched
             return NOT_NOW
     return perform_for(zsock, &RECV_PART, None, recv_limit_of(zsock, flags))

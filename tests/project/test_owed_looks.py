@@ -18,7 +18,7 @@ CALL = re.compile(
     r"\b(?:zmq_(?:msg_)?(?:send|recv)|zmq_(?:get|set)sockopt|zmq_(?:un)?bind|zmq_(?:dis)?connect"
     r"|ratchet_call_on|op\.attempt)[(,]"
 )
-NAMES = re.compile(r"(?<![\w.])(?:(?:self|zsock|self\.zsock)\.)?(\w+)\(")
+NAMES = re.compile(r"(?<![\w.])(?<!def )(?:(?:self|zsock|self\.zsock)\.)?(\w+)\(")
 LOOK = re.compile(r"\.(?:after|ring|leave)\(")
 LOOK_AFTER_ERRORS = re.compile(
     r"\b(finally|except BaseException).*:\n(?:.*\n){0,4}?.*\.(after|leave)\("
@@ -28,10 +28,11 @@ FUNCTION = re.compile(
     r"(?:.|\n)*?\)[^)\n]*:\n(?P<text>(?:(?P=margin) +.*\n|\s*\n)+)",
     re.MULTILINE,
 )
-SOCKET, OPERATIONS = 5, 6  # layers
+ROW = re.compile(r"\boperation\([^)]*?(\w+)\)")  # of an operation, whose function it names last
+SOCKET, OPERATIONS = 5, 6  # layers; a row may stand above its layer
 OTHER_BELLS = {"selection", "fork", "exit"}  # files whose `look` or `close` is no socket's
 # Where nobody can wait: a socket begins there, or ends, and wakes everybody.
-NOBODY_WAITS = {"__init__", "__dealloc__", "close", "free_endpoints"}
+NOBODY_WAITS = {"__init__", "set_defaults", "__dealloc__", "close", "free_endpoints"}
 # They begin with calls that raise nothing, and have looked when something can fail.
 RAISE_NOTHING = {"small_one", "look", "try_endpoint"}
 RESUMED = {"again"}  # by `step` as well
@@ -42,9 +43,9 @@ LOOKED_FOR = {"try_in_line": {"wait", "again"}, "first_try": {"step"}}
 class Function:
     """A function of the extension, as its text tells."""
 
-    def __init__(self, file, layer, found):
-        self.file, self.layer = file, layer
-        self.name, self.text = found["name"], found["text"]
+    def __init__(self, file, layer, found, rows):
+        self.file, self.name, self.text = file, found["name"], found["text"]
+        self.layer = OPERATIONS if self.name in rows else layer
         self.public = found["kind"] == "def"
         self.calls = set(NAMES.findall(self.text))
 
@@ -58,8 +59,10 @@ def functions():
     for path in parts():
         layer = int(re.match(r"# Layer (\d)", path.read_text())[1])
         if layer >= SOCKET and path.stem not in OTHER_BELLS:
-            for found in FUNCTION.finditer(code(path) + "\n"):
-                yield Function(path.stem, layer, found)
+            text = code(path) + "\n"
+            rows = set(ROW.findall(text))
+            for found in FUNCTION.finditer(text):
+                yield Function(path.stem, layer, found, rows)
 
 
 def owing():
