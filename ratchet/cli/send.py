@@ -125,12 +125,11 @@ def run(args: Namespace) -> int:
         size = sum(file_size(piece.value) for piece in files)
     on = bool(args.pieces) or not terminal.is_terminal(sys.stdin)  # nobody types
     with (
-        sockets.opened(args.uri, args) as zsock,
         terminal.Meter("sent", messages=total, size=size, on=on) as meter,
+        sockets.opened(args.uri, args, meter=meter) as zsock,
     ):
         for message in paced(messages(args, meter), args.rate):
             send(zsock, message, args.timeout, meter)
-        sockets.deliver(zsock, args, meter)
     return DONE
 
 

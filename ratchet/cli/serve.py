@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from . import sockets
+from . import sockets, terminal
 from .ends import DONE, UsageError, tell, uninterrupted
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def run(args: Namespace) -> int:
     if shutil.which(args.command[0]) is None:
         raise UsageError(f"there is no command {args.command[0]!r}")
     left = -1 if args.count is None else args.count
-    with sockets.opened(args.uri, args) as zsock:
+    unseen = terminal.Meter("answered", on=False)
+    with sockets.opened(args.uri, args, meter=unseen) as zsock:
         while left:
             zsock.send(answer(args.command, zsock.recv_all()), timeout=None)
             left -= 1
-        sockets.deliver(zsock, args)
     return DONE
 
 

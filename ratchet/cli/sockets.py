@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import zmqsocket
 from .._zmq import still_lingers
-from ..errors import Error, Timeout, UriError
+from ..errors import ClosedError, Error, Timeout, UriError
 from ..options import KEYWORDS
 from ..socket_types import OLD_NAMES, TYPES
-from . import ends
+from . import ends, security
+from .handshakes import Handshakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from ..zmqsocket import ZMQSocket
     from .terminal import Meter
 
-__all__ = ["add_options", "add_timeout", "add_uri", "deliver", "opened", "row_of", "seconds"]
+__all__ = ["add_options", "add_timeout", "add_uri", "opened", "row_of", "seconds"]
 
 LINGER = 10.0  # seconds, as the library's own default
 INTERRUPTED_LINGER = 0.5  # seconds for what was sent before a signal
+TICK = 0.1  # seconds between two looks of progress
 
 
 def uri(text: str) -> ZMQRecord:
@@ -104,6 +106,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an option of the socket, such as rcvhwm=10 or ipv6=true; may be repeated",
     )
+    security.add_options(parser.add_argument_group("security"))
 
 
 def add_sides(group: argparse._ArgumentGroup) -> None:
@@ -131,34 +134,53 @@ def row_of(record: ZMQRecord) -> SocketType:
 def opened(
     record: ZMQRecord,
     args: argparse.Namespace,
+    *,
     before: Callable[[ZMQSocket], None] | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[ZMQSocket]:
     """Make the socket of a URI, bound or connected, and close it in the end.
 
-    ``before`` is called with the socket before it is bound or connected.
-
-    After an interrupt what was sent has a moment to leave. Otherwise whoever sends says what shall
-    become of it, by `deliver`.
+    Args:
+        record: the URI.
+        args: of the command.
+        before: is called with the socket before it is bound or connected, and then answers for its
+            handshakes itself.
+        meter: of a command that sends: at the end its peers must have taken all, or `Timeout` is
+            raised. After an interrupt what was sent has just a moment to leave.
     """
-    given = dict(args.option)
+    given = security.options_of(args) | dict(args.option)
     if record.endpoint.startswith("tcp://["):  # an IPv6 address
         given.setdefault("ipv6", True)
     with _made(record, given) as zsock:
         zsock.set_timeout(args.timeout)
+        handshakes = None
         if before:
             before(zsock)
-        if binds(record.endpoint, args):
-            bound = zsock.bind(record.endpoint)
-            if _chosen(record.endpoint):
-                ends.tell(f"bound to {bound}")
-        else:
-            zsock.connect(record.endpoint)
+        elif not binds(record.endpoint, args):
+            handshakes = Handshakes(zsock)
+        _join(zsock, record.endpoint, args)
         try:
             yield zsock
+            if meter:
+                _deliver(zsock, args, meter, handshakes)
+        except ClosedError:
+            if handshakes:
+                handshakes.check()
+            raise
         except KeyboardInterrupt:
             zsock.close(INTERRUPTED_LINGER)
             _wait_for_delivery(INTERRUPTED_LINGER)
             raise
+
+
+def _join(zsock: ZMQSocket, endpoint: str, args: argparse.Namespace) -> None:
+    """Bind or connect."""
+    if not binds(endpoint, args):
+        zsock.connect(endpoint)
+        return
+    bound = zsock.bind(endpoint)
+    if _chosen(endpoint):
+        ends.tell(f"bound to {bound}")
 
 
 @contextlib.contextmanager
@@ -183,21 +205,29 @@ def _chosen(endpoint: str) -> bool:
     )
 
 
-def deliver(zsock: ZMQSocket, args: argparse.Namespace, meter: Meter | None = None) -> None:
+def _deliver(
+    zsock: ZMQSocket, args: argparse.Namespace, meter: Meter, handshakes: Handshakes | None
+) -> None:
     """Close a socket when its peers have taken what it has sent.
 
     Raises:
         Timeout: they have not, ``--timeout`` or 10 seconds after the last message.
+        Failure: the server has refused this socket.
     """
-    limit = LINGER if args.timeout is None else args.timeout
+    until = time.monotonic() + (LINGER if args.timeout is None else args.timeout)
+    meter.say("waiting for the peer")
+    # A PUB drops what is for nobody, so there is nothing to wait for.
+    if handshakes and row_of(args.uri).full_is_unwritable:
+        while not handshakes.done.wait(TICK) and time.monotonic() < until:
+            meter.add(0, 0)
+        handshakes.check()
+    limit = max(until - time.monotonic(), 0.0)
     zsock.close(limit)
-    if meter:
-        meter.say("waiting for the peer")
-    if not _wait_for_delivery(limit, meter):
+    if not _wait_for_delivery(limit, meter) or time.monotonic() >= until:
         raise Timeout(
             errno.ETIMEDOUT,
             f"{args.uri.type} socket of {args.uri.endpoint}: its peer has not taken all that was "
-            f"sent within {limit:g} s; is there one, and is it the right endpoint?",
+            f"sent in time; is there one, and is it the right endpoint?",
         )
 
 

@@ -49,7 +49,7 @@ def test_examples(text, shown, path, tmp_path):
 def test_the_page_has_each_option(module):
     name = module.__name__.rpartition(".")[2]
     section = PAGE.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    common = {"--help", "--bind", "--connect", "--option"}
+    common = {"--help", "--bind", "--connect", "--option", "--curve", "--server", "--clients"}
     found = make()._subparsers._group_actions[0].choices[name]._option_string_actions
     for option in set(found) - common:
         if option.startswith("--"):

@@ -137,7 +137,7 @@ def test_it_ends_when_all_has_been_taken(command, peer):
 def test_what_nobody_takes_is_an_error(run, ipc):
     result = run("send", f"push:{ipc}", "hello", "--timeout", "0.2")
     assert result.status == 124
-    assert f"PUSH socket of {ipc}: its peer has not taken all that was sent within" in result.err
+    assert f"PUSH socket of {ipc}: its peer has not taken all that was sent in time" in result.err
     assert result.err.count("\n") == 1
 
 
