@@ -15,13 +15,13 @@ RUN := $(VENV)/bin/python
 # For tools that call other tools.
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
-CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/_zmq/*.pxi)
+CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/_zmq/*.pxi ratchet/_pyzmq/*.pxi)
 SCRIPTS := $(wildcard tools/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
 .PHONY: help test torture asan memcheck bench bench-full bench-threads bench-asyncio bench-proxy scale instructions \
-	memory soak lint docs wheel matrix clean FORCE
+	memory soak pyzmq lint docs wheel matrix clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ torture: $(VENV)/.ratchet $(VENV)/.bench $(VENV)/.test  ## load, faults and misu
 
 soak: $(VENV)/.ratchet $(VENV)/.soak  ## run traffic with faults for 20 minutes, and count it
 	$(RUN) -m torture.soak --minutes 20 --plot build/soak.png $(ARGS)
+
+pyzmq: $(VENV)/.ratchet  ## run the tests of pyzmq and what builds on it, on ratchet; refresh docs/pyzmq-unchanged.md
+	$(RUN) tools/pyzmq_tests.py --write docs/pyzmq-unchanged.md $(ARGS)
 
 lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
 	$(RUN) -m ruff check

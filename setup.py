@@ -216,7 +216,11 @@ setup(
         Extension(
             "ratchet._pyzmq",
             sources=["ratchet/_pyzmq.pyx"],
-            depends=["setup.py", "ratchet/_zmq.pxd"],
+            depends=[
+                "setup.py",
+                "ratchet/_zmq.pxd",
+                *map(str, Path("ratchet/_pyzmq").glob("*.pxi")),
+            ],
         ),
     ],
     cmdclass={"build_ext": BuildExt},

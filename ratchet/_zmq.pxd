@@ -66,3 +66,6 @@ cdef object program_recv(object socket, int flags)
 cdef object program_recv_parts(object socket, int flags)
 cdef object program_recv_frame(object socket, int flags)
 cdef object program_recv_frames(object socket, int flags)
+cdef object program_thread()
+cdef object program_try(object socket, object waiter, str name, object arg, bint *knock)
+cdef int program_give_back(object socket, object found, str name) except -1

@@ -5,6 +5,10 @@
 # half message is the OS thread, whatever runs in it: programs receive the parts of one message in
 # several futures, or greenlets.
 
+cdef enum:
+    KEEP_HELD = 0x10000  # a flag of our own: after "not now" the parts before this one stay
+
+
 cdef object try_recv_part(SocketBase zsock, object arg, Caller me):
     found = try_recv(zsock, None, me)
     return found if found is NOT_NOW else (<tuple> found)[0]
@@ -84,7 +88,8 @@ cdef object program_send(object socket, object data, int flags):
     if more:
         return send_more(zsock, part, flags)
     if perform_for(zsock, &SEND, part, send_limit_of(zsock, flags)) is NOT_NOW:
-        drop_held(zsock)
+        if not flags & KEEP_HELD:
+            drop_held(zsock)
         return NOT_NOW
     return None
 
@@ -121,7 +126,8 @@ cdef object program_send_parts(object socket, list parts, int flags):
         if type(parts[i]) is not bytes:
             parts[i] = program_part(parts[i])
     if perform_for(zsock, &SEND_MULTIPART, parts, send_limit_of(zsock, flags)) is NOT_NOW:
-        drop_held(zsock)
+        if not flags & KEEP_HELD:
+            drop_held(zsock)
         return NOT_NOW
     return None
 
@@ -173,3 +179,71 @@ cdef object program_recv_frames(object socket, int flags):
     """Receive a whole message, or the rest of one: a list of Frames, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
     return perform_for(zsock, &RECV_FRAMES, None, recv_limit_of(zsock, flags))
+
+
+# For callers that wait by themselves (`_pyzmq/futures.pxi`): the attempt of a waiter in its line,
+# and a message that nobody wants after all.
+
+cdef object program_thread():
+    """Return the caller that the running OS thread is."""
+    return this_thread()
+
+
+cdef const Operation *operation_named(str name) except NULL:
+    """Return the row of an operation that a future may be of."""
+    if name == "recv":
+        return &RECV_PART
+    if name == "recv_multipart":
+        return &RECV_MULTIPART
+    if name == "recv_frame":
+        return &RECV_FRAME
+    if name == "recv_frames":
+        return &RECV_FRAMES
+    if name == "send":
+        return &SEND
+    if name == "send_more":
+        return &HOLD
+    if name == "send_multipart":
+        return &SEND_MULTIPART
+    raise ValueError(name)
+
+
+cdef object program_try(object socket, object waiter, str name, object arg, bint *knock):
+    """Perform an operation of a waiter that stands in its line, or answer NOT_NOW.
+
+    Args:
+        name: of the operation; None: only look if the socket is ready for it.
+        knock: set if nobody may tell when to try again.
+    """
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    cdef TaskWaiter me = <TaskWaiter> waiter
+    cdef int events
+    zsock.require_alive("wait")
+    if name is None:
+        me.woken = False
+        events = zsock.look()
+        zsock.ring(events, me)
+        knock[0] = False
+        return True if events & me.line.event else NOT_NOW
+    return try_in_line(zsock, me, operation_named(name), arg, False, knock)
+
+
+cdef int program_give_back(object socket, object found, str name) except -1:
+    """Have what a receive has taken received next: its caller was cancelled before it had it."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    cdef OSThread me
+    if zsock.born != generation or zsock.home.terminated:
+        return 0
+    if name == "recv" or name == "recv_frame":
+        me = this_thread()
+        if zsock.parts is not None and zsock.rx.owner is me:
+            zsock.parts.append(found)
+            zsock.check()
+            return 0
+        found = [found]
+    if zsock.prefetched is None:
+        zsock.prefetched = []
+    zsock.prefetched.insert(0, found[::-1])
+    zsock.update_bypass()
+    zsock.check()
+    return 0

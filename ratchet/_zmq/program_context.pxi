@@ -135,15 +135,6 @@ cdef class ProgramContext:
         raise TypeError("a context cannot be copied or pickled; make a new one where it is needed")
 
 
-def context_at(size_t address):
-    """Return the context of this process with that address, or None."""
-    cdef ProgramContext one
-    for one in list(program_contexts):
-        if <size_t> one.handle == address and one.born == generation:
-            return one
-    return None
-
-
 cdef list program_contexts_here():
     """Return those of this process that have not ended."""
     return [one for one in list(program_contexts) if not one.closed]

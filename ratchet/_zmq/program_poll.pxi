@@ -34,6 +34,18 @@ cdef bint poll_once(list things, list masks, list events) except -1:
     return any
 
 
+cdef list wanted(list things, list masks, int direction):
+    """Return what is waited for in one direction; for errors alone, as if for reading."""
+    cdef Py_ssize_t i
+    cdef int mask
+    cdef list found = []
+    for i in range(len(things)):
+        mask = masks[i]
+        if (mask if mask & (RX | TX) else RX) & direction:
+            found.append(things[i])
+    return found
+
+
 def poll_many(list things not None, list masks not None, double seconds):
     """Wait for sockets and descriptors.
 
@@ -54,13 +66,7 @@ def poll_many(list things not None, list masks not None, double seconds):
         PyErr_CheckSignals()
         return None
     deadline = deadline_of(seconds)
-    reads, writes = [], []
-    for thing, mask in zip(things, masks):
-        if mask & RX or not mask & TX:
-            reads.append(thing)
-        if mask & TX:
-            writes.append(thing)
-    selection = selection_of(reads, writes)
+    selection = selection_of(wanted(things, masks, RX), wanted(things, masks, TX))
     try:
         while True:
             found = selection.wait(deadline)

@@ -54,7 +54,8 @@ cdef class ProgramSocket(BlockingSocket):
                 "libzmq ends the process when such a socket is closed while its proxy does not "
                 "answer as it should"
             )
-        self.may_have_pipes = self.may_have_pipes or not binding or self.used
+        if not binding or self.used or endpoint.startswith("inproc://"):
+            self.may_have_pipes = True
         return 0
 
     def set_int(self, int number, int value):
@@ -62,7 +63,7 @@ cdef class ProgramSocket(BlockingSocket):
         self.require_alive("set an option")
         if number in (ZMQ_SNDHWM, ZMQ_RCVHWM):
             # Once there are pipes, libzmq 4.3 tells their other ends, which may have been freed.
-            if self.used and (self.may_have_pipes or self.bound_inproc()):
+            if self.used and self.may_have_pipes:
                 if value < 0:
                     raise errors.argument_error(f"a high-water mark is 0 or more, not {value}")
                 self.late = {} if self.late is None else self.late
@@ -78,20 +79,6 @@ cdef class ProgramSocket(BlockingSocket):
             self._recv_timeout = -1 if value < 0 else value * 0.001
         elif number == ZMQ_SNDTIMEO:
             self._send_timeout = -1 if value < 0 else value * 0.001
-
-    cdef bint bound_inproc(self) except -1:
-        for _, at, _ in self.endpoints:
-            if at.startswith("inproc://"):
-                return True
-        return False
-
-    def set_int64(self, int number, value):
-        """Set an option that has 64 bits."""
-        self.require_alive("set an option")
-        if value < 0:
-            self._set_int64(number, value)
-        else:
-            self._set_uint64(number, value)
 
     def set_bytes(self, int number, bytes value not None):
         """Set an option that is bytes."""
@@ -119,33 +106,12 @@ cdef class ProgramSocket(BlockingSocket):
             return self.late[number]
         return self._get_int(number)
 
-    def get_int64(self, int number):
-        """Return an option that has 64 bits."""
-        self.require_alive("read an option")
-        return self._get_int64(number)
-
-    def get_bytes(self, int number, size_t size):
-        """Return an option that is at most ``size`` bytes."""
-        self.require_alive("read an option")
-        return self._get_bytes(number, size)
-
-    def watch_events(self, endpoint, int events):
+    def watch_events(self, bytes endpoint, int events):
         """Have libzmq tell what happens to it at an inproc endpoint, None: no more
         (zmq_socket_monitor(3))."""
-        cdef bytes data = None if endpoint is None else os.fsencode(endpoint)
-        cdef const char *at = NULL
         self.require_alive("monitor")
-        if data is not None:
-            at = data
-        if zmq_socket_monitor(self.handle, at, events) < 0:
+        if zmq_socket_monitor(
+            self.handle, NULL if endpoint is None else <const char *> endpoint, events
+        ) < 0:
             raise self.fail(zmq_errno(), "monitor")
         self.after()
-
-
-def socket_at(size_t address):
-    """Return the open socket of a program's own contexts with that address, or None."""
-    cdef SocketBase zsock
-    for zsock in list(open_sockets):
-        if zsock.home is not None and <size_t> zsock.handle == address:
-            return zsock if zsock.born == generation else None
-    return None

@@ -25,6 +25,11 @@ def proxy(frontend: Any, backend: Any, capture: Any = None) -> int:
     return proxy_steerable(frontend, backend, capture, None)
 
 
+def device(_device_type: int, frontend: Any, backend: Any) -> int:
+    """Do what `proxy` does: its old name, which pyzmq asked for until 26."""
+    return proxy(frontend, backend)
+
+
 def proxy_steerable(frontend: Any, backend: Any, capture: Any = None, control: Any = None) -> int:
     """Do what `proxy` does, and what comes from ``control`` says.
 

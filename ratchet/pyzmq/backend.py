@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+from types import ModuleType
 from typing import Any
 
 OLDEST, TOO_NEW = (25, 1), (28,)  # releases of pyzmq
 
 
-def _check_release() -> None:
-    """Raise unless this release of pyzmq is one that is tested."""
+def _checked_release() -> tuple[int, ...]:
+    """Return the release of pyzmq; raise unless it is one that is tested."""
     release = importlib.metadata.version("pyzmq")
     numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
     if not OLDEST <= numbers < TOO_NEW:
@@ -24,18 +25,19 @@ def _check_release() -> None:
             f"ratchet.pyzmq supports pyzmq {oldest} to {last}, and this is pyzmq {release}: "
             "install another, or run the program without ratchet.pyzmq"
         )
+    return numbers
 
 
-_check_release()
+_RELEASE = _checked_release()
 
 from .. import _pyzmq  # noqa: E402 (it needs a release that is supported)
-from .._pyzmq import Context, Frame, zmq_errno, zmq_poll  # noqa: E402
+from .._pyzmq import Context, zmq_errno, zmq_poll  # noqa: E402
 from .._zmq import curve_keypair as _curve_keypair  # noqa: E402
 from .._zmq import curve_public as _curve_public  # noqa: E402
 from .._zmq import error_text as strerror  # noqa: E402
 from .._zmq import has as _has  # noqa: E402
 from .._zmq import libzmq_version as zmq_version_info  # noqa: E402
-from ._devices import monitored_queue, proxy, proxy_steerable  # noqa: E402
+from ._devices import device, monitored_queue, proxy, proxy_steerable  # noqa: E402
 
 __all__ = [
     "IPC_PATH_MAX_LEN",
@@ -46,6 +48,7 @@ __all__ = [
     "Socket",
     "curve_keypair",
     "curve_public",
+    "device",
     "has",
     "monitored_queue",
     "proxy",
@@ -55,6 +58,22 @@ __all__ = [
     "zmq_poll",
     "zmq_version_info",
 ]
+
+
+class _OldFrame(_pyzmq.Frame):
+    """A frame of pyzmq 25, whose text is that of its data."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.bytes.decode()
+
+
+Frame = _pyzmq.Frame if _RELEASE >= (26,) else _OldFrame
+if _RELEASE < (26,):  # one of its devices is compiled for pyzmq's own sockets
+    _device: Any = ModuleType("zmq.devices.monitoredqueue")
+    _device.monitored_queue, _device.__all__ = monitored_queue, ["monitored_queue"]
+    sys.modules["zmq.devices.monitoredqueue"] = _device
 
 Message = Frame
 PYZMQ_DRAFT_API = False  # ratchet offers no draft socket types
@@ -74,6 +93,8 @@ class Socket(_pyzmq.Socket):
             for name in ("send", "send_multipart", "recv_multipart"):
                 if name in cls.__dict__:
                     delattr(cls, name)
+        elif cls.__module__ == "zmq._future" and cls.__name__ == "_AsyncSocket":
+            _pyzmq.give_calls(cls)
 
 
 def has(capability: str) -> bool:

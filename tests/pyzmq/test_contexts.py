@@ -177,18 +177,11 @@ def test_ctrl_c_ends_the_wait_and_not_the_end(ctrl_c):
 
 def test_a_context_that_is_dropped_ends_by_itself():
     zsock = _zmq.ProgramSocket(_zmq.ProgramContext(), PULL)
-    address = zsock.home.address if hasattr(zsock, "home") else 0
+    before = len(_zmq.program_contexts)
+    zsock.close()
     del zsock
     gc.collect()
-    assert _zmq.context_at(address) is None
-
-
-def test_a_context_is_found_by_its_address(context):
-    zsock = _zmq.ProgramSocket(context, PULL)
-    assert _zmq.context_at(context.address) is context
-    assert _zmq.socket_at(zsock.address) is zsock
-    assert _zmq.context_at(1) is None
-    assert _zmq.socket_at(1) is None
+    assert len(_zmq.program_contexts) == before - 1
 
 
 def test_options_of_a_context(context):

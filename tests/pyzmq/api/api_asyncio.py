@@ -1,12 +1,28 @@
 """zmq.asyncio by pyzmq's API."""
 
 import asyncio
+import gc
+import json
+import random
+import threading
+import time
 
+import pytest
 import zmq
 import zmq.asyncio
 
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+else:
+    uvloop.new_event_loop().close()  # the first leaves libuv's pipe for signals, for good
 
-def run(body):
+LOOPS = [asyncio.new_event_loop, *([uvloop.new_event_loop] if uvloop else [])]
+on_loops = pytest.mark.parametrize("factory", LOOPS, ids=["asyncio", "uvloop"][: len(LOOPS)])
+
+
+def run(body, factory=asyncio.new_event_loop):
     async def main():
         context = zmq.asyncio.Context()
         try:
@@ -17,10 +33,12 @@ def run(body):
         finally:
             context.destroy(linger=0)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
 
 
-def test_messages():
+@on_loops
+def test_messages(factory):
     async def body(left, right):
         for i in range(100):
             await left.send(b"%d" % i)
@@ -29,19 +47,210 @@ def test_messages():
         assert await right.recv_multipart() == [b"a", b"b"]
         await left.send_json({"a": 1})
         assert await right.recv_json() == {"a": 1}
-
-    run(body)
-
-
-def test_receives_are_served_in_their_order():
-    async def body(left, right):
-        waiting = [asyncio.ensure_future(right.recv()) for _ in range(5)]
+        frame = asyncio.ensure_future(right.recv(copy=False))
+        later = asyncio.ensure_future(right.recv_json())
         await asyncio.sleep(0)
+        await left.send(b"frame")
+        await left.send_json([1])
+        assert (await frame).bytes == b"frame"
+        assert await later == [1]
+        left.send_string("not json")
+        with pytest.raises(json.JSONDecodeError):
+            await right.recv_json()
+
+    run(body, factory)
+
+
+@on_loops
+def test_receives_are_served_in_their_order(factory):
+    async def body(left, right):
+        waiting = [right.recv() for _ in range(5)]
+        assert all(isinstance(future, asyncio.Future) for future in waiting)
         for i in range(5):
             await left.send(b"%d" % i)
         assert await asyncio.gather(*waiting) == [b"%d" % i for i in range(5)]
+        done, _ = await asyncio.wait([left.send(b"x"), right.recv()])
+        assert {future.result() for future in done} == {None, b"x"}
+        called = asyncio.get_running_loop().create_future()
+        right.recv().add_done_callback(lambda future: called.set_result(future.result()))
+        await left.send(b"called")
+        assert await called == b"called"
+
+    run(body, factory)
+
+
+def test_parts_in_several_futures():
+    async def body(left, right):
+        waiting = [right.recv() for _ in range(3)]
+        await left.send_multipart([b"a", b"b", b"c"])
+        assert await asyncio.gather(*waiting) == [b"a", b"b", b"c"]
 
     run(body)
+
+
+@on_loops
+def test_sends_that_have_to_wait(factory):
+    async def body(left, right):
+        context = zmq.asyncio.Context()
+        push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+        push.sndhwm = pull.rcvhwm = 1
+        push.bind("inproc://full")
+        count = 20
+        sends = [push.send(b"%d" % i) for i in range(count)]
+        sends += [push.send_multipart([b"%d" % i, b"x"]) for i in range(count)]
+        assert not sends[0].done()
+        pull.connect("inproc://full")
+        for i in range(count):
+            assert await pull.recv() == b"%d" % i
+        for i in range(count):
+            assert await pull.recv_multipart() == [b"%d" % i, b"x"]
+        await asyncio.gather(*sends)
+        context.destroy(linger=0)
+
+    run(body, factory)
+
+
+def test_timeouts_and_now():
+    async def body(left, right):
+        with pytest.raises(zmq.Again):
+            await right.recv(zmq.NOBLOCK)
+        right.rcvtimeo = 20
+        began = time.monotonic()
+        with pytest.raises(zmq.Again):
+            await right.recv()
+        assert time.monotonic() - began >= 0.019
+        right.rcvtimeo = -1
+        await left.send(b"x")
+        assert await right.recv() == b"x"
+
+    run(body)
+
+
+def test_close_cancels_what_waits():
+    async def body(left, right):
+        waiting = right.recv()
+        right.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(zmq.ZMQError):
+            await right.recv()
+
+    run(body)
+
+
+@pytest.mark.ratchet
+def test_the_end_of_the_context_is_told():
+    async def body(left, right):
+        waiting = right.recv()
+        thread = threading.Thread(target=right.context.term)
+        thread.start()
+        with pytest.raises(zmq.ContextTerminated):
+            await waiting
+        left.close(0)
+        right.close(0)
+        thread.join()
+
+    run(body)
+
+
+@pytest.mark.ratchet
+@on_loops
+def test_a_cancelled_receive_loses_nothing(factory):
+    async def body(left, right):
+        count, got = 400, []
+
+        async def send():
+            for i in range(count):
+                await left.send_multipart([b"%d" % i, b"x"])
+                await asyncio.sleep(random.random() * 0.001)
+
+        sending = asyncio.ensure_future(send())
+        while len(got) < count:
+            try:
+                async with asyncio.timeout(random.random() * 0.001):
+                    got.append(int((await right.recv_multipart())[0]))
+            except TimeoutError:
+                assert not sending.done() or await right.poll(10_000)
+        await sending
+        assert got == list(range(count))
+
+    run(body, factory)
+
+
+@pytest.mark.ratchet
+def test_a_message_that_nobody_took_is_received_next():
+    async def body(left, right):
+        async def one():
+            return await right.recv()
+
+        ended = set()
+        for turns in range(6):  # somewhere in between its future has the message
+            task = asyncio.ensure_future(one())
+            await asyncio.sleep(0)
+            await left.send(b"a")
+            while not zmq.Socket.get(right, zmq.EVENTS) & zmq.POLLIN:
+                time.sleep(0.001)  # noqa: ASYNC251 (the loop must not run meanwhile)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            ended.add(task.cancelled())
+            if task.cancelled():
+                assert await asyncio.wait_for(right.recv(), 10) == b"a"
+            else:
+                assert task.result() == b"a"
+        assert ended == {True, False}
+        await left.send(b"b")
+        await right.poll(10_000)
+        received = right.recv()  # has it at once
+        assert received.done()
+        del received
+        gc.collect()
+        assert await asyncio.wait_for(right.recv(), 10) == b"b"
+
+    run(body)
+
+
+@pytest.mark.ratchet
+@on_loops
+def test_a_busy_socket_lets_the_loop_run(factory):
+    async def body(left, right):
+        late = 0.0
+        over = False
+
+        async def heart():
+            nonlocal late
+            while not over:
+                began = time.monotonic()
+                await asyncio.sleep(0.001)
+                late = max(late, time.monotonic() - began)
+
+        beating = asyncio.ensure_future(heart())
+        for _ in range(3000):
+            await left.send(b"x")
+            await right.recv()
+        over = True
+        await beating
+        assert late < 5, "the loop did not run meanwhile"
+
+    run(body, factory)
+
+
+def test_a_socket_goes_from_one_loop_to_the_next():
+    context = zmq.asyncio.Context()
+    left, right = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    left.bind("inproc://loops")
+    right.connect("inproc://loops")
+    for i in range(3):
+
+        async def main(i=i):
+            waiting = asyncio.ensure_future(right.recv())
+            await asyncio.sleep(0)
+            await left.send(b"%d" % i)
+            return await waiting
+
+        assert asyncio.run(main()) == b"%d" % i
+    context.destroy(linger=0)
 
 
 def test_sends_that_nobody_awaits():

@@ -1,0 +1,184 @@
+"""pyzmq's API on both sides: pyzmq, and ratchet as its backend. ``python -m benchmarks.pyzmq_api``.
+
+Both cannot be in one process. So a process for each takes its turn, again and again, and what is
+told is the median over the rounds of the quotient of two neighbours.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+SIDES = {"pyzmq": None, "ratchet": "ratchet.pyzmq.backend"}
+
+
+def measured(function, count):
+    """Nanoseconds for one of ``count`` calls: the best of three."""
+    function(count // 10 + 1)
+    best = None
+    for _ in range(3):
+        began = time.perf_counter_ns()
+        function(count)
+        taken = (time.perf_counter_ns() - began) / count
+        best = taken if best is None else min(best, taken)
+    return best
+
+
+def linked(context, left, right, endpoint):
+    bound, other = context.socket(left), context.socket(right)
+    bound.linger = other.linger = 0
+    bound.bind(endpoint)
+    other.connect(bound.last_endpoint.decode().rstrip("\0"))
+    return bound, other
+
+
+def one_by_one(send, recv):
+    def function(count):
+        for _ in range(count):
+            send()
+            recv()
+
+    return function
+
+
+def plain(zmq, context, scale):
+    """The calls that block."""
+    found = {}
+    for transport in ("inproc", "tcp"):
+        where = "tcp://127.0.0.1:*" if transport == "tcp" else "inproc://plain"
+        left, right = linked(context, zmq.PAIR, zmq.PAIR, where)
+
+        def burst(count, left=left, right=right):
+            while count > 0:
+                some = min(count, 500)
+                for _ in range(some):
+                    left.send(b"x" * 16)
+                for _ in range(some):
+                    right.recv()
+                count -= some
+
+        found[f"16 B, {transport}"] = measured(burst, int(20_000 * scale))
+    parts = [b"a", b"b" * 16, b"c" * 100]
+    left, right = linked(context, zmq.PAIR, zmq.PAIR, "inproc://parts")
+    cases = {
+        "three parts": (lambda: left.send_multipart(parts), right.recv_multipart),
+        "string": (lambda: left.send_string("text"), right.recv_string),
+        "json": (lambda: left.send_json({"a": 1}), right.recv_json),
+        "pyobj": (lambda: left.send_pyobj({"a": 1}), right.recv_pyobj),
+    }
+    for name, calls in cases.items():
+        found[name] = measured(one_by_one(*calls), int(5_000 * scale))
+
+    def empty(count):
+        for _ in range(count):
+            try:
+                right.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                pass
+
+    found["empty recv(NOBLOCK)"] = measured(empty, int(5_000 * scale))
+    poller = zmq.Poller()
+    pairs = [linked(context, zmq.PAIR, zmq.PAIR, f"inproc://poll{i}") for i in range(10)]
+    for _, one in pairs:
+        poller.register(one, zmq.POLLIN)
+    pairs[3][0].send(b"x")
+
+    def poll(count):
+        for _ in range(count):
+            poller.poll()
+
+    found["poll of ten"] = measured(poll, int(3_000 * scale))
+    return found
+
+
+def awaited(scale):
+    """The calls of zmq.asyncio."""
+    import zmq
+    import zmq.asyncio
+
+    async def main():
+        context = zmq.asyncio.Context()
+        found = {}
+        left, right = linked(context, zmq.PAIR, zmq.PAIR, "inproc://ready")
+        back, forth = linked(context, zmq.PAIR, zmq.PAIR, "inproc://forth")
+
+        async def ready(count):
+            for _ in range(count):
+                await left.send(b"x" * 16)
+                await right.recv()
+
+        async def echo(count):
+            for _ in range(count):
+                await back.send(await right.recv())
+
+        async def waiting(count):
+            other = asyncio.ensure_future(echo(count))
+            for _ in range(count):
+                await left.send(b"x" * 16)
+                await forth.recv()
+            await other
+
+        for name, function, often in (("ready", ready, 5_000), ("waiting", waiting, 2_000)):
+            count = int(often * scale)
+            await function(count // 10 + 1)
+            best = None
+            for _ in range(3):
+                began = time.perf_counter_ns()
+                await function(count)
+                taken = (time.perf_counter_ns() - began) / count
+                best = taken if best is None else min(best, taken)
+            found[f"asyncio, {name}"] = best
+        context.destroy(linger=0)
+        return found
+
+    return asyncio.run(main())
+
+
+def work(scale):
+    import zmq
+
+    context = zmq.Context()
+    found = plain(zmq, context, scale)
+    context.destroy(linger=0)
+    print(json.dumps({**found, **awaited(scale)}))
+
+
+def one_round(backend, scale):
+    env = {**os.environ}
+    env.pop("PYZMQ_BACKEND", None)
+    if backend:
+        env["PYZMQ_BACKEND"] = backend
+    command = [sys.executable, "-m", "benchmarks.pyzmq_api", "--work", "--scale", str(scale)]
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--scale", type=float, default=1.0, help="of how often each call is made")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        work(arguments.scale)
+        return
+    rounds = [
+        {side: one_round(backend, arguments.scale) for side, backend in SIDES.items()}
+        for _ in range(arguments.rounds)
+    ]
+    print(f"{'':24}{'pyzmq, ns':>12}{'ratchet, ns':>12}{'times':>8}   least to most")
+    for case in rounds[0]["pyzmq"]:
+        times = sorted(one["pyzmq"][case] / one["ratchet"][case] for one in rounds)
+        medians = [statistics.median(one[side][case] for one in rounds) for side in SIDES]
+        print(
+            f"{case:24}{medians[0]:12,.0f}{medians[1]:12,.0f}{statistics.median(times):8.2f}   "
+            f"{times[0]:.2f} to {times[-1]:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

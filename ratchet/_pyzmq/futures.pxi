@@ -1,0 +1,278 @@
+# zmq.asyncio on ratchet: calls that act when they are made, and futures from which nothing is lost.
+#
+# A call tries at once. If it cannot be done now, its future stands in a queue, of which the first
+# has a waiter in the line of the socket, as any other caller has. A message may be in a future from
+# which nobody takes it: its task was cancelled in the same turn, or the future was dropped. Then it
+# goes back to the socket, to be received next.
+
+cdef object BaseFuture = asyncio.Future
+cdef object running_loop = asyncio._get_running_loop
+cdef object runtime_of_loop = None  # of `ratchet.asyncio`, which the first that waits imports
+cdef double REKNOCK = 0.05  # seconds between two attempts where nobody may tell when
+cdef str POLL = "poll"
+
+
+class GivesBack:
+    """What the future of a call has beside what futures have: it gives back what nobody took."""
+
+    # The Calls it waits among, the operation and its argument; what was received, as it came from
+    # the socket; how often it was told; what makes an object of it; its timeout.
+    calls = name = arg = kept = load = timer = None
+    answer = None  # of a send
+    told = 0
+
+    def __await__(self):
+        return Awaiting(self)
+
+    __iter__ = __await__
+
+    def result(self):
+        self.told += 1
+        return super().result()
+
+    def cancel(self, *args, **kwargs):
+        done = super().cancel(*args, **kwargs)
+        if done and self.calls is not None:
+            (<Calls> self.calls).gave_up()
+        return done
+
+    def __del__(self):
+        if self.kept is not None and not self.told:
+            give_back(self)
+        super().__del__()
+
+
+class CallFuture(GivesBack, BaseFuture):
+    """The future of one call of asyncio's."""
+
+
+cdef dict futures = {BaseFuture: CallFuture}  # a class of pyzmq's -> ours; tornado's has its own
+
+
+cdef object new_future(Socket self, loop):
+    """Make a future of the kind that this kind of socket returns."""
+    base = self._Future
+    kind = futures.get(base)
+    if kind is None:
+        kind = futures[base] = type("CallFuture", (GivesBack, base), {})
+    return kind(loop=loop)
+
+
+cdef int give_back(future) except -1:
+    """Have the message of a future received next."""
+    kept, future.kept = future.kept, None
+    program_give_back((<Calls> future.calls).core, kept, future.name)
+    return 0
+
+
+cdef class Awaiting:
+    """What a task that awaits a `CallFuture` runs."""
+    cdef object future
+    cdef bint suspended
+
+    def __init__(self, future):
+        self.future = future
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        """Go on: suspend the task, or end with the result."""
+        future = self.future
+        if not self.suspended:
+            self.suspended = True
+            if not future.done():
+                future._asyncio_future_blocking = True
+                return future
+            if core.spend_turn():
+                return None  # a socket that is always ready lets the loop run
+        elif not future.done():
+            raise RuntimeError("await wasn't used with future")
+        future.kept = None
+        raise StopIteration(future.result())
+
+    def throw(self, kind, value=None, traceback=None):
+        """End the wait: what has come, of which the task was told at most, is given back."""
+        future = self.future
+        if future.kept is not None and future.told <= 1:
+            give_back(future)
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        raise value
+
+    def close(self):
+        """End the wait, as for any iterator of a coroutine."""
+
+
+cdef object finished(future, Calls calls, str name, found):
+    """Give a future its result."""
+    if calls is not None and not calls.writes and name is not POLL:
+        future.calls, future.name = calls, name
+        future.kept = found
+        found = calls.converted(name, found)
+    if future.load is not None:
+        try:
+            found = future.load(found)
+        except Exception as error:
+            future.kept = None
+            future.set_exception(error)
+            return future
+    future.set_result(found)
+    return future
+
+
+cdef class Calls:
+    """The calls of one direction of one socket that wait in a loop, in their order."""
+    cdef object core
+    cdef bint writes
+    cdef object queue      # futures; the first of them has a waiter in the line
+    cdef object runtime    # of the loop in which they wait
+    cdef object waiter
+    cdef bint scheduled, serving
+    cdef object __weakref__
+
+    # What `ratchet.asyncio` asks of the future by which it wakes a waiter.
+    _callbacks = None
+
+    def __init__(self, Socket socket, bint writes):
+        self.core, self.writes = socket.core, writes
+        self.queue = collections.deque()
+
+    def done(self):
+        """Return False: it can always be woken."""
+        return False
+
+    def set_result(self, _):
+        """Try again soon: something may have come."""
+        self.serve_soon()
+
+    cdef int serve_soon(self) except -1:
+        if not self.scheduled and self.runtime is not None:
+            loop = self.runtime.loop
+            if loop is not None:
+                self.scheduled = True
+                loop.call_soon(self.serve)
+        return 0
+
+    cdef object converted(self, str name, found):
+        """Return what a receive returns for what came from the socket."""
+        if name == "recv_frame":
+            return received(found, False)
+        if name == "recv_frames":
+            return [received(frame, False) for frame in found]
+        return found
+
+    cdef int wait(self, future, str name, arg, double limit) except -1:
+        """Queue a future; ``limit`` in seconds, negative: for ever."""
+        global runtime_of_loop
+        if runtime_of_loop is None:
+            from ratchet.asyncio import _runtime as runtime_of_loop
+        runtime = runtime_of_loop()
+        if runtime is not self.runtime:
+            self.drop()  # what waited in another loop waits for ever, as the loop does
+            self.runtime = runtime
+        future.calls, future.name, future.arg = self, name, arg
+        self.queue.append(future)
+        if limit >= 0:
+            future.timer = runtime.loop.call_later(limit, time_up, future)
+        if self.waiter is None:
+            self.stand_in_line()
+        return 0
+
+    cdef int stand_in_line(self) except -1:
+        waiter = core.TaskWaiter(program_thread(), self.runtime)
+        waiter.future = self
+        self.waiter = waiter
+        core.join(self.core, self.writes, waiter)
+        self.runtime.watch(self.core)
+        self.serve()  # once in line, it has to look
+
+    cdef int gave_up(self) except -1:
+        """Leave the line if no future is left that anybody waits for."""
+        while self.queue and self.queue[0].done():
+            self.queue.popleft()
+        if not self.queue and not self.serving:
+            self.leave(True)
+        return 0
+
+    cdef int leave(self, bint in_vain) except -1:
+        """Leave the line; ``in_vain``: nothing was done, and the loop need not go on watching."""
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            core.leave(self.core, waiter)
+            if in_vain:
+                self.runtime.gave_up(self.core, waiter)
+            else:
+                self.runtime.finished(waiter)
+        return 0
+
+    cdef int drop(self) except -1:
+        self.queue.clear()
+        self.scheduled = False
+        self.leave(True)
+        return 0
+
+    def serve(self):
+        """Perform what can be performed now, in order."""
+        cdef bint knock = False
+        self.scheduled = False
+        self.serving = True
+        try:
+            while self.queue:
+                future = self.queue[0]
+                if future.done():
+                    self.queue.popleft()
+                    continue
+                if not self.perform(future, &knock):
+                    break
+        finally:
+            self.serving = False
+        if not self.queue:
+            self.leave(False)
+        elif knock:
+            self.runtime.loop.call_later(REKNOCK, self.serve)
+
+    cdef bint perform(self, future, bint *knock) except -1:
+        """Perform a call if it can be done now, and take it out of the queue."""
+        name = future.name
+        try:
+            found = program_try(
+                self.core, self.waiter, None if name is POLL else name, future.arg, knock)
+            if found is NOT_NOW:
+                return False
+        except CoreError as error:
+            found = translated(error)
+            found.__cause__ = error
+        self.queue.popleft()
+        if future.timer is not None:
+            future.timer.cancel()
+        if isinstance(found, BaseException):
+            future.set_exception(found)
+        elif name is POLL:
+            future.set_result(None)
+        else:
+            finished(future, self, name, future.answer if self.writes else found)
+        return True
+
+    def cancel_all(self):
+        """Cancel what waits: the socket is being closed."""
+        waiting = list(self.queue)
+        self.queue.clear()
+        self.leave(True)
+        for future in waiting:
+            if not future.done():
+                future.calls = None
+                try:
+                    future.cancel()
+                except RuntimeError:
+                    pass  # its loop is closed
+
+
+def time_up(future):
+    """End a call that has waited too long."""
+    if not future.done():
+        future.set_exception(again())
+        (<Calls> future.calls).gave_up()
