@@ -225,7 +225,11 @@ cdef object program_try(object socket, object waiter, str name, object arg, bint
         zsock.ring(events, me)
         knock[0] = False
         return True if events & me.line.event else NOT_NOW
-    return try_in_line(zsock, me, operation_named(name), arg, False, knock)
+    try:
+        return try_in_line(zsock, me, operation_named(name), arg, False, knock)
+    except BaseException:
+        zsock.after()  # the waiter stays in its line
+        raise
 
 
 cdef int program_give_back(object socket, object found, str name) except -1:

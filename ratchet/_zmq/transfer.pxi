@@ -126,6 +126,8 @@ cdef class Transfer:
         self.size = 0
         if self.source.broken:
             raise torn(self.source)
+        if self.source.counts:
+            take_in_subscriptions(self.source)
         if self.source.prefetched is not None:
             self.take_prefetched()
             return True

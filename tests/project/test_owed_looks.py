@@ -33,11 +33,11 @@ SOCKET, OPERATIONS = 5, 6  # layers; a row may stand above its layer
 OTHER_BELLS = {"selection", "fork", "exit"}  # files whose `look` or `close` is no socket's
 # Where nobody can wait: a socket begins there, or ends, and wakes everybody.
 NOBODY_WAITS = {"__init__", "set_defaults", "__dealloc__", "close", "free_endpoints"}
-# They begin with calls that raise nothing, and have looked when something can fail.
-RAISE_NOTHING = {"small_one", "look", "try_endpoint"}
+# They begin with calls that raise nothing, and have looked when something can fail; or are noexcept.
+RAISE_NOTHING = {"small_one", "look", "try_endpoint", "count_subscribers"}
 RESUMED = {"again"}  # by `step` as well
 # After an error their caller leaves the line, or ends its coroutine, and looks.
-LOOKED_FOR = {"try_in_line": {"wait", "again"}, "first_try": {"step"}}
+LOOKED_FOR = {"try_in_line": {"wait", "again", "program_try"}, "first_try": {"step"}}
 
 
 class Function:
@@ -94,7 +94,7 @@ def test_they_look_after_an_error_as_well():
         f"{function.file}: {function.name} calls {', '.join(sorted(function.calls & fail))}"
         for function in functions()
         if function.layer != OPERATIONS
-        and function.name not in fail | set(LOOKED_FOR)
+        and function.name not in fail | set(LOOKED_FOR) | RAISE_NOTHING
         and function.calls & fail
         and not LOOK_AFTER_ERRORS.search(function.text)
     ]

@@ -179,6 +179,24 @@ def test_an_xpub_hands_on_messages_of_an_xsub(new, tcp):
     assert xpub.subscribers(b"a") == 1
 
 
+def test_a_proxy_of_an_xpub_counts_subscribers(new, inproc):
+    """A proxy receives by itself what subscribers send, between two looks."""
+    front, back = new("XSUB"), new("XPUB", track_peers=True)
+    front.bind(inproc)
+    back.bind(inproc + "2")
+    pub, sub = new("XPUB"), new("SUB")
+    pub.connect(inproc)
+    sub.connect(inproc + "2")
+    words = [b"%d;" % number for number in range(200)]
+    with ratchet.Proxy(front, back):
+        for word in words:
+            sub.subscribe(word)
+        assert [pub.recv_all() for _ in words] == [b"\1" + word for word in words]
+        assert [back.subscribers(word) for word in words] == [1] * len(words)
+        pub.send(words[-1])
+        assert sub.recv_all() == words[-1]
+
+
 def test_strangers_cannot_grow_its_memory(new, tcp):
     """What they send is taken in while it sends, a repeated subscription and its end as well."""
     pub = new("PUB", track_peers=True)
