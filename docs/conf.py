@@ -31,6 +31,7 @@ nitpick_ignore = {
     ("py:class", "selectors.SelectorKey"),
     ("py:obj", "selectors"),
     ("py:obj", "selectors.BaseSelector"),
+    ("py:class", "SocketBase"),  # of signatures: a socket of any kind
     ("py:class", "_SendManyCall"),  # a coroutine with `taken`, which the page of the API tells
     ("py:obj", "help"),
 }
