@@ -1,5 +1,6 @@
 """Greenlets of gevent's that are killed, timed out or over, raw ones, and the hub itself."""
 
+import contextlib
 import gc
 import selectors
 import socket
@@ -98,7 +99,8 @@ def test_a_ready_socket_lets_others_run(pipe, pauses_first):
     calls = 0
     while len(beats) < 10:
         push.send(b"x")
-        pull.recv_all()
+        with contextlib.suppress(ratchet.Timeout):  # the first may not have come yet
+            pull.recv_all(timeout=0)
         calls += 1
         assert calls < 1_000_000, "starved"
     heart.kill()
