@@ -81,9 +81,9 @@ def test_joinall_of_a_pool(pipe):
 
 
 @pytest.mark.parametrize("pauses_first", [False, True])
-def test_a_ready_socket_lets_others_run(pipe, pauses_first):
-    """Also one whose calls have never had to pause."""
-    pull, push = pipe
+def test_a_ready_socket_lets_others_run(link, pauses_first):
+    """Also one whose calls have never had to pause since there is a hub."""
+    pull, push = link("PULL", "PUSH", sndhwm=0, rcvhwm=0)  # a full one would pause
     beats = []
 
     def beat():
@@ -91,17 +91,24 @@ def test_a_ready_socket_lets_others_run(pipe, pauses_first):
             gevent.sleep(0.001)
             beats.append(time.monotonic())
 
-    heart = gevent.spawn(beat)
-    if pauses_first:
-        with gevent.Timeout(SHORT, False):
-            pull.recv_all()
-    calls = 0
-    while len(beats) < 10:
+    def busy():
         push.send(b"x")
-        pull.recv_all()
-        calls += 1
-        assert calls < 1_000_000, "starved"
-    heart.kill()
+        assert pull.recv_all() == b"x"
+        gevent.spawn(beat)
+        try:
+            if pauses_first:
+                with gevent.Timeout(SHORT, False):
+                    pull.recv_all()
+            calls = 0
+            while len(beats) < 10:
+                push.send(b"x")
+                pull.recv_all(timeout=0)
+                calls += 1
+                assert calls < 500_000, "starved"
+        finally:
+            gevent.get_hub().destroy(destroy_loop=True)
+
+    Task(busy).value()
 
 
 def test_a_call_in_the_hub_cannot_pause(pipe, hub):
