@@ -74,8 +74,8 @@ torture: $(VENV)/.ratchet $(VENV)/.bench $(VENV)/.test  ## load, faults and misu
 soak: $(VENV)/.ratchet $(VENV)/.soak  ## run traffic with faults for 20 minutes, and count it
 	$(RUN) -m torture.soak --minutes 20 --plot build/soak.png $(ARGS)
 
-pyzmq: $(VENV)/.ratchet  ## run the tests of pyzmq and what builds on it, on ratchet; refresh docs/pyzmq-unchanged.md
-	$(RUN) tools/pyzmq_tests.py --write docs/pyzmq-unchanged.md $(ARGS)
+pyzmq: $(VENV)/.ratchet  ## run the tests of pyzmq and what builds on it, on ratchet; refresh docs/pyzmq.md
+	$(RUN) tools/pyzmq_tests.py --write docs/pyzmq.md $(ARGS)
 
 lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflows
 	$(RUN) -m ruff check
