@@ -107,8 +107,10 @@ def configure(*, io_threads=None, max_sockets=None, spin=None, open_sockets=None
     if open_sockets is not None and open_sockets not in ("allow", "warn", "refuse"):
         raise errors.argument_error(
             f"open_sockets must be 'allow', 'warn' or 'refuse', not {open_sockets!r}")
-    if (io_threads, max_sockets, spin, open_sockets) == (None, None, None, None) or not (
-            io_threads is max_sockets is spin is None):
+    if (
+        io_threads is not None or max_sockets is not None or spin is not None
+        or open_sockets is None
+    ):
         settings(io_threads, max_sockets, spin)
     if open_sockets is not None:
         open_rule = str.__str__(open_sockets)
