@@ -165,6 +165,17 @@ def test_what_nobody_takes_is_an_error(run, ipc):
     assert result.err.count("\n") == 1
 
 
+def test_what_a_peer_does_not_read_is_an_error(run, peer):
+    pull = peer("PULL")
+    pull.rcvhwm = 1
+    pull.rcvbuf = 10_000
+    port = pull.bind_to_random_port("tcp://127.0.0.1")
+    uri = f"push:tcp://127.0.0.1:{port}"
+    result = run("send", uri, "x" * 100_000, "--count", "500", "--timeout", "1")
+    assert result.status == 124
+    assert "its peer has not taken all that was sent in time" in result.err
+
+
 def test_a_peer_that_never_comes_is_an_error(run):
     result = run("send", FREE, "hello", "--timeout", "0.2")
     assert result.status == 124
