@@ -208,7 +208,8 @@ def _join(zsock: ZMQSocket, endpoint: str, args: argparse.Namespace) -> None:
 def _made(record: ZMQRecord, options: dict[str, Any]) -> Iterator[ZMQSocket]:
     """Make a socket, and close it in the end."""
     try:
-        zsock = zmqsocket.new(record.type, **options)
+        with ends.blocked():
+            zsock = zmqsocket.new(record.type, **options)
     except (TypeError, ValueError) as error:
         if isinstance(error, Error):
             raise
