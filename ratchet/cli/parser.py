@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from . import bench, ends, info, keygen, monitor, recv, request, send, serve
+from . import bench, ends, info, keygen, monitor, proxy, recv, request, send, serve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Parser", "command", "make"]
 
-COMMANDS = (recv, send, request, serve, monitor, keygen, bench, info)
+COMMANDS = (recv, send, request, serve, proxy, monitor, keygen, bench, info)
 
 DESCRIPTION = """\
 ZeroMQ on the command line: look at messages, send some, answer, measure.

@@ -27,11 +27,12 @@ it is there. A line may be of any bytes; with --format hex or json, lines are wh
 prints in that format, and with raw all of stdin is one message.
 
 It ends when its peers have taken all, or with status 124 if they have not within --timeout, or
-10 seconds after the last message. A PUB sends nothing to who is not there yet."""
+10 seconds after the last message. A PUB sends nothing to who is not there yet: see --wait-peers."""
 EXAMPLES = (
     "ratchet send push:tcp://host:5555 hello               one message",
     "ratchet send push:tcp://host:5555 topic body --part   one message of two parts",
     "tail -f log | ratchet send pub:tcp://*:5555           each line, as it comes",
+    "ratchet send pub:tcp://*:5555 hello --wait-peers 2    when two have subscribed",
     "ratchet send push:tcp://host:5555 --file backup.tar   a file as a message",
     "ratchet send push:tcp://host:5555 tick --rate 2 --count 0    twice a second, for ever",
     "ratchet send push:tcp://host:5555 --format json < tape       as ratchet recv recorded it",
@@ -91,6 +92,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--format", choices=FORMATS, default="text", help="of stdin's lines and of DATA")
     add("--count", type=sockets.natural, metavar="N", help="so many messages, by repeating what is "
         "given, or of stdin just the first; 0: for ever")  # fmt: skip
+    add("--wait-peers", type=sockets.natural, metavar="N", help="first wait until so many peers "
+        "are there; of a PUB, so many subscribers")  # fmt: skip
     add("--rate", type=rate, metavar="N", help="at most so many messages a second")
     sockets.add_timeout(parser, "end with status 124 if a message could not go for so long")
     sockets.add_options(parser)

@@ -127,7 +127,12 @@ def binds(endpoint: str, args: argparse.Namespace) -> bool:
 
 def row_of(record: ZMQRecord) -> SocketType:
     """Return what the socket type of a URI can do."""
-    return TYPES[OLD_NAMES.get(record.type, record.type)]
+    return row_of_type(record.type)
+
+
+def row_of_type(type: str) -> SocketType:
+    """Return what a socket type can do."""
+    return TYPES[OLD_NAMES.get(type, type)]
 
 
 @contextlib.contextmanager
@@ -149,6 +154,8 @@ def opened(
             raised. After an interrupt what was sent has just a moment to leave.
     """
     given = security.options_of(args) | dict(args.option)
+    if wanted := getattr(args, "wait_peers", None):
+        given["track_peers"] = True
     if record.endpoint.startswith("tcp://["):  # an IPv6 address
         given.setdefault("ipv6", True)
     with _made(record, given) as zsock:
@@ -160,6 +167,8 @@ def opened(
             handshakes = Handshakes(zsock)
         _join(zsock, record.endpoint, args)
         try:
+            if wanted:
+                _wait_for_peers(zsock, wanted, meter)
             yield zsock
             if meter:
                 _deliver(zsock, args, meter, handshakes)
@@ -171,6 +180,18 @@ def opened(
             zsock.close(INTERRUPTED_LINGER)
             _wait_for_delivery(INTERRUPTED_LINGER)
             raise
+
+
+def _wait_for_peers(zsock: ZMQSocket, count: int, meter: Meter | None) -> None:
+    """Pause until so many are there; for what is published, until so many have subscribed."""
+    if meter:
+        meter.say("waiting for peers")
+    if row_of_type(zsock.type).publishes:
+        zsock.wait_subscribers(count=count)
+    else:
+        zsock.wait_peers(count)
+    if meter:
+        meter.say("sent")
 
 
 def _join(zsock: ZMQSocket, endpoint: str, args: argparse.Namespace) -> None:
@@ -187,7 +208,8 @@ def _join(zsock: ZMQSocket, endpoint: str, args: argparse.Namespace) -> None:
 def _made(record: ZMQRecord, options: dict[str, Any]) -> Iterator[ZMQSocket]:
     """Make a socket, and close it in the end."""
     try:
-        zsock = zmqsocket.new(record.type, **options)
+        with ends.blocked():
+            zsock = zmqsocket.new(record.type, **options)
     except (TypeError, ValueError) as error:
         if isinstance(error, Error):
             raise

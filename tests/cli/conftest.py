@@ -33,7 +33,8 @@ class Command:
     """A command in pipes."""
 
     def __init__(self, args, **how):
-        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **how}
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "env": os.environ, **how}
+        how["env"] = {**how["env"], "PYTHONUNBUFFERED": ""}  # else no flush is missed
         self.process = subprocess.Popen(
             [sys.executable, *FLAGS, "-c", PROGRAM, *args],
             stderr=how.pop("stderr", subprocess.PIPE),

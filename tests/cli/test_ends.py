@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ratchet import zmqsocket
+
 FREE = "pull:tcp://127.0.0.1:*"
 
 
@@ -123,6 +125,21 @@ def test_ctrl_c_during_the_imports():
     """
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals for threads")
+def test_no_other_thread_gets_a_signal(main, monkeypatch):
+    """Python may forget one that a thread of libzmq's got: it begins unblocked."""
+    masks, new = [], zmqsocket.new
+
+    def noted(*args, **options):
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        return new(*args, **options)
+
+    monkeypatch.setattr(zmqsocket, "new", noted)
+    assert main("recv", FREE, "--timeout", "0").status == 124
+    assert masks[0] >= {signal.SIGINT, signal.SIGTERM}
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM}
 
 
 def test_ctrl_c_while_a_line_is_typed(terminal):

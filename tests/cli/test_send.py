@@ -124,6 +124,30 @@ def test_for_ever(command, peer):
     assert send.end() == (-signal.SIGTERM, b"", "")
 
 
+def test_subscribers_are_waited_for(command, peer):
+    send = command("send", "pub:tcp://127.0.0.1:*", "a", "b", "--wait-peers", "2")
+    endpoint = send.bound()
+    subs = [peer("SUB", connect=endpoint) for _ in range(2)]
+    for sub in subs:
+        sub.subscribe(b"")
+    assert send.end() == (0, b"", "")
+    assert [[sub.recv(), sub.recv()] for sub in subs] == [[b"a", b"b"]] * 2
+
+
+def test_peers_are_waited_for(command, peer):
+    send = command("send", FREE, "a", "b", "--wait-peers", "2")
+    endpoint = send.bound()
+    pulls = [peer("PULL", connect=endpoint) for _ in range(2)]
+    assert send.end() == (0, b"", "")
+    assert sorted(pull.recv() for pull in pulls) == [b"a", b"b"]
+
+
+def test_peers_that_do_not_come(run):
+    result = run("send", "pub:tcp://127.0.0.1:*", "a", "--wait-peers", "1", "--timeout", "0.1")
+    assert result.status == 124
+    assert result.err.count("\n") == 2  # where it was bound, and what happened
+
+
 def test_it_ends_when_all_has_been_taken(command, peer):
     """More than both queues and the sockets' buffers hold, to a peer that is slow to begin."""
     size, count = 1000, 20_000
@@ -139,6 +163,17 @@ def test_what_nobody_takes_is_an_error(run, ipc):
     assert result.status == 124
     assert f"PUSH socket of {ipc}: its peer has not taken all that was sent in time" in result.err
     assert result.err.count("\n") == 1
+
+
+def test_what_a_peer_does_not_read_is_an_error(run, peer):
+    pull = peer("PULL")
+    pull.rcvhwm = 1
+    pull.rcvbuf = 10_000
+    port = pull.bind_to_random_port("tcp://127.0.0.1")
+    uri = f"push:tcp://127.0.0.1:{port}"
+    result = run("send", uri, "x" * 100_000, "--count", "500", "--timeout", "1")
+    assert result.status == 124
+    assert "its peer has not taken all that was sent in time" in result.err
 
 
 def test_a_peer_that_never_comes_is_an_error(run):
