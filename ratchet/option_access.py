@@ -195,7 +195,9 @@ class Networks(_Rule["_access.NetworkList | None", "_access.NetworkList"]):
     accepts = "a list of addresses and networks, such as ['10.0.0.0/8', '::1']"
 
     def _encode(self, value: Any) -> list[Any]:
-        if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)):
+            raise self._wrong(value, TypeError)
+        if not isinstance(value, Iterable):
             raise self._wrong(value, TypeError)
         return list(value)
 

@@ -14,7 +14,8 @@ class Conflate(Bool[bool]):
     """Keep only the last message: libzmq knows this for PUB, and not for the XPUB that it is."""
 
     def __set__(self, zsock: Any, value: bool) -> None:
-        if value and zsock.type == "PUB" and getattr(zsock, "_peers", None) is not None:
+        tracks = zsock.type == "PUB" and getattr(zsock, "_peers", None) is not None
+        if tracks and self._encode(value):
             raise argument_error(
                 "CONFLATE: a PUB with track_peers is an XPUB to libzmq, which keeps all messages; "
                 "give one of the two"
@@ -36,7 +37,7 @@ class Manual(Bool[bool]):
     """Subscriptions by hand, which nobody could count."""
 
     def __set__(self, zsock: Any, value: bool) -> None:
-        if value and getattr(zsock, "_peers", None) is not None:
+        if getattr(zsock, "_peers", None) is not None and self._encode(value):
             raise argument_error(
                 "XPUB_MANUAL: with track_peers ratchet counts what subscribers ask for, and with "
                 "xpub_manual the program decides on it; give one of the two"
