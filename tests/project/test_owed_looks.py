@@ -33,7 +33,7 @@ SOCKET, OPERATIONS = 5, 6  # layers; a row may stand above its layer
 OTHER_BELLS = {"selection", "fork", "exit"}  # files whose `look` or `close` is no socket's
 # Where nobody can wait: a socket begins there, or ends, and wakes everybody.
 NOBODY_WAITS = {"__init__", "set_defaults", "__dealloc__", "close", "free_endpoints"}
-# They begin with calls that raise nothing, and have looked when something can fail; or are noexcept.
+# They begin with calls that raise nothing, and have looked when something can fail; or none can.
 RAISE_NOTHING = {"small_one", "look", "try_endpoint", "count_subscribers"}
 RESUMED = {"again"}  # by `step` as well
 # After an error their caller leaves the line, or ends its coroutine, and looks.
