@@ -7,10 +7,13 @@ take any time.
 from __future__ import annotations
 
 import _socket as socket  # none that is patched: this waits for nothing
+import _thread
+import contextlib
 import errno
 import os
-import threading
 from time import monotonic
+
+from ._platform import original
 
 __all__ = ["Probe"]
 
@@ -47,9 +50,8 @@ class Probe:
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
             )
         except OSError:
-            threading.Thread(
-                target=self._look_up, args=(host, port), name="ratchet-look-up", daemon=True
-            ).start()
+            with contextlib.suppress(RuntimeError):  # no thread can be started
+                original(_thread, "start_new_thread")(self._look_up, (host, port))
             return
         self._connect(found[0][0], found[0][4])
 

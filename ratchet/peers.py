@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Peer", "Peers"]
 
 XPUB_VERBOSER = 78
+_DISCONNECTED = 0x0200
 _WANTS, _WANTS_NOT = b"\1", b"\0"  # how a subscription begins, and its end
 
 
@@ -57,9 +58,14 @@ class Peers(EventSink):
 
     def _act(self) -> None:
         """Act on the events that have been taken in."""
+        ended = False
         with self._lock:
             while (event := self._next()) is not None:
                 self._told(*event)
+                ended = ended or event[0] == _DISCONNECTED
+        zsock = self._zsock()
+        if ended and self._count and zsock is not None and not zsock.closed:
+            check(zsock)  # what it had sent is read before its number can be another's
 
     def _end(self) -> None:
         """Give up what is under way: the socket is closed."""

@@ -187,8 +187,9 @@ def test_counts_are_right_after_a_storm(new, tcp, rng):
             with socket.create_connection(("127.0.0.1", port), LONG) as plain:
                 plain.recv(1)
         elif action == 2:
-            with zmqsocket.new("PUSH", linger=0) as brief:
-                brief.connect(endpoint)
+            with zmqsocket.new("PUSH", linger=0, track_peers=True) as brief:
+                brief.connect(endpoint)  # in mid-handshake libzmq may not notice its end for long
+                brief.wait_peers(timeout=LONG)
         else:
             zsock, times = new("PUSH"), rng.randrange(1, 3)
             for _ in range(times):

@@ -102,6 +102,49 @@ def test_what_is_read_after_the_end(wants):
     assert counted(wants) == 1
 
 
+@pytest.mark.parametrize("again", [5, 6])
+def test_which_of_two_is_known_when_its_next_one_tells(wants, again):
+    """Both numbers were given anew, one of those before had subscribed, and its end comes first."""
+    for fd in (5, 6):
+        wants.begin(fd)
+        wants.end(fd)
+        wants.begin(fd)
+    wants.told(5, True, b"a")
+    wants.told(6, True, b"a")
+    wants.told(-1, False, b"a")
+    assert counted(wants) == 1
+    wants.told(again, True, b"a")
+    assert counted(wants) == 2
+
+
+def test_both_that_had_one_number_end(wants):
+    wants.begin(7)
+    wants.end(7)
+    wants.begin(7)
+    wants.told(7, True, b"a")  # perhaps of the one before
+    for note in (wants.begin, wants.end, wants.begin):
+        note(5)
+    wants.told(5, True, b"a")
+    wants.told(5, True, b"a")
+    assert counted(wants) == 2
+    wants.end(5)
+    for _ in range(2):
+        wants.told(-1, False, b"a")
+    assert counted(wants) == 1
+
+
+def test_what_is_told_late_of_two_that_had_one_number(wants):
+    wants.begin(7)
+    wants.told(7, True, b"a")
+    for _ in range(2):
+        wants.begin(5)
+        wants.end(5)
+        wants.told(5, True, b"a")
+    for _ in range(2):
+        wants.told(-1, False, b"a")
+    assert counted(wants) == 1
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_connections_that_come_and_go(wants, seed):
     """Events first, then what subscribers have sent since the last look: as it is read.
