@@ -1,7 +1,7 @@
 """One rule for seconds, wherever given; one error for buffers that cannot be used; TIPC."""
 
+import _socket
 import math
-import socket
 from decimal import Decimal
 from fractions import Fraction
 
@@ -125,7 +125,7 @@ def test_an_endpoint_of_tipc(monkeypatch, act):
         def close(self):
             pass
 
-    monkeypatch.setattr(socket, "socket", Fake)
+    monkeypatch.setattr(_socket, "socket", Fake)
     with zmqsocket.new("PULL") as zsock:
         for there in (False, True):
             with pytest.raises(Timeout):
