@@ -70,12 +70,12 @@ def test_select_and_selectors_of_a_patched_program(patched):
         with zmqsocket.Selector() as selector:
             selector.register(pull, 1)
             gevent.spawn_later(0.01, push.send, b"x")
-            print(len(selector.select(5)), selector.fileno() >= 0)
+            print(len(selector.select(5)))
         print(thread.block_on([pull], timeout=5) is pull, pull.recv_all())
         pull.close()
         push.close()
     """)
-    assert said == "([], []) True\n1 True\nTrue b'x'\n"
+    assert said == "([], []) True\n1\nTrue b'x'\n"
 
 
 def test_a_ratchet_kernel_beside_greenlets(patched):
