@@ -198,6 +198,7 @@ class Poll:
 
     def __init__(self) -> None:
         self._selector = _Selector()
+        self._forgotten = 0
         self.method = type(self._selector).__name__.removesuffix("Selector").lower()
 
     def fileno(self) -> int:
@@ -224,6 +225,7 @@ class Poll:
 
     def forget(self, fd: int) -> None:
         """Watch ``fd`` no more; it may be closed already."""
+        self._forgotten += 1
         try:
             self._selector.unregister(fd)
         except (KeyError, OSError, ValueError):
@@ -235,9 +237,17 @@ class Poll:
         None: for ever. The mask is of READS and WRITES; any other bit means that the descriptor has
         failed.
         """
+        forgotten = self._forgotten
+        try:
+            ready = self._selector.select(seconds)
+        except OSError:
+            # select(2) refuses what another thread has had forgotten and closed since it was asked.
+            if self._forgotten == forgotten:
+                raise
+            return []
         return [
             (key.fd, (READS if mask & 1 else 0) | (WRITES if mask & 2 else 0))
-            for key, mask in self._selector.select(seconds)
+            for key, mask in ready
         ]
 
     def close(self) -> None:

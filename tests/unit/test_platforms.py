@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import select
+import selectors
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness.behaviour import RatchetThreads
 from harness.internals import use_poll
+from harness.waiting import LONG
 
 import ratchet
 from ratchet import _platform, errors, thread
@@ -103,6 +105,33 @@ def test_too_many_descriptors_for_select(monkeypatch):
         assert codes == ["ETIMEDOUT", "ETIMEDOUT", "EMFILE"]
 
     RatchetThreads().run(behaviour)
+
+
+def test_select_of_what_is_closed_meanwhile():
+    """select(2) refuses it; another thread has had it forgotten, or it is a mistake."""
+    poll = _platform.Poll()
+    selector, poll._selector = poll._selector, selectors.SelectSelector()
+    selector.close()
+    fd, other = os.pipe()
+    poll.watch(fd, True, False)
+    usual = poll._selector._select
+
+    def select(*args):  # after it has made its sets of descriptors
+        if forget:
+            poll.forget(fd)
+        os.close(fd)
+        return usual([fd], [], [], 0)
+
+    poll._selector._select = select
+    forget = True
+    assert poll.wait(LONG) == []
+    assert os.dup2(other, fd) == fd
+    poll.watch(fd, True, False)
+    forget = False
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        poll.wait(LONG)
+    os.close(other)
+    poll.close()
 
 
 def test_symbols_have_no_names_of_winsock(monkeypatch):
