@@ -213,7 +213,10 @@ class Machine:
             assert node.type == "XPUB", f"{node} got a subscription"
             assert any(n.type in SUBSCRIBERS for n in node.ever), f"{node} got one from nobody"
             return
-        message = self.messages[int(data.lstrip(b"\0\1").split(b":")[0])]
+        if not data and not whole:
+            message = self.next_of(found[0], node)
+        else:
+            message = self.messages[int(data.lstrip(b"\0\1").split(b":")[0])]
         sender = message.sender
         if data[:1] == b"\0":  # who subscribed is no longer linked
             assert message.subscribes, f"torn: {message}"
@@ -245,6 +248,17 @@ class Machine:
         if node.turn:
             node.turn = "send"
             node.client = sender if node.type == "REP" else None
+
+    def next_of(self, name, node):
+        """The message of which a node got only who sent it: that sender's next."""
+        return next(
+            message
+            for message in self.messages
+            if message.sender.name == name
+            and message.state not in (UNSENT, RECEIVED)
+            and message.target in (None, node)
+            and message.number > self.last.get((message.sender, node), -1)
+        )
 
     def drain(self, nodes):
         """Receive all that these owe, and let their sends finish."""
