@@ -195,9 +195,8 @@ class Networks(_Rule["_access.NetworkList | None", "_access.NetworkList"]):
     accepts = "a list of addresses and networks, such as ['10.0.0.0/8', '::1']"
 
     def _encode(self, value: Any) -> list[Any]:
-        if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)):
-            raise self._wrong(value, TypeError)
-        if not isinstance(value, Iterable):
+        several = isinstance(value, Iterable) and not isinstance(value, Mapping)
+        if not several or isinstance(value, (str, bytes, bytearray, memoryview)):
             raise self._wrong(value, TypeError)
         return list(value)
 
