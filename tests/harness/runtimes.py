@@ -304,7 +304,7 @@ class Greenlets(Stoppable):
         self.gevent.sleep(seconds)
 
     async def turn(self):
-        self.gevent.sleep(0)
+        self.gevent.sleep(0.0005)  # a loop of sleep(0) never gives the GIL to another OS thread
 
     async def readable(self, end):
         self.gevent.socket.wait_read(end.fileno())

@@ -169,7 +169,9 @@ async def test_an_echo_of_plain_tcp(rt):
                 connection.sendall(word)
                 got = b""
                 while len(got) < len(word):
-                    got += connection.recv(100)
+                    more = connection.recv(100)
+                    assert more, "the proxy has disconnected it"
+                    got += more
                 assert got == word
 
     for _ in range(2):
