@@ -100,8 +100,8 @@ def test_every_block_has_a_known_mark():
 
 def test_every_example_is_shown_or_linked():
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for path in (ROOT / "examples").glob("*.py"):
-        assert f"](../examples/{path.name})" in text, path.name
+    for path in (ROOT / "examples").rglob("*.py"):
+        assert f"](../{name_of(path)})" in text, path.name
 
 
 def anchors(page):
