@@ -232,15 +232,6 @@ def test_the_page_of_options_is_up_to_date():
     )
 
 
-@pytest.mark.parametrize("name", ["badges"])
-def test_the_pictures_are_up_to_date(name, tmp_path):
-    tool = f"tools/draw_{name}.py"
-    subprocess.run([sys.executable, str(ROOT / tool), str(tmp_path)], check=True)
-    folders = [DOCS / name, tmp_path]
-    there, made = ({p.name: p.read_text("utf-8") for p in f.iterdir()} for f in folders)
-    assert there == made, f"run: python {tool} docs/{name}"
-
-
 def test_the_tree_of_errors_is_up_to_date():
     tree = errors.__doc__.partition("::\n\n")[2].partition("\n\n")[0]
     tree = "".join(line.removeprefix("    ") + "\n" for line in tree.splitlines())
