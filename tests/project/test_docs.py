@@ -88,7 +88,16 @@ def test_fragments_are_python():
 
 
 def test_every_block_has_a_known_mark():
-    known = {"python", "python fragment", "text", "sh", "{toctree}", "{eval-rst}"}
+    known = {
+        "python",
+        "python fragment",
+        "text",
+        "sh",
+        "ini",
+        "dockerfile",
+        "{toctree}",
+        "{eval-rst}",
+    }
     for page in PAGES:
         for fence in BLOCK.finditer(page.read_text(encoding="utf-8")):
             mark = fence[1].strip()
