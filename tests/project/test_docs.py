@@ -2,7 +2,8 @@
 
 A block that is marked ``python`` is a complete program: it runs, writes nothing to stderr, and
 prints what the ``text`` block right after it shows, if there is one. A block that is marked
-``python fragment`` needs only be Python.
+``python fragment`` needs only be Python, and one that is marked ``python pytest`` is a test
+file, which `tests/testing/test_page.py` runs.
 """
 
 import ast
@@ -22,7 +23,7 @@ from harness.internals import INNER
 import ratchet.anyio
 import ratchet.asyncio
 import ratchet.trio
-from ratchet import auth, errors, zmqsocket
+from ratchet import auth, errors, testing, zmqsocket
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -91,6 +92,7 @@ def test_every_block_has_a_known_mark():
     known = {
         "python",
         "python fragment",
+        "python pytest",
         "text",
         "sh",
         "ini",
@@ -221,6 +223,9 @@ def test_the_page_of_the_api_is_complete():
     assert found["ratchet.zmqsocket"] >= members(zmqsocket.ZMQSocket) | kept
     assert found["ratchet.zmqsocket"] >= members(zmqsocket.Frame) | members(zmqsocket.Tracker)
     assert found["ratchet.auth"] >= {*auth.__all__} - {"ANY", "log"}
+    assert found["ratchet.testing"] >= set(testing.__all__).union(
+        *map(members, (testing.Line, testing.Peer, testing.Way))
+    )
     assert found["ratchet.thread"] >= set(ratchet.thread.__all__) - {"current"}
     for module in (ratchet.asyncio, ratchet.trio, ratchet.anyio):
         assert found[module.__name__] >= set(module.__all__)

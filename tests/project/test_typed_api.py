@@ -9,6 +9,7 @@ import ratchet
 import ratchet.anyio
 import ratchet.asyncio
 import ratchet.auth
+import ratchet.testing
 import ratchet.trio
 from ratchet import errors, options, thread, zmqsocket
 
@@ -19,6 +20,7 @@ MODULES = [
     ratchet.anyio,
     ratchet.asyncio,
     ratchet.auth,
+    ratchet.testing,
     ratchet.trio,
     errors,
     options,

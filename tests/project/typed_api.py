@@ -15,6 +15,7 @@ from typing import Any, assert_type
 import ratchet
 import ratchet.anyio
 import ratchet.asyncio
+import ratchet.testing
 import ratchet.trio
 from ratchet import auth, errors, options, thread, zmqsocket
 
@@ -403,3 +404,33 @@ async def tasks_of_anyio() -> None:
     either: ratchet.anyio.ZMQSocket = ratchet.asyncio.new()
     either = ratchet.trio.new()
     await either.send(b"data")
+
+
+def testing() -> None:
+    with (
+        ratchet.testing.pair("PUSH", "PULL", transport="tcp", timeout=None, sndhwm=1) as both,
+        ratchet.testing.free_endpoint("ipc") as endpoint,
+        ratchet.testing.no_leaks(),
+        ratchet.testing.Line("tcp://host:1") as line,
+        ratchet.testing.Peer("pass", "PULL", [1], bind=endpoint) as peer,
+    ):
+        assert_type(both, tuple[Any, Any])
+        assert_type(endpoint, str)
+        assert_type(line.endpoint, str)
+        assert_type(line.connections, int)
+        assert_type(line.to_server, ratchet.testing.Way)
+        line.to_client.drop(2, after=1)
+        line.to_client.lose(0.5, seed=1)
+        line.to_client.delay(0.1)
+        assert_type(line.to_client.passed + line.to_client.dropped, int)
+        line.cut("nobody")
+        line.cut("everybody")  # type: ignore[arg-type]
+        line.restore()
+        line.close()
+        assert_type(peer.pid, int)
+        assert_type(peer.running, bool)
+        assert_type(peer.output, str)
+        assert_type(peer.result(timeout=None), Any)
+        peer.kill()
+        peer.close()
+    assert_type(ratchet.testing.PeerError("text"), ratchet.testing.PeerError)
