@@ -128,7 +128,7 @@ class Options:
         "How long to wait for a sign of life, then disconnect; None, which cannot be set again, "
         "for as long as heartbeat_ivl.")
     heartbeat_ttl = Seconds("HEARTBEAT_TTL", 76, 0.0, high=6553500, step=100, doc=
-        "How long the peer shall wait for this side's signs of life, in tenths; 0: it decides.")
+        "How long the peer is to wait for this side's signs of life, in tenths; 0: it decides.")
     backlog = Int("BACKLOG", 19, 100, unit="connections", doc=
         "How many connections may wait to be accepted, as in listen(2).")
     affinity = Int("AFFINITY", 4, 0, high=2**64 - 1, via="uint64", doc=
