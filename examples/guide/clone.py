@@ -1,10 +1,11 @@
-"""Clone in short: one table in many places. Changes go to the server, which tells everybody."""
+"""Clone: one table in many places; changes go to the server, which tells everybody (ZeroMQ Guide,
+chapter 5: clonesrv1, clonesrv2, clonesrv3, clonecli1, clonecli2, clonecli3, kvsimple).
+"""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from ratchet import ClosedError, Timeout, zmqsocket
+from ratchet import Timeout, zmqsocket
 
 CLIENTS, CHANGES = (b"Ada", b"Grace", b"Edsger"), 20  # changes of each client
 
@@ -12,23 +13,21 @@ CLIENTS, CHANGES = (b"Ada", b"Grace", b"Edsger"), 20  # changes of each client
 def serve(snapshots, changes, updates):
     """Number the changes, publish them, and give the whole table to whoever asks."""
     table, number = {}, 0
-    with suppress(ClosedError):
-        while True:
-            readable, _ = zmqsocket.select([snapshots, changes])
-            if changes in readable:
-                key, value = changes.recv_multipart()
-                table[key], number = value, number + 1
-                updates.send_multipart([key, value, b"%d" % number])
-            if snapshots in readable:
-                snapshots.recv_all()
-                snapshots.send_multipart([b"%d" % number, *sum(table.items(), ())])
+    while True:
+        readable, _ = zmqsocket.select([snapshots, changes])
+        if changes in readable:
+            key, value = changes.recv_multipart()
+            table[key], number = value, number + 1
+            updates.send_multipart([key, value, b"%d" % number])
+        if snapshots in readable:
+            snapshots.recv_all()
+            snapshots.send_multipart([b"%d" % number, *sum(table.items(), ())])
 
 
 def clone(places, name):
     """A client: change the table, apply each update to a copy, ask for all of it if one is lost."""
-    req, push, sub = (zmqsocket.new(kind) for kind in ("REQ", "PUSH", "SUB"))
-    with req, push, sub:
-        sub.subscribe(b"")
+    req, push = zmqsocket.new("REQ"), zmqsocket.new("PUSH")
+    with req, push, zmqsocket.new("SUB", subscribe=b"") as sub:
         for zsock, place in zip((req, push, sub), places, strict=True):
             zsock.connect(place)
         for n in range(CHANGES):
@@ -50,8 +49,8 @@ def main():
     """Return the tables of all clients, which are the same."""
     sockets = zmqsocket.new("REP"), zmqsocket.new("PULL"), zmqsocket.new("PUB", sndhwm=0)
     places = [zsock.bind("tcp://127.0.0.1:*") for zsock in sockets]
-    threading.Thread(target=serve, args=sockets, daemon=True).start()
-    with sockets[0], sockets[1], sockets[2], ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(1 + len(CLIENTS)) as pool, sockets[0], sockets[1], sockets[2]:
+        pool.submit(serve, *sockets)  # which ends when its sockets are closed
         return list(pool.map(clone, [places] * len(CLIENTS), CLIENTS))
 
 

@@ -1,4 +1,6 @@
-"""Espresso: look at everything that passes through a proxy between publishers and subscribers."""
+"""Espresso: look at everything that passes through a proxy between publishers and subscribers
+(ZeroMQ Guide, chapter 5: espresso).
+"""
 
 import ratchet
 from ratchet import zmqsocket

@@ -1,4 +1,6 @@
-"""Freelance: clients and several servers without a broker; who does not answer is passed over."""
+"""Freelance: clients and several servers without a broker; who does not answer is passed over
+(ZeroMQ Guide, chapter 4: flclient1, flserver1).
+"""
 
 import threading
 
@@ -21,8 +23,8 @@ def serve(rep, served):
 def main():
     """Three servers, of which one is mute and one is not there; each try goes to the next one."""
     mute, rep = zmqsocket.new("REP"), zmqsocket.new("REP")
-    with zmqsocket.new("REP") as gone:
-        endpoints = [zsock.bind("tcp://127.0.0.1:*") for zsock in (mute, gone, rep)]
+    endpoints = [zsock.bind("tcp://127.0.0.1:*") for zsock in (mute, rep)]
+    endpoints.insert(1, "tcp://127.0.0.1:1")  # where nobody listens
     served = []
     server = threading.Thread(target=serve, args=[rep, served])
     server.start()

@@ -1,4 +1,6 @@
-"""Last value cache: who subscribes gets the newest value at once, however long ago it was sent."""
+"""Last value cache: who subscribes gets the newest value at once, however long ago it was sent
+(ZeroMQ Guide, chapter 5: lvcache, pathopub, pathosub).
+"""
 
 import threading
 

@@ -1,4 +1,6 @@
-"""Lazy pirate: a client that asks again when no answer comes in time, whatever the server does."""
+"""Lazy pirate: a client that asks again when no answer comes in time, whatever the server does
+(ZeroMQ Guide, chapter 4: lpclient, lpserver).
+"""
 
 import threading
 

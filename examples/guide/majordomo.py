@@ -1,56 +1,59 @@
-"""Majordomo in short: workers say which service they offer, clients ask for a service by name."""
+"""Majordomo: services by name (ZeroMQ Guide, chapter 4: mdbroker, mdworker, mdclient, mmiecho)."""
 
 import collections
 import threading
+from contextlib import suppress
 
-from ratchet import ClosedError, zmqsocket
-
-SERVICES = {b"upper": bytes.upper, b"title": bytes.title, b"double": lambda text: text * 2}
+from ratchet import Error, zmqsocket
 
 
 def broker(router):
     """Bring requests to workers and answers to clients, over one ROUTER for all."""
-    free = collections.defaultdict(collections.deque)  # service -> workers that have nothing to do
-    waiting = collections.defaultdict(collections.deque)  # service -> requests that no worker has
-    try:
-        while True:
-            sender, *message = router.recv_multipart()
-            if message[0] == b"WORKER":  # its service, and perhaps an answer with its envelope
-                name = message[1]
-                free[name].append(sender)
-                if len(message) > 2:
-                    router.send_multipart(message[2:])
-            else:
-                *envelope, name, question = message
-                waiting[name].append([sender, *envelope, question])
-            while free[name] and waiting[name]:
-                router.send_multipart([free[name].popleft(), *waiting[name].popleft()])
-    except ClosedError:
-        return
+    # By service: workers that have nothing to do, and requests that no worker has.
+    free, waiting = (collections.defaultdict(collections.deque) for _ in range(2))
+    while True:
+        sender, *message = router.recv_multipart()
+        if message[0] == b"WORKER":  # its service, and perhaps an answer with its envelope
+            _, name, *answer = message
+            free[name].append(sender)
+        else:
+            *envelope, name, text = message
+            waiting[name].append([sender, *envelope, text])
+            answer = []
+        if waiting[b"is there"]:  # a service of the broker's own
+            *answer, text = waiting[b"is there"].popleft()
+            answer.append(b"yes" if text in free else b"no")
+        if answer:
+            with suppress(Error):  # a client that has left
+                router.send_multipart(answer)
+        while free.get(name) and waiting[name]:
+            with suppress(Error):  # a worker that has left: the next one gets the request
+                router.send_multipart([free[name].popleft(), *waiting[name][0]])
+                waiting[name].popleft()
 
 
-def work(endpoint, name):
-    """A worker of one service."""
-    with zmqsocket.new("DEALER", linger=0) as dealer:
+def work(endpoint, jobs):
+    """A worker, which leaves after so many jobs, though it has just said that it is free."""
+    with zmqsocket.new("DEALER") as dealer:
         dealer.connect(endpoint)
-        dealer.send_multipart([b"WORKER", name])
-        while True:
-            *envelope, question = dealer.recv_multipart()
-            dealer.send_multipart([b"WORKER", name, *envelope, SERVICES[name](question)])
+        dealer.send_multipart([b"WORKER", b"upper"])
+        for _ in range(jobs):
+            *envelope, text = dealer.recv_multipart()
+            dealer.send_multipart([b"WORKER", b"upper", *envelope, text.upper()])
 
 
 def main():
-    """Ask each service, which may have no worker yet."""
-    answers = []
-    with zmqsocket.new("ROUTER", router_mandatory=False) as router, zmqsocket.new("REQ") as req:
-        endpoint = router.bind("tcp://127.0.0.1:*")
-        threading.Thread(target=broker, args=[router], daemon=True).start()
-        req.connect(endpoint)
-        for name in SERVICES:
-            threading.Thread(target=work, args=[endpoint, name], daemon=True).start()
-            answers += req.request([name, b"your majesty"], timeout=10.0)
-    return answers
+    """Look for a service that is not there yet, and use it though a worker leaves."""
+    router = zmqsocket.new("ROUTER")
+    threading.Thread(target=broker, args=[router], daemon=True).start()
+    with zmqsocket.new("REQ") as req:
+        req.connect(endpoint := router.bind("tcp://127.0.0.1:*"))
+        answers = [req.request([b"is there", b"upper"], timeout=10.0)]
+        for jobs in (1, 1_000_000):
+            threading.Thread(target=work, args=[endpoint, jobs], daemon=True).start()
+        answers += [req.request([b"upper", b"n%d" % n], timeout=0.5, retries=20) for n in range(4)]
+    return [answer.decode() for (answer,) in answers]
 
 
 if __name__ == "__main__":
-    print(*(answer.decode() for answer in main()), sep=", ")
+    print(*main(), sep=", ")

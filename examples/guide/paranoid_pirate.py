@@ -1,4 +1,4 @@
-"""Paranoid pirate: workers tell that they live, and get no job any more when they do not."""
+"""Paranoid pirate: workers show that they live (ZeroMQ Guide, chapter 4: ppqueue, ppworker)."""
 
 import threading
 import time

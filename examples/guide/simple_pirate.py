@@ -1,4 +1,6 @@
-"""Simple pirate: requests to whichever worker is free; who asked a worker that died asks again."""
+"""Simple pirate: requests to whichever worker is free; who asked a worker that died asks again
+(ZeroMQ Guide, chapter 4: spqueue, spworker).
+"""
 
 import collections
 import threading

@@ -1,4 +1,6 @@
-"""Suicidal snail: a subscriber that finds itself too slow says so and ends, before it does harm."""
+"""Suicidal snail: a subscriber that finds itself too slow says so and ends, before it does harm
+(ZeroMQ Guide, chapter 5: suisnail).
+"""
 
 import threading
 import time

@@ -1,6 +1,9 @@
 """Examples: programs in processes of their own, the next few of which run ahead of the tests."""
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -25,6 +28,7 @@ class Ahead:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                start_new_session=True,  # and a process group, for `end`
             )
 
     def files(self, path):
@@ -49,6 +53,9 @@ class Ahead:
         process = self.running.pop(path)
         process.kill()
         process.wait()
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):  # some start processes of their own
+                os.killpg(process.pid, signal.SIGKILL)
 
     def close(self):
         for path in list(self.running):
