@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ._access import Clients, NetworkList, Users
     from ._certificates import CurveKeys
@@ -96,3 +96,21 @@ class OptionArguments(TypedDict, total=False):
     gssapi_plaintext: bool
     gssapi_principal_nametype: int
     gssapi_service_principal_nametype: int
+    in_batch_size: int
+    out_batch_size: int
+    reconnect_stop: int
+    hello_msg: bytes
+    disconnect_msg: bytes
+    hiccup_msg: bytes
+    router_notify: int
+    xpub_manual_last_value: bool
+    only_first_subscribe: bool
+    xsub_verbose_unsubscribe: bool
+    metadata: Mapping[str, str]
+    zap_enforce_domain: bool
+    socks_username: str | None
+    socks_password: str | None
+    priority: int
+    busy_poll: float
+    loopback_fastpath: bool
+    multicast_loop: bool

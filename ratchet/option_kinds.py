@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import _socket
 import math
 import operator
 import reprlib
-import socket
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Never, Self, TypeVar, overload
 
-from ._zmq import real_number
+from ._zmq import has, libzmq_version, real_number
 from .errors import ArgumentError, argument_error
 from .z85 import decode
 
@@ -19,6 +16,8 @@ _BYTES = (bytes, bytearray, memoryview)
 NAMETYPES = ("GSSAPI_PRINCIPAL_NAMETYPE", "GSSAPI_SERVICE_PRINCIPAL_NAMETYPE")
 # Options that `setup_rules.setup_fault` judges at bind and connect, up to their first underscore.
 JUDGED = ("PLAIN", "CURVE", "GSSAPI", "SOCKS", "BINDTODEVICE")
+# The versions of libzmq that number draft options as the table does; others may do it otherwise.
+NUMBERED = (4, 3)
 
 Got = TypeVar("Got")  # the type that reading an option gives
 Taken = TypeVar("Taken")  # the type that may be assigned to it
@@ -45,6 +44,10 @@ class Option(Generic[Got, Taken]):
     needs = ""  # the library with which libzmq must be built
     read_only = False
     own = False  # not one of libzmq's: it stands for several of them
+    since: tuple[
+        int, ...
+    ] = ()  # of a draft option: the first libzmq that has it, and is safe with it
+    in_drafts = False  # only a libzmq that is built with its drafts has it
 
     def __init__(
         self, name: str, number: int, default: Got, doc: str, only: str = "", **rest: Any
@@ -62,9 +65,34 @@ class Option(Generic[Got, Taken]):
         notes += ["read-only"] if self.read_only else []
         notes += [f"only for {', '.join(self.only)}"] if only else []
         notes += [f"only if libzmq is built with {self.needs}"] if self.needs else []
+        notes += [self.draft] if self.since else []
         kind = f"{self.takes}, in {self.unit}" if self.unit else self.takes
         named = f"{name}, ratchet's own" if self.own else f"ZMQ_{name}, {number}"
         self.__doc__ = f"{kind}: {doc}\n\n{named}: {'; '.join(notes)}."
+
+    @property
+    def draft(self) -> str:
+        """Which libzmq has it, if it is a draft option."""
+        version = "4.3" if self.since == (4, 3, 0) else ".".join(map(str, self.since))
+        built = ", built with its drafts" if self.in_drafts else ""
+        return f"a draft option of libzmq {version} and later{built}"
+
+    def _require(self) -> None:
+        """Raise unless this libzmq has the option, by the number that the table knows."""
+        version = libzmq_version()
+        if not self.since or (
+            version[:2] == NUMBERED
+            and version >= self.since
+            and (not self.in_drafts or has("draft"))
+        ):
+            return
+        here = ".".join(map(str, version))
+        raise argument_error(
+            f"{self.name} is {self.draft}, up to the last 4.3, and this is {here}"
+            + ("" if has("draft") else ", built without them" if self.in_drafts else "")
+            + "; ratchet's wheels bring a libzmq that has it (ratchet.has('draft') tells), or "
+            "build libzmq with ENABLE_DRAFTS and name it in RATCHET_ZMQ_PREFIX"
+        )
 
     @overload
     def __get__(self, zsock: None, owner: type | None = None) -> Self: ...
@@ -79,6 +107,7 @@ class Option(Generic[Got, Taken]):
             raise argument_error(
                 f"{self.name} means nothing to {zsock.type} sockets, only to {', '.join(self.only)}"
             )
+        self._require()
         try:
             self._store(zsock, raw)
         except ArgumentError as error:
@@ -107,6 +136,7 @@ class Option(Generic[Got, Taken]):
         raise NotImplementedError
 
     def _read(self, zsock: Any) -> Got:
+        self._require()
         if self.write_only:
             value: Got = (zsock._remembered or {}).get(self.name, self.default)
             return value
@@ -161,44 +191,6 @@ class OptionalInt(Int[int | None]):
     """An integer in a range, or None."""
 
     optional = True
-
-
-class Listener(OptionalInt):
-    """A listening descriptor for bind to use, of which the socket keeps a duplicate.
-
-    libzmq ends the process if the descriptor is not, or no longer, a listener of the transport.
-    """
-
-    accepts = "the descriptor of a socket that listens already, for tcp or ipc"
-    write_only = True  # libzmq is told at `bind` alone, with another number
-
-    def _encode(self, value: Any) -> int:
-        descriptor = super()._encode(value)
-        try:  # not with a socket of gevent's, which would change it
-            probe = None if descriptor < 0 else _socket.socket(fileno=descriptor)
-        except OSError:
-            raise self._wrong(value, argument_error) from None
-        if probe:
-            listens = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            listens = listens and probe.type == socket.SOCK_STREAM
-            families = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None))
-            listens = listens and probe.family in families
-            probe.detach()  # its owner closes it
-            if not listens:
-                raise self._wrong(value, argument_error)
-        return descriptor
-
-    def _store(self, zsock: Any, raw: int) -> None:
-        zsock._listen_with(raw)
-
-
-class Filter(OptionalInt):
-    """The ids that may connect: assigning adds one, and None takes all away."""
-
-    write_only = True
-
-    def _store(self, zsock: Any, raw: int) -> None:
-        zsock._set_bytes(self.number, b"" if raw < 0 else raw.to_bytes(4, sys.byteorder))
 
 
 class Bool(Option[Got, Got]):
@@ -357,17 +349,21 @@ class Report(Option[Got, Never]):
     read_only = True
 
     def __init__(
-        self, name: str, number: int, takes: str, ask: Callable[[Any], Got], doc: str
+        self, name: str, number: int, takes: str, ask: Callable[[Any], Got], doc: str, **rest: Any
     ) -> None:
         self.ask = ask
         no_default: Any = None
-        super().__init__(name, number, no_default, doc, takes=takes)
+        super().__init__(name, number, no_default, doc, takes=takes, **rest)
 
     def __set__(self, zsock: Any, value: Never) -> None:
         raise AttributeError(f"{self.name} can only be read")
 
     def _read(self, zsock: Any) -> Got:
-        return self.ask(zsock)
+        self._require()
+        try:
+            return self.ask(zsock)
+        except ArgumentError as error:
+            raise self._refused(zsock, "to tell it") from error
 
 
 class Prefixes(Option[Any, "bytes | Iterable[bytes]"]):

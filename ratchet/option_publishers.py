@@ -39,7 +39,7 @@ class Manual(Bool[bool]):
     def __set__(self, zsock: Any, value: bool) -> None:
         if getattr(zsock, "_peers", None) is not None and self._encode(value):
             raise argument_error(
-                "XPUB_MANUAL: with track_peers ratchet counts what subscribers ask for, and with "
-                "xpub_manual the program decides on it; give one of the two"
+                f"{self.name}: with track_peers ratchet counts what subscribers ask for, and with "
+                f"{self.name.lower()} the program decides on it; give one of the two"
             )
         super().__set__(zsock, value)

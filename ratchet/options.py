@@ -1,4 +1,4 @@
-"""Every stable socket option of libzmq 4.3: one table of typed properties, also by their names.
+"""Every socket option of libzmq 4.3: one table of typed properties, also by their names.
 
 Values are Python's: times are in seconds, and None stands for libzmq's -1 ("no limit", "as the
 system has it"). Values that libzmq must not get are refused here: it would take some of them, and
@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 from .errors import argument_error
 from .option_access import AuthTimeout, Clients, Curve, Networks, ServerKey, Users
 from .option_arguments import OptionArguments
+from .option_drafts import UNUSED, Hello, LastValue, Metadata, Notify, Socks
 from .option_heartbeat import Heartbeat
 from .option_kinds import (
     Bool,
     Bytes,
     Credential,
-    Filter,
     Int,
     Key,
-    Listener,
     Option,
     OptionalInt,
     OptionalSeconds,
@@ -34,8 +33,9 @@ from .option_kinds import (
     Text,
     Timeout,
 )
+from .option_listeners import Filter, Listener
 from .option_publishers import Conflate, Manual, Told
-from .setup_rules import require_role, setup_fault
+from .setup_rules import require_role, setup_fault, turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -238,6 +238,64 @@ class Options:
     gssapi_service_principal_nametype = Int("GSSAPI_SERVICE_PRINCIPAL_NAMETYPE", 91, 0, high=2,
         needs="GSSAPI", doc="The kind of gssapi_service_principal, by the same numbers.")
 
+    # Drafts: what libzmq has by its version and build (`Option.since`, `Option.in_drafts`).
+    in_batch_size = Int("IN_BATCH_SIZE", 101, 65536, low=256, high=2**28, unit="bytes",
+        since=(4, 3, 2), in_drafts=True, doc=
+        "How much is read from a connection at once. The default is ratchet's; libzmq's is 8192.")
+    out_batch_size = Int("OUT_BATCH_SIZE", 102, 65536, low=256, high=2**28, unit="bytes",
+        since=(4, 3, 2), in_drafts=True, doc=
+        "How much is written to a connection at once. The default is ratchet's; libzmq's is 8192.")
+    reconnect_stop = Int("RECONNECT_STOP", 109, 0, high=7, since=(4, 3, 3), doc=
+        "When to give a connect up, as a sum: 1 if it is refused, 2 if the handshake fails, 4 "
+        "(libzmq 4.3.5) if anything was unbound or disconnected. What is queued for it is lost, "
+        "though linger waits for that.")
+    hello_msg = Hello("HELLO_MSG", 110, b"", only="ROUTER DEALER", write_only=True,
+        since=(4, 3, 3), in_drafts=True, doc=
+        "A message for each new peer, before all others, also when it has been away; b'' for none. "
+        "A REQ breaks off such a connection. Refused where bind is to inproc.")
+    disconnect_msg = Bytes("DISCONNECT_MSG", 111, b"", only="ROUTER", write_only=True,
+        since=(4, 3, 5), in_drafts=True, doc=
+        "What to receive last of a peer that has left what was bound; b'' for nothing.")
+    hiccup_msg = Bytes("HICCUP_MSG", 114, b"", only="DEALER", write_only=True,
+        since=(4, 3, 5), in_drafts=True, doc=
+        "What to receive when a connection that connect made is lost; b'' for nothing.")
+    router_notify = Notify("ROUTER_NOTIFY", 97, 0, high=3, only="ROUTER", write_only=True,
+        since=(4, 3, 0), in_drafts=True, doc=
+        "Receive an empty message from each peer that comes (1), leaves (2) or both (3). Of a peer "
+        "whose queue is full none comes. 2 is refused where a ROUTER connects.")
+    xpub_manual_last_value = LastValue("XPUB_MANUAL_LAST_VALUE", 98, False, only="XPUB",
+        write_only=True, since=(4, 3, 2), doc=
+        "As xpub_manual, and what is sent next after a SUBSCRIBE goes to that subscriber alone.")
+    only_first_subscribe = Bool("ONLY_FIRST_SUBSCRIBE", 108, False, only="XPUB XSUB",
+        write_only=True, since=(4, 3, 3), doc=
+        "Of a message in parts, only the first part can be a subscription.")
+    xsub_verbose_unsubscribe = Bool("XSUB_VERBOSE_UNSUBSCRIBE", 115, False, only="XSUB",
+        write_only=True, since=(4, 3, 5), in_drafts=True, doc=
+        "Pass each unsubscription on, not only the last to its prefix.")
+    topics_count = Report[int]("TOPICS_COUNT", 116, "int", lambda zsock: zsock._get_int(116),
+        only="PUB XPUB SUB XSUB", since=(4, 3, 5), doc=
+        "How many prefixes are subscribed to here; a SUB counts one as often as it subscribes.")
+    metadata = Metadata("METADATA", 95, {}, since=(4, 3, 0), doc=
+        "What peers are told in the handshake, and read with Frame.get: assigning adds to it.")
+    zap_enforce_domain = Bool("ZAP_ENFORCE_DOMAIN", 93, False, write_only=True,
+        since=(4, 3, 0), doc=
+        "Refuse who connects while no handler of ZAP can be asked.")
+    socks_username = Socks("SOCKS_USERNAME", 99, None, since=(4, 3, 2), doc=
+        "The name for the SOCKS5 proxy; None for none.")
+    socks_password = Socks("SOCKS_PASSWORD", 100, None, since=(4, 3, 2), secret=True, doc=
+        "The password for the SOCKS5 proxy; None for none.")
+    priority = Int("PRIORITY", 112, 0, high=6, since=(4, 3, 4), in_drafts=True, doc=
+        "The priority of tcp packets on their way out (SO_PRIORITY). Linux wants CAP_NET_ADMIN for "
+        "more than 6, and libzmq ends the process where that is missing.")
+    busy_poll = Seconds("BUSY_POLL", 113, 0.0, high=1_000_000, scale=1_000_000, write_only=True,
+        since=(4, 3, 5), in_drafts=True, doc=
+        "How long Linux looks for packets of a tcp connection itself (SO_BUSY_POLL), for which it "
+        "wants CAP_NET_ADMIN; without it there is no effect.")
+    loopback_fastpath = Bool("LOOPBACK_FASTPATH", 94, False, since=(4, 3, 0), doc=
+        "Use Windows' short way for tcp within a machine, which both ends have to ask for.")
+    multicast_loop = Bool("MULTICAST_LOOP", 96, True, since=(4, 3, 0), doc=
+        "Have multicast reach this machine as well.")
+
     # State. TYPE and LAST_ENDPOINT are plain attributes of a socket, and in the table by name.
     fd = Report[int]("FD", 14, "int", lambda zsock: int(zsock.get_fd()), doc=
         "The descriptor that becomes readable when `events` may have changed, as of get_fd().")
@@ -278,7 +336,7 @@ class Options:
                 if part in chosen:
                     raise TypeError(f"'heartbeat' sets {chosen[part]!r} as well: give one of them")
         values = {name: options[keyword] for name, keyword in chosen.items()}
-        for name in sorted(values, key=lambda name: _turn(name, values[name])):
+        for name in sorted(values, key=lambda name: turn(name, values[name])):
             TABLE[name].__set__(self, values[name])
         if "CURVE" in chosen:
             require_role(self)
@@ -326,6 +384,8 @@ def _find(name: str) -> Option[Any, Any]:
         raise TypeError(f"an option's name is a str such as 'SNDHWM', not {name!r}")
     known = name.upper().removeprefix("ZMQ_")
     option = TABLE.get(ALIASES.get(known, known))
+    if option is None and known.startswith(tuple(UNUSED)):
+        raise argument_error(f"{name!r}: {UNUSED[known.partition('_')[0]]}")
     if option is None:
         hint = _suggest(known, (*TABLE, *ALIASES))
         raise argument_error(f"{name!r} is no socket option{hint}; ratchet.options.NAMES has all")
@@ -335,16 +395,3 @@ def _find(name: str) -> Option[Any, Any]:
 def _suggest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
-
-
-def _turn(name: str, value: object) -> int:
-    """Say when to set an option so that none undoes another.
-
-    A client's name or key takes a server's role away, and False for a role turns off what a
-    client's name or key has turned on. Subscriptions come when all else is in place.
-    """
-    if name in {"PLAIN_SERVER", "CURVE_SERVER", "GSSAPI_SERVER"}:
-        return 2 if value else 0
-    if name in {"CLIENTS", "USERS"}:
-        return 2
-    return 3 if name == "SUBSCRIBE" else 1

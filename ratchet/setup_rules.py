@@ -1,4 +1,7 @@
-"""Options with which no bind or connect can succeed: refused before libzmq tries for ever."""
+"""Options together: with which no bind or connect can succeed, and in which order they are set.
+
+The former are refused, before libzmq tries for ever.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 from ._zmq import curve_public
 from .access_rules import MISSING, OWN, ZAP, access_fault, check_open, guard, zap_fault
 from .errors import argument_error
+from .option_drafts import DRAFT_RULES, draft_fault
 from .option_kinds import NAMETYPES
 from .socket_types import TYPES
 
@@ -29,7 +33,7 @@ def setup_fault(zsock: Any, endpoint: str, binding: bool) -> tuple[str | None, i
     """
     judged: frozenset[str] = zsock._judged or frozenset()
     why = None if zsock._access is None else access_fault(zsock, endpoint, binding)
-    why = why or _security_fault(zsock, judged)
+    why = why or draft_fault(zsock, endpoint, binding) or _security_fault(zsock, judged, binding)
     if why is None and endpoint.startswith("tcp://"):
         if "SOCKS_PROXY" in judged and not binding:
             why = _NO_SOCKS
@@ -52,9 +56,11 @@ def require_role(zsock: Any) -> None:
         raise argument_error(MISSING)
 
 
-def _security_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+def _security_fault(zsock: Any, judged: frozenset[str], binding: bool) -> str | None:
     """Say why no handshake can succeed, or why there will be none although options ask for one."""
-    judged = judged.difference(NAMETYPES, OWN, {"GSSAPI_PLAINTEXT", "SOCKS_PROXY", "BINDTODEVICE"})
+    judged = judged.difference(
+        NAMETYPES, OWN, DRAFT_RULES, {"GSSAPI_PLAINTEXT", "SOCKS_PROXY", "BINDTODEVICE"}
+    )
     wanted = sorted({name.partition("_")[0] for name in judged})
     names = ", ".join(name.lower() for name in sorted(judged))
     mechanism = zsock.mechanism
@@ -70,16 +76,24 @@ def _security_fault(zsock: Any, judged: frozenset[str]) -> str | None:
     if TYPES[zsock.type].raw or (zsock._remembered or {}).get("ROUTER_RAW"):
         return f"{names} ask for {mechanism}, but this socket speaks plain TCP, without security"
     if mechanism == "PLAIN":
-        return _plain_fault(zsock, judged)
+        return _plain_fault(zsock, judged, binding)
     return (_curve_fault if mechanism == "CURVE" else _gssapi_fault)(zsock, judged)
 
 
-def _plain_fault(zsock: Any, judged: frozenset[str]) -> str | None:
+def _plain_fault(zsock: Any, judged: frozenset[str], binding: bool) -> str | None:
     """Judge PLAIN. A name without a password is legal: the password is empty (ZeroMQ's RFC 24)."""
     if "PLAIN_SERVER" in judged and not zsock.plain_server:
         return _became_client("plain_server", "plain_username or plain_password")
     if not zsock.plain_server and "PLAIN_USERNAME" not in judged:
         return "half-configured PLAIN: plain_password is set and plain_username is not"
+    enforced = (zsock._remembered or {}).get("ZAP_ENFORCE_DOMAIN")
+    asked = zsock.zap_domain is not None or (binding and zsock._access and zsock._access.guards)
+    if zsock.plain_server and enforced and not asked:
+        # plain_server_t's constructor asserts it, when a peer comes.
+        return (
+            "zap_enforce_domain is set, and libzmq ends the process when a peer connects to a "
+            "PLAIN server without zap_domain; set users= or zap_domain"
+        )
     return None
 
 
@@ -140,3 +154,16 @@ def _device_fault(device: str | None) -> tuple[str | None, int]:
             why += "; Linux wants CAP_NET_RAW for it"
         return why, error.errno or errno.EINVAL
     return None, 0
+
+
+def turn(name: str, value: object) -> int:
+    """Return when to set an option so that none undoes another.
+
+    A client's name or key takes a server's role away, and False for a role turns off what a
+    client's name or key has turned on. Subscriptions come when all else is in place.
+    """
+    if name in {"PLAIN_SERVER", "CURVE_SERVER", "GSSAPI_SERVER"}:
+        return 2 if value else 0
+    if name in {"CLIENTS", "USERS"}:
+        return 2
+    return 3 if name == "SUBSCRIBE" else 1

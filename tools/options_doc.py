@@ -14,7 +14,7 @@ HEAD = """\
 
 <!-- Made by tools/options_doc.py from ratchet.options.TABLE; do not edit. -->
 
-Every stable option of zmq_setsockopt(3) and zmq_getsockopt(3), in seconds and bytes. An option is
+Every option of zmq_setsockopt(3) and zmq_getsockopt(3), in seconds and bytes. An option is
 
 - a property of a socket, in lower case: `zsock.sndhwm = 1000`;
 - a keyword when the socket is made: `zmqsocket.new("PUSH", sndhwm=1000)`;
@@ -25,9 +25,46 @@ system has it". An option acts on the binds and connects after it, but for linge
 marks and those of REQ, ROUTER and XPUB, which act at once.
 
 *Remembered* means that libzmq does not tell the value, so it reads as it was last set.
+*Draft* means that not every libzmq has it: [see below](#draft-options).
 
 | name | type | unit | default | what it does |
 | --- | --- | --- | --- | --- |
+"""
+
+
+DRAFTS = """
+
+## Draft options
+
+libzmq 4.3 has options that it does not promise to keep. `ratchet.has("draft")` and `ratchet info`
+say whether it was built with all of them, as the one in ratchet's wheels is and those of
+distributions are not. Which are there is found out when the program runs, by libzmq's version and
+build; setting one that is not there is an `ArgumentError` that says so. Their numbers are those
+of 4.3, and no other version gets them. Draft socket types are not offered.
+
+**Batches.** libzmq reads and writes `in_batch_size` and `out_batch_size` bytes at once. With
+ratchet's 64 KiB instead of libzmq's 8, messages of 1 to 16 KiB cost about half of the CPU time;
+small and very large ones cost the same ([044](decisions/044-drafts-and-the-wheels-libzmq.md) has
+the figures). Each connection by tcp or ipc keeps a buffer of each kind while it is used. In the
+process that binds, a quiet connection costs 27 KiB with either, and one that has carried bursts
+in both directions 67 KiB with batches of 8 KiB, 205 KiB with 64. A message of more than 33 bytes
+that waits in a queue, or is held as a `Frame`, keeps the buffer alive in which it came. **Who has
+ten thousand connections** sets both back on the socket that binds, `zmqsocket.new("ROUTER",
+in_batch_size=8192, out_batch_size=8192)`, which is libzmq's own size: bursts on all of them then
+take 0.7 GB in place of 2.
+
+**What is refused**, because libzmq 4.3 ends the process over it or does not recover:
+
+| | why |
+| --- | --- |
+| batches of less than 256 bytes | with 8 or fewer libzmq reads past its buffer |
+| `hello_msg` and `bind` to inproc | it aborts if one that had connected there was closed |
+| `disconnect_msg` before 4.3.5 | it crashes when the ROUTER is closed at that moment |
+| `router_notify` of 2 or 3 and `connect` | it forgets a peer's name if a handshake fails |
+| `priority` above 6 | it aborts where Linux says no, at any later connection |
+| `zap_enforce_domain` and PLAIN without `users` or `zap_domain` | it aborts when a peer comes |
+| `xpub_manual_last_value` with `track_peers` | nobody could count the subscribers |
+| `NORM_…` and `WSS_…` | these transports are refused as well: it aborts in both |
 """
 
 
@@ -40,6 +77,9 @@ def row(name: str) -> str:
         notes.append(f"Only {', '.join(option.only)}.")
     if option.needs:
         notes.append(f"Needs a libzmq with {option.needs}.")
+    if option.since:
+        older = "" if option.since <= (4, 3, 2) else f" of {'.'.join(map(str, option.since))}"
+        notes.append(f"Draft{older}{', needs a build with drafts' if option.in_drafts else ''}.")
     if option.write_only:
         notes.append("Remembered.")
     if option.read_only:
@@ -63,7 +103,7 @@ def page() -> str:
     """The whole page."""
     olds = ", ".join(f"`{old}` for `{new}`" for old, new in sorted(ALIASES.items()))
     tail = f"\nOld names are taken by `setsockopt` and `getsockopt` as well: {olds}.\n"
-    return HEAD + "".join(map(row, TABLE)) + tail
+    return HEAD + "".join(map(row, TABLE)) + tail + DRAFTS
 
 
 if __name__ == "__main__":

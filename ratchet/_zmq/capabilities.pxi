@@ -1,5 +1,15 @@
 # Layer 4. The abilities of this libzmq beside sockets: its version, its features, CURVE keys.
 
+cdef enum:
+    # Draft options, which zmq.h does not name. All of libzmq 4.3 has them by these numbers.
+    ZAP_ENFORCE_DOMAIN = 93
+    IN_BATCH_SIZE = 101
+    OUT_BATCH_SIZE = 102
+    HELLO_MSG = 110
+    DISCONNECT_MSG = 111
+    PRIORITY = 112
+
+
 def libzmq_version():
     """Return libzmq's version at run time: (major, minor, patch)."""
     cdef int major, minor, patch
@@ -8,8 +18,24 @@ def libzmq_version():
 
 
 def has(str capability not None):
-    """Return True if libzmq was built with it: "curve", "ipc", "gssapi", … (zmq_has(3))."""
-    return zmq_has(capability.encode()) == 1
+    """Return True if libzmq was built with it, in any case (zmq_has(3)).
+
+    "draft": the draft options (docs/options.md); "curve", "gssapi"; the transports "ipc", "pgm",
+    "tipc", "norm", "vmci", "ws", "wss".
+    """
+    # libzmq 4.3 knows all in lower case but "WS" and "WSS".
+    return (
+        zmq_has(capability.lower().encode()) == 1 or zmq_has(capability.upper().encode()) == 1
+    )
+
+
+cdef bint can_batch():
+    """Return True if libzmq has ZMQ_IN_BATCH_SIZE and ZMQ_OUT_BATCH_SIZE, by the numbers of 4.3."""
+    version = libzmq_version()
+    return version[:2] == (4, 3) and version >= (4, 3, 2) and has("draft")
+
+
+cdef bint batches = can_batch()
 
 
 def curve_keypair():

@@ -54,6 +54,8 @@ cdef str form_fault(str endpoint):
         return port_fault(address)
     if transport == "norm":
         return "ratchet does not use norm: libzmq 4.3 may abort the process"
+    if transport == "wss" and zmq_has(b"WSS"):
+        return "ratchet does not use wss: libzmq 4.3 aborts on a certificate that it cannot read"
     if transport == "pgm" and not raw_socket_allowed():
         return "pgm needs the right to open raw sockets; libzmq would abort the process"
     return None

@@ -63,6 +63,14 @@ cdef class Frame:
         """The type of the peer's socket (str), None over inproc."""
         return self.property(b"Socket-Type")
 
+    def get(self, str name not None):
+        """Return what its sender's socket tells of itself, or None (zmq_msg_gets(3)).
+
+        Args:
+            name: "X-…", as the sender's option ``metadata`` has it; or libzmq's name of a property.
+        """
+        return self.property(name.encode())
+
     cdef object property(self, bytes name):
         cdef const char *found = zmq_msg_gets(&self.msg, name)
         return None if found == NULL else found.decode("utf-8", "replace")

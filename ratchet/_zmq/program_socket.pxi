@@ -12,6 +12,8 @@ cdef class ProgramSocket(BlockingSocket):
     """A socket in a `ProgramContext`."""
     cdef bint may_have_pipes    # a call since the first bind may have let a peer in
     cdef dict late              # high-water marks that came too late to be set safely
+    cdef bint enforces          # ZAP_ENFORCE_DOMAIN
+    cdef bint greets            # HELLO_MSG
     cdef bint socks             # connects through a proxy, at which libzmq may end the process
 
     def __init__(self, ProgramContext home not None, int number):
@@ -54,6 +56,17 @@ cdef class ProgramSocket(BlockingSocket):
                 "libzmq ends the process when such a socket is closed while its proxy does not "
                 "answer as it should"
             )
+        if self.greets and binding and endpoint.startswith("inproc://"):
+            raise errors.argument_error(
+                f"{self.describe()}: cannot bind to {endpoint!r}: HELLO_MSG is set, and libzmq "
+                "ends the process if a socket that has connected there is closed already"
+            )
+        if self.enforces and self._get_int(ZMQ_PLAIN_SERVER) and (
+                self._get_bytes(ZMQ_ZAP_DOMAIN, 256).rstrip(b"\0") == b""):
+            raise errors.argument_error(
+                f"{self.describe()}: cannot use {endpoint!r}: ZAP_ENFORCE_DOMAIN is set, and "
+                "libzmq ends the process when a peer connects to a PLAIN server without ZAP_DOMAIN"
+            )
         if not binding or self.used or endpoint.startswith("inproc://"):
             self.may_have_pipes = True
         return 0
@@ -74,7 +87,15 @@ cdef class ProgramSocket(BlockingSocket):
         if number == ZMQ_USE_FD:
             self._listen_with(value)
             return
+        if number == PRIORITY and value > 6:
+            raise errors.argument_error(
+                f"PRIORITY is at most 6, not {value}: libzmq ends the process where Linux refuses it")
+        if number in (IN_BATCH_SIZE, OUT_BATCH_SIZE) and value < LEAST_BATCH:
+            raise errors.argument_error(
+                f"a batch has at least {LEAST_BATCH} bytes, not {value}: with few libzmq reads past it")
         self._set_int(number, value)
+        if number == ZAP_ENFORCE_DOMAIN:
+            self.enforces = value != 0
         if number == ZMQ_RCVTIMEO:
             self._recv_timeout = -1 if value < 0 else value * 0.001
         elif number == ZMQ_SNDTIMEO:
@@ -85,9 +106,13 @@ cdef class ProgramSocket(BlockingSocket):
         self.require_alive("set an option")
         if number in (ZMQ_SUBSCRIBE, ZMQ_UNSUBSCRIBE):
             check_prefix(self, "subscribe", len(value))
+        if number == DISCONNECT_MSG and libzmq_version() < (4, 3, 5):
+            raise errors.argument_error("DISCONNECT_MSG: libzmq before 4.3.5 crashes with it")
         self.set_raw(number, <const char *> value, len(value))
         if number == ZMQ_CONNECT_ROUTING_ID:
             self._remembered = {"CONNECT_ROUTING_ID": value}
+        elif number == HELLO_MSG:
+            self.greets = len(value) > 0
         elif number == ZMQ_SOCKS_PROXY:
             self.socks = len(value) > 0
 

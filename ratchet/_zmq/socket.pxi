@@ -127,6 +127,9 @@ cdef class SocketBase(Doorbell):
         self.mandatory = self.kind.routes
         if self.mandatory:
             zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
+        if batches:
+            zmq_setsockopt(self.handle, IN_BATCH_SIZE, &DEFAULT_IN_BATCH, sizeof(int))
+            zmq_setsockopt(self.handle, OUT_BATCH_SIZE, &DEFAULT_OUT_BATCH, sizeof(int))
 
     def __del__(self):
         if self.born == generation:

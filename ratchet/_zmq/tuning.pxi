@@ -88,6 +88,13 @@ cdef int HEAD_ROOM = 12
 cdef int RESOLVER_ROOM = 3
 # Seconds of `linger` unless a program says otherwise.
 cdef double DEFAULT_LINGER = 10.0
+# Bytes that libzmq reads from and writes to a connection at once, where that can be said; 8 KiB
+# otherwise (docs/decisions/044-drafts-and-the-wheels-libzmq.md).
+cdef int DEFAULT_IN_BATCH = 65536
+cdef int DEFAULT_OUT_BATCH = 65536
+# Bytes from which such a size is safe. With 8 or fewer, libzmq reads the length of a message past
+# its buffer, and takes what is beside that for the message (v2_decoder_t::size_ready, 4.3.5).
+cdef int LEAST_BATCH = 256
 # Bytes of a `last_endpoint` that is read at the first try.
 cdef int USUAL_ENDPOINT = 1024
 # A REP with a high-water mark below this may drop replies, since it has not read that there is

@@ -16,5 +16,6 @@ WRONG = {
     "Clients": [1, None, "x" * 40, b"x" * 40, {"a": "b"}],
     "Users": [1, None, "alice", ["alice"]],
     "NetworkList": [1, None, "10.0.0.0/8", b"10.0.0.0/8"],
+    "Mapping[str, str]": [1, None, "X-a:b", [("X-a", "b")], {b"X-a": "b"}, {"X-a": 1}],
     "bytes | Iterable[bytes]": ["text", 1, None, ["x"], [b"x", None]],
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from harness.option_values import WRONG
 
-from ratchet import options, zmqsocket
+from ratchet import option_kinds, options, zmqsocket
 from ratchet.errors import ArgumentError
 from ratchet.options import NAMES, TABLE, Option, OptionArguments, Options
 
 PROPERTIES = {name: option for name, option in vars(Options).items() if isinstance(option, Option)}
 WRITABLE = {name: option for name, option in PROPERTIES.items() if not option.read_only}
-LIBZMQS = {name: option for name, option in TABLE.items() if not option.own}
+STABLE = {name: option for name, option in TABLE.items() if not (option.own or option.since)}
+DRAFTS = {name: option for name, option in TABLE.items() if option.since}
 RULES = {"CurveKeys", "Clients", "Users", "NetworkList"}  # what tests/auth looks at
 READ_ONLY = sorted(name for name, option in TABLE.items() if option.read_only)
 
@@ -28,6 +29,18 @@ SECRET = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
 
 # The example of RFC 32, 8 bytes that are "HelloWorld", as often as makes a key.
 HELLO = bytes([0x86, 0x4F, 0xD2, 0x6F, 0xB5, 0x59, 0xF7, 0x5B]) * 4
+
+
+@pytest.fixture(autouse=True)
+def drafts(monkeypatch):
+    """A libzmq that has all draft options; call it for another one."""
+
+    def libzmq(version=(4, 3, 5), has=True):
+        monkeypatch.setattr(option_kinds, "libzmq_version", lambda: version)
+        monkeypatch.setattr(option_kinds, "has", lambda capability: has)
+
+    libzmq()
+    return libzmq
 
 
 class Fake(Options):
@@ -115,8 +128,8 @@ def header():
 
 def test_numbers_are_those_of_the_header():
     numbers = dict(re.findall(r"#define ZMQ_(\w+) (\d+)\n", header()))
-    assert {name: int(numbers[name]) for name in LIBZMQS} == {
-        name: option.number for name, option in LIBZMQS.items()
+    assert {name: int(numbers[name]) for name in STABLE} == {
+        name: option.number for name, option in STABLE.items()
     }
 
 
@@ -126,7 +139,7 @@ def test_every_stable_option_of_the_header_is_there():
     old = text[text.index("#define ZMQ_IDENTITY ") : text.index("#define ZMQ_SRCFD ")]
     defined = re.findall(r"#define ZMQ_(\w+)", stable + old)
     # BLOCKY is an option of contexts and NOBLOCK a flag of calls.
-    assert set(defined) - {"BLOCKY", "NOBLOCK"} == {*LIBZMQS, *options.ALIASES}
+    assert set(defined) - {"BLOCKY", "NOBLOCK"} == {*STABLE, *options.ALIASES}
 
 
 def test_aliases_are_those_of_the_header():
@@ -350,6 +363,8 @@ def test_out_of_range(name):
         wrong = [b"", b"\0x", b"x" * 256] if option.low else []
     elif option.takes in RULES:
         return  # tests/auth
+    elif name == "metadata":
+        wrong = [{"a": "b"}, {"X-": "b"}, {"X-a:": "b"}, {"X-a": ""}, {"X-a": "x" * 65536}]
     elif option.takes == "str | None":
         wrong = ["", "x" * (option.high + 1), "é" * (option.high // 2 + 1), "a\0b"]
     else:
@@ -386,7 +401,7 @@ def test_secrets_are_not_shown():
 def test_options_of_other_socket_types(name):
     option = WRITABLE[name]
     zsock = Fake("PAIR")
-    value = {"bool": True, "bytes": b"x"}[option.takes]
+    value = {"bool": True, "bytes": b"x", "int": 1}[option.takes]
     with pytest.raises(ArgumentError, match=f"{option.name} means nothing to PAIR sockets, only"):
         setattr(zsock, name, value)
     assert zsock.calls == []
@@ -414,6 +429,7 @@ def test_read_only():
         "MECHANISM": "NULL",
         "RCVMORE": True,
         "THREAD_SAFE": False,
+        "TOPICS_COUNT": 0,
         "TYPE": "DEALER",
     }
     for name in READ_ONLY:
@@ -526,3 +542,38 @@ def test_keywords_do_not_undo_each_other():
         }
     )
     assert [name for name, _ in zsock.calls] == ["44", "49", "24", "47", "subscribe"]
+
+
+# Drafts
+
+
+@pytest.mark.parametrize("name", DRAFTS)
+def test_drafts_where_libzmq_has_them_not(name, drafts):
+    option = DRAFTS[name]
+    zsock = fake_for(option)
+    values = {"int": option.high, "bool": True, "bytes": b"x", "float": 0.0, "str | None": "x"}
+    value = values.get(option.takes, {"X-a": "b"})
+
+    def touch(zsock):
+        if not option.read_only:
+            zsock.setsockopt(name, value)
+        return zsock.getsockopt(name)
+
+    drafts((4, 3, 5), True)
+    touch(fake_for(option))
+    lacking = [((4, 4, 0), True), ((5, 0, 0), True)]
+    lacking += [((*option.since[:2], option.since[2] - 1), True)] if option.since[2] else []
+    lacking += [((4, 3, 5), False)] if option.in_drafts else []
+    for version, built in lacking:
+        drafts(version, built)
+        with pytest.raises(ArgumentError, match=f"{name} is a draft option of libzmq .*wheels"):
+            touch(zsock)
+    assert zsock.calls == []
+    assert f"draft option of libzmq 4.3{f'.{option.since[2]}' * bool(option.since[2])} and" in (
+        option.__doc__ or ""
+    )
+
+
+def test_unused_names_say_why():
+    with pytest.raises(ArgumentError, match="'WSS_KEY_PEM': ratchet does not use wss"):
+        Fake().setsockopt("WSS_KEY_PEM", "x")
