@@ -12,17 +12,27 @@ PAGE = ROOT / "docs" / "guide-examples.md"
 EXAMPLES = sorted((ROOT / "examples" / "guide").glob("*.py"))
 SAYS = {
     "async_server.py": r"(30 answers, all that were due: True\n?){3}",
+    "beacons.py": r"Ada sees: JOINED Edsger, JOINED Grace, LEFT Grace",
     "binary_star.py": r"primary, backup, backup",
     "black_box.py": r"each message was worked on once: True; the results are right: True",
     "clone.py": r"1 table in three clones",
+    "clone_ephemeral.py": (
+        r"the last of the worker: \[b'job 3', b''\]; left: \{b'/colour': b'blue'\}"
+    ),
+    "clone_failover.py": r"10 rows, the last one is /row/9",
     "clone_subtrees.py": (
         r"\{'/kitchen/light': 'on', '/kitchen/oven': 'on'\}\n"
         r"\{'/garden/light': 'on', '/kitchen/light': 'on', '/kitchen/oven': 'on'\}"
+    ),
+    "decentralized_chat.py": (
+        r"Ada heard Edsger: hello, Grace: hello\nEdsger heard Ada: hello, Grace: hello\n"
+        r"Grace heard Ada: hello, Edsger: hello"
     ),
     "envelopes.py": r"\[B\] We want to see this",
     "espresso.py": (
         r"seen: b'\\x01news', b'news 0' \.\.\. b'news 99'\n100 heard, 100 counted, all seen: True"
     ),
+    "file_transfer.py": r"right files: 3 of 3",
     "freelance.py": r"10 answers, all right: True",
     "freelance_router.py": r"10 answers from 2 servers",
     "freelance_shotgun.py": r"10 answers, all right: True",
@@ -40,7 +50,15 @@ SAYS = {
         r"30 answers, the last one: REQUEST 29\n30 messages one way, 30 the other"
     ),
     "node_coordination.py": r"10 subscribers, each with 2000 to 2000 updates",
+    "nobody_there.py": (
+        r"no peer yet\nthe queues are full after \d+ messages\n"
+        r"\d+ received, then: there is room again"
+    ),
     "paranoid_pirate.py": r"all 12 answers are right: True",
+    "peer_to_peer.py": (
+        r"Edsger: hello, Ada\nGrace: hello, Ada\nAda: hello, Grace\nEdsger: hello, Grace\n"
+        r"Ada: hello, Edsger\nGrace: hello, Edsger"
+    ),
     "peering_state.py": (
         r"london knows \{'oslo': 0, 'rome': 5\}\noslo knows \{'london': 3, 'rome': 5\}\n"
         r"rome knows \{'london': 3, 'oslo': 0\}"
@@ -72,9 +90,17 @@ PROGRAMS = {
     " mdbroker mdcliapi2 mdclient2 tripping mmiecho ticlient titanic bstarsrv bstarcli bstarsrv2"
     " bstar flserver1 flclient1 flserver2 flclient2 flserver3 flclient3 flcliapi",
     5: "espresso pathopub pathosub lvcache suisnail clonesrv1 clonecli1 kvsimple clonesrv2"
-    " clonecli2 clonesrv3 clonecli3 clonesrv4 clonecli4",
+    " clonecli2 clonesrv3 clonecli3 clonesrv4 clonecli4 kvmsg clonesrv5 clonesrv6 clonecli6 clone",
+    7: "fileio1 fileio2 fileio3",
+    8: "udpping1 udpping2 udpping3 interface eagain dechat",
 }
-POSIX = {"binary_star.py", "heartbeats.py", "interrupt.py", "titanic.py"}  # signals, or ipc
+POSIX = {
+    "binary_star.py",
+    "decentralized_chat.py",
+    "heartbeats.py",
+    "interrupt.py",
+    "titanic.py",
+}  # signals, or ipc
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
