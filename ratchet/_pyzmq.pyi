@@ -7,7 +7,8 @@ from typing import Any
 
 from typing_extensions import Buffer
 
-from ._zmq import Tracker
+from ._zmq import ProgramSocket, Tracker
+from .errors import Error
 
 class SentEvent(threading.Event):
     """Is set when libzmq no longer needs some memory."""
@@ -102,6 +103,10 @@ class Socket:
         self, flags: int = 0, copy: bool = True, track: bool = False
     ) -> list[Any]: ...
     def recv_into(self, buffer: Buffer, /, *, nbytes: int = 0, flags: int = 0) -> int: ...
+
+def core_of(socket: Socket) -> ProgramSocket: ...
+def put_back(socket: Socket, frames: list[Frame]) -> None: ...
+def pyzmq_error(error: Error) -> Exception: ...
 
 class GivesBack:
     """What the future of a call has beside what futures have."""

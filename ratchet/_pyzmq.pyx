@@ -96,6 +96,11 @@ cdef object translated(error, msg=None):
     return ZMQError(last_errno, msg)
 
 
+def pyzmq_error(error):
+    """Return pyzmq's exception for one of ratchet's."""
+    return translated(error)
+
+
 cdef object closed_error():
     global last_errno
     last_errno = errno.ENOTSOCK

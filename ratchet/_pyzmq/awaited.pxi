@@ -90,6 +90,8 @@ cdef object transmit(Socket self, loop, str name, part, int flags, answer):
         return failed(self, loop, translated(error))
     future = new_future(self, loop)
     if result is not NOT_NOW:
+        if flags & SNDMORE:
+            future.midway = True
         future.set_result(answer)
     elif flags & DONTWAIT:
         future.set_exception(again())

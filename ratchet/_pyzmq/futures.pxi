@@ -8,8 +8,12 @@
 cdef object BaseFuture = asyncio.Future
 cdef object running_loop = asyncio._get_running_loop
 cdef object runtime_of_loop = None  # of `ratchet.asyncio`, which the first that waits imports
+cdef bint turn_owed = False  # a task has used up its turn, but is in mid-message
 cdef double REKNOCK = 0.05  # seconds between two attempts where nobody may tell when
 cdef str POLL = "poll"
+
+cdef enum:
+    MOST_SERVED = 256  # calls that are done in one turn of a loop
 
 
 class GivesBack:
@@ -19,6 +23,7 @@ class GivesBack:
     # the socket; how often it was told; what makes an object of it; its timeout.
     calls = name = arg = kept = load = timer = None
     answer = None  # of a send
+    midway = False  # it has sent a part that is not the last
     told = 0
 
     def __await__(self):
@@ -87,12 +92,28 @@ cdef class Awaiting:
             if not future.done():
                 future._asyncio_future_blocking = True
                 return future
-            if core.spend_turn():
+            if self.is_turn():
                 return None  # a socket that is always ready lets the loop run
         elif not future.done():
             raise RuntimeError("await wasn't used with future")
         future.kept = None
         raise StopIteration(future.result())
+
+    cdef bint is_turn(self) except -1:
+        """Return True if the loop has to run others now; not between two parts of a message."""
+        global turn_owed
+        if not core.spend_turn() and not turn_owed:
+            return False
+        turn_owed = self.future.midway or self.is_between_parts()
+        return not turn_owed
+
+    cdef bint is_between_parts(self) except -1:
+        """Return True if it has received a part that is not the last."""
+        calls = self.future.calls
+        try:
+            return calls is not None and (<Calls> calls).core.is_rcvmore()
+        except CoreError:
+            return False  # closed meanwhile
 
     def throw(self, kind, value=None, traceback=None):
         """End the wait: what has come, of which the task was told at most, is given back."""
@@ -218,10 +239,12 @@ cdef class Calls:
     def serve(self):
         """Perform what can be performed now, in order."""
         cdef bint knock = False
+        cdef int left = MOST_SERVED
         self.scheduled = False
         self.serving = True
         try:
-            while self.queue:
+            while self.queue and left > 0:
+                left -= 1
                 future = self.queue[0]
                 if future.done():
                     self.queue.popleft()
@@ -232,6 +255,8 @@ cdef class Calls:
             self.serving = False
         if not self.queue:
             self.leave(False)
+        elif left == 0:
+            self.serve_soon()
         elif knock:
             self.runtime.loop.call_later(REKNOCK, self.serve)
 

@@ -352,6 +352,17 @@ cdef class Socket:
         return size
 
 
+def core_of(Socket socket not None):
+    """Return ratchet's socket of one of these; raise ENOTSOCK if it is closed."""
+    socket.require()
+    return socket.core
+
+
+def put_back(Socket socket not None, frames):
+    """Have a message that was received as Frames received next."""
+    program_give_back(socket.core, [(<Frame?> frame).core for frame in frames], "recv_frames")
+
+
 cdef int check_part(part, Py_ssize_t index) except -1:
     """Raise unless a part of a message can be sent."""
     if isinstance(part, (Frame, memoryview)):

@@ -1,9 +1,7 @@
 # Layer 9. The calls of a ProgramSocket by flags, as functions in C for other extension modules.
 #
 # `_zmq.pxd` declares them; a socket is passed as an object, so that nobody else need know what is
-# in it. They answer NOT_NOW, which is no exception, where libzmq would say EAGAIN. The owner of a
-# half message is the OS thread, whatever runs in it: programs receive the parts of one message in
-# several futures, or greenlets.
+# in it. They answer NOT_NOW, which is no exception, where libzmq would say EAGAIN.
 
 cdef enum:
     KEEP_HELD = 0x10000  # a flag of our own: after "not now" the parts before this one stay
@@ -22,12 +20,12 @@ cdef object program_not_now():
 
 
 cdef object perform_for(ProgramSocket zsock, const Operation *op, object arg, double limit):
-    """Perform an operation of an OS thread; NOT_NOW: the time is up."""
+    """Perform an operation; NOT_NOW: the time is up."""
     cdef Line line = line_of(zsock, op)
-    cdef OSThread me
+    cdef Caller me
     breathe()
     zsock.require_alive("send" if op.sends else "receive")
-    me = this_thread()
+    me = program_caller(zsock, line)
     zsock.may_have_pipes = True
     if line.aside is not None and line.owner is None:
         take_back(zsock, line, me)
@@ -87,11 +85,7 @@ cdef object program_send(object socket, object data, int flags):
     part = program_part(data)
     if more:
         return send_more(zsock, part, flags)
-    if perform_for(zsock, &SEND, part, send_limit_of(zsock, flags)) is NOT_NOW:
-        if not flags & KEEP_HELD:
-            drop_held(zsock)
-        return NOT_NOW
-    return None
+    return send_last(zsock, &SEND, part, flags)
 
 
 cdef object send_more(ProgramSocket zsock, part, int flags):
@@ -108,14 +102,19 @@ cdef object send_more(ProgramSocket zsock, part, int flags):
     return None
 
 
-cdef int drop_held(ProgramSocket zsock) except -1:
-    """After a last part that was not sent, drop those before it: the program sends all again."""
-    cdef OSThread me
-    if zsock.held is not None:
-        me = this_thread()
-        if zsock.tx.owner is me:
-            zsock.abandon(zsock.tx)
-    return 0
+cdef object send_last(ProgramSocket zsock, const Operation *op, object arg, int flags):
+    """Send the end of a message; if it is not sent, drop the parts before it.
+
+    For then the program sends all of it again: with pyzmq the first part would not have been taken.
+    """
+    cdef bint sent = False
+    try:
+        sent = perform_for(zsock, op, arg, send_limit_of(zsock, flags)) is not NOT_NOW
+    finally:
+        if not sent and zsock.held is not None and not flags & KEEP_HELD:
+            if zsock.tx.owner is program_caller(zsock, zsock.tx):
+                zsock.abandon(zsock.tx)
+    return None if sent else NOT_NOW
 
 
 cdef object program_send_parts(object socket, list parts, int flags):
@@ -125,11 +124,7 @@ cdef object program_send_parts(object socket, list parts, int flags):
     for i in range(len(parts)):
         if type(parts[i]) is not bytes:
             parts[i] = program_part(parts[i])
-    if perform_for(zsock, &SEND_MULTIPART, parts, send_limit_of(zsock, flags)) is NOT_NOW:
-        if not flags & KEEP_HELD:
-            drop_held(zsock)
-        return NOT_NOW
-    return None
+    return send_last(zsock, &SEND_MULTIPART, parts, flags)
 
 
 cdef object program_recv(object socket, int flags):
@@ -150,7 +145,7 @@ cdef object program_recv(object socket, int flags):
             zsock.after()
             return data
         try:
-            found = other_one(zsock, size, False, this_thread())
+            found = other_one(zsock, size, False, program_caller(zsock, zsock.rx))
             if found is not NOT_NOW:
                 return (<tuple> found)[0]
             owed = (flags & ZMQ_DONTWAIT) != 0

@@ -98,18 +98,23 @@ cdef class ProgramContext:
     def term(self):
         """Shut it down, wait until its sockets are closed and what they sent has left, and end it.
 
-        That may take for ever, as the sockets' linger says. Other threads run meanwhile; Ctrl-C
-        ends the wait, and another call goes on with it. Idempotent.
+        That may take for ever, as the sockets' linger says. Other threads of all kinds run
+        meanwhile; Ctrl-C ends the wait, and another call goes on with it. Idempotent.
         """
-        cdef bint waited = False
+        cdef Runtime others
         if self.handle == NULL or self.born != generation:
             self.handle = NULL
             return
         self.shutdown()
         if self.begin_end() is None:
             raise errors.Error(errno.EAGAIN, "cannot end a context: no thread can be started")
-        while not self.end.over_within(EXIT_SLICE_MS):
+        others = runtime_here()
+        if others is None:
+            others = gevent_runtime()
+        while not self.end.over_within(EXIT_SLICE_MS if others is None else 1):
             PyErr_CheckSignals()
+            if others is not None:
+                others.let_others_run()
             if self.born != generation:  # a signal handler has forked
                 return
             for closing in list(closing_handles):

@@ -8,6 +8,31 @@ for _row in TYPES.values():
     NAMES_BY_NUMBER[_row.number] = _row.name
 
 
+cdef Caller program_caller(ProgramSocket zsock, Line line):
+    """Return whose message a call is of: a greenlet's of gevent's, else the OS thread's.
+
+    With gevent a call may let other greenlets run between two parts, and they must not get in. All
+    else that runs in an OS thread shares its messages: programs receive the parts of one in several
+    futures.
+    """
+    cdef OSThread thread
+    cdef Caller found = None
+    cdef Runtime runtime
+    if gevent_met:
+        runtime = runtime_here()
+        if runtime is None:
+            runtime = gevent_runtime()
+        if isinstance(runtime, GeventBase):
+            found = runtime.caller()
+    if found is None:
+        return this_thread()
+    if line.owner is not None and line.owner is not found:
+        thread = this_thread()
+        if line.owner is thread:  # it began before there was a hub
+            return thread
+    return found
+
+
 cdef class ProgramSocket(BlockingSocket):
     """A socket in a `ProgramContext`."""
     cdef bint may_have_pipes    # a call since the first bind may have let a peer in
@@ -23,6 +48,11 @@ cdef class ProgramSocket(BlockingSocket):
         home.require("make a socket in")
         self.home = home
         BlockingSocket.__init__(self, name)
+
+    @property
+    def context(self):
+        """The context in which it was made."""
+        return self.home
 
     @property
     def address(self):
@@ -118,13 +148,13 @@ cdef class ProgramSocket(BlockingSocket):
 
     def get_int(self, int number):
         """Return an option that is an int, or a descriptor."""
-        cdef OSThread me
         self.require_alive("read an option")
         if number == ZMQ_EVENTS:
             return self.check()
         if number == ZMQ_RCVMORE:
-            me = this_thread()
-            return int(self.parts is not None and self.rx.owner is me)
+            if self.parts is None:
+                return 0
+            return int(self.rx.owner is program_caller(self, self.rx))
         if number == ZMQ_FD:
             return self.fd
         if self.late is not None and number in self.late:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKEND", "in_use", "load"]
 
 BACKEND = "ratchet.pyzmq.backend"
-_OURS = frozenset({"backend", "_devices", "__main__"})
+_OURS = frozenset({"backend", "_copying", "_devices", "__main__"})
 
 
 def in_use() -> bool:

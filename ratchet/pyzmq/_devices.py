@@ -1,23 +1,46 @@
-"""The devices of pyzmq's backend: loops that move whole messages between two sockets.
+"""The devices of pyzmq's backend: what passes whole messages on between two sockets.
 
-They end as libzmq's do: by the error of a socket that is closed (ENOTSOCK) or whose context has
-been ended (ETERM).
+A proxy is ratchet's own, in which no message becomes a Python object. One with a capture that must
+get every message, and may so hold up the others, is a loop in Python (`_copying.py`), as is a
+monitored queue. They end as libzmq's do: by the error of a socket that is closed (ENOTSOCK) or
+whose context has been ended (ETERM).
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import struct
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .._pyzmq import zmq_poll
+from .. import _pyzmq
+from .._zmq import Forwarding, poll_many
+from ..errors import ETERM, Error
+from ._copying import Copying, plain
 
-_POLLIN, _POLLOUT = 1, 2
-_NOBLOCK = 1
-_EAGAIN = errno.EAGAIN
-_PATIENCE = 10  # milliseconds to wait for room before the other side has its turn
-_BURST = 100  # messages of one side before the other has its turn
-_ROUTER = 6
+if TYPE_CHECKING:
+    from .._zmq import ProgramSocket
+
+_POLLIN = 1
+_EVENTS = 15
+_PUB, _REP, _XPUB = 1, 4, 9
+
+
+class _Passing(Protocol):
+    """What passes messages on, a few at a time."""
+
+    def move(self, paused: bool) -> bool:
+        """Pass some on; return False if there is nothing to do now."""
+
+    def wait(self, control: _Control | None) -> None:
+        """Pause until there may be, or an order."""
+
+    def counts(self) -> tuple[int, ...]:
+        """Return messages and bytes received and sent, of either side."""
+
+    def close(self) -> None:
+        """Leave the sockets."""
 
 
 def proxy(frontend: Any, backend: Any, capture: Any = None) -> int:
@@ -26,8 +49,8 @@ def proxy(frontend: Any, backend: Any, capture: Any = None) -> int:
 
 
 def device(_device_type: int, frontend: Any, backend: Any) -> int:
-    """Do what `proxy` does: its old name, which pyzmq asked for until 26."""
-    return proxy(frontend, backend)
+    """Do what `proxy` does: its old name, which pyzmq asked for until 26; -1: an echo."""
+    return proxy(frontend, frontend if backend == -1 else backend)
 
 
 def proxy_steerable(frontend: Any, backend: Any, capture: Any = None, control: Any = None) -> int:
@@ -36,68 +59,18 @@ def proxy_steerable(frontend: Any, backend: Any, capture: Any = None, control: A
     That is PAUSE, RESUME, TERMINATE, which ends it, or STATISTICS, which is answered by eight
     numbers: messages and bytes received and sent, of either side.
     """
-    capture = capture if hasattr(capture, "send_multipart") else None
-    control = control if hasattr(control, "recv") else None
-    front = _Side(frontend)
-    back = front if backend is frontend else _Side(backend)
-    paused = False
-    while True:
-        waits = [] if control is None else [(control, _POLLIN)]
-        if not paused:
-            waits += [(frontend, _POLLIN)]
-            if backend is not frontend:
-                waits += [(backend, _POLLIN)]
-        ready = dict(zmq_poll(waits))
-        if control is not None and control in ready:
-            command = control.recv()
-            if command == b"TERMINATE":
+    steered = _Control(control) if hasattr(control, "recv") else None
+    passing = _passing(frontend, backend, capture if hasattr(capture, "send_multipart") else None)
+    try:
+        while True:
+            if steered is not None and steered.orders(passing):
                 return 0
-            if command == b"STATISTICS":
-                control.send_multipart([*front.counts(), *back.counts()])
-                continue
-            if command in (b"PAUSE", b"RESUME"):
-                paused = command == b"PAUSE"
-            if control.type == 4:  # a REP answers whatever it is asked
-                control.send(b"")
-            continue
-        if frontend in ready:
-            front.forward(back, capture)
-        if backend is not frontend and backend in ready:
-            back.forward(front, capture)
-
-
-class _Side:
-    """One socket of a proxy, and what passed through it."""
-
-    def __init__(self, socket: Any) -> None:
-        self.socket = socket
-        self.received = self.received_bytes = self.sent = self.sent_bytes = 0
-
-    def forward(self, other: _Side, capture: Any) -> None:
-        """Receive what is there and send it on, as long as the other side takes it."""
-        for _ in range(_BURST):
-            # A message is taken only when there is room for it. An echo sends back to its peer.
-            if other is not self and not zmq_poll([(other.socket, _POLLOUT)], _PATIENCE):
-                return
-            try:
-                parts = self.socket.recv_multipart(_NOBLOCK, copy=False)
-            except Exception as error:
-                if getattr(error, "errno", None) == _EAGAIN:
-                    return
-                raise
-            size = sum(map(len, parts))
-            self.received += 1
-            self.received_bytes += size
-            if capture is not None:
-                capture.send_multipart(parts)
-            other.socket.send_multipart(parts)
-            other.sent += 1
-            other.sent_bytes += size
-
-    def counts(self) -> list[bytes]:
-        """Return its four numbers as the answer to STATISTICS has them."""
-        numbers = (self.received, self.received_bytes, self.sent, self.sent_bytes)
-        return [struct.pack("=Q", number) for number in numbers]
+            if not passing.move(steered is not None and steered.paused):
+                passing.wait(steered)
+    except Error as error:
+        raise _pyzmq.pyzmq_error(error) from error
+    finally:
+        passing.close()
 
 
 def monitored_queue(
@@ -111,17 +84,99 @@ def monitored_queue(
 
     Between two ROUTERs the first two parts, which name the peers, change places.
     """
-    in_prefix, out_prefix = bytes(in_prefix), bytes(out_prefix)
-    swap = in_socket.type == _ROUTER and out_socket.type == _ROUTER
+    passing = Copying(in_socket, out_socket, mon_socket, (bytes(in_prefix), bytes(out_prefix)))
     while True:
-        ready = dict(zmq_poll([(in_socket, _POLLIN), (out_socket, _POLLIN)]))
-        for source, target, prefix in (
-            (in_socket, out_socket, in_prefix),
-            (out_socket, in_socket, out_prefix),
-        ):
-            if source in ready:
-                parts = source.recv_multipart(copy=False)
-                if swap and len(parts) > 1:
-                    parts[:2] = parts[1::-1]
-                target.send_multipart(parts)
-                mon_socket.send_multipart([prefix, *parts])
+        if not passing.move(paused=False):
+            passing.wait(None)
+
+
+def _passing(frontend: Any, backend: Any, capture: Any) -> _Passing:
+    """Return what passes messages on between two sockets."""
+    sockets = [_pyzmq.core_of(one) for one in (frontend, backend, capture) if one is not None]
+    if capture is not None and (
+        sockets[2].number not in (_PUB, _XPUB) or sockets[2] in sockets[:2]
+    ):
+        return Copying(frontend, backend, capture)
+    return _Core(sockets)
+
+
+class _Core:
+    """A proxy of ratchet's own."""
+
+    def __init__(self, sockets: list[ProgramSocket]) -> None:
+        self._contexts = {zsock.context for zsock in sockets}
+        self._forwarding = Forwarding(sockets[0], sockets[1], (*sockets, None)[2])
+        self._bell = self._forwarding.bell
+        self._paused = False
+        self._rings = False
+        fault = self._forwarding.fault()
+        if fault:
+            self.close()
+            raise _pyzmq.pyzmq_error(Error(errno.ENOTSUP, fault))
+
+    def move(self, paused: bool) -> bool:
+        """Pass a burst on each way."""
+        for context in self._contexts:
+            if context.terminated:
+                raise Error(ETERM, "the context of a proxy has been ended")
+        if paused != self._paused:
+            self._paused = paused
+            self._forwarding.order(paused)
+        moved = self._forwarding.move()
+        if moved:
+            self._forwarding.let_others_run()
+        return moved
+
+    def wait(self, control: _Control | None) -> None:
+        """Pause until there is reason to go on."""
+        if control is None:
+            self._forwarding.wait()
+            return
+        if not self._rings:
+            self._rings = True
+            self._bell.rings()
+        until = self._forwarding.prepare()
+        if until == 0:
+            return
+        until = self._bell.look_by(until)
+        things: list[Any] = [control.core]
+        if self._bell.fileno() >= 0:
+            things.append(self._bell.fileno())
+        seconds = -1.0 if until == math.inf else max(0.0, until - monotonic())
+        poll_many(things, [_POLLIN] * len(things), seconds)
+        self._bell.harvest()
+
+    def counts(self) -> tuple[int, ...]:
+        """Return its numbers: what one side received, the other one sent."""
+        front, front_bytes, back, back_bytes, _ = self._forwarding.counts()
+        return (front, front_bytes, back, back_bytes, back, back_bytes, front, front_bytes)
+
+    def close(self) -> None:
+        """Hand back what was taken and not passed on."""
+        self._forwarding.close()
+
+
+class _Control:
+    """The socket from which a proxy gets its orders."""
+
+    def __init__(self, socket: Any) -> None:
+        self.core = _pyzmq.core_of(socket)
+        self.socket = plain(socket)
+        self.paused = False
+        self._answers = self.core.number == _REP  # a REP answers whatever it is asked
+
+    def orders(self, passing: _Passing) -> bool:
+        """Obey what has come; return True if the proxy is to end."""
+        while self.core.get_int(_EVENTS) & _POLLIN:
+            command = self.socket.recv()
+            if command == b"STATISTICS":
+                numbers = passing.counts()
+                self.socket.send_multipart([struct.pack("=Q", number) for number in numbers])
+                continue
+            if command in (b"PAUSE", b"RESUME"):
+                self.paused = command == b"PAUSE"
+            if self._answers:
+                self.socket.send(b"")
+            if command == b"TERMINATE":
+                return True
+        return False

@@ -60,6 +60,20 @@ __all__ = [
 ]
 
 
+def _leave_out(cls: type, *names: str) -> None:
+    """Take methods out of a class of pyzmq's, so that those which it inherits are found."""
+    for name in names:
+        if name in cls.__dict__:
+            delattr(cls, name)
+
+
+def _module(name: str, **functions: Any) -> ModuleType:
+    """Return a module to be imported in place of one of pyzmq's."""
+    made = ModuleType(name)
+    made.__dict__.update(functions, __all__=list(functions))
+    return made
+
+
 class _OldFrame(_pyzmq.Frame):
     """A frame of pyzmq 25, whose text is that of its data."""
 
@@ -71,14 +85,23 @@ class _OldFrame(_pyzmq.Frame):
 
 Frame = _pyzmq.Frame if _RELEASE >= (26,) else _OldFrame
 if _RELEASE < (26,):  # one of its devices is compiled for pyzmq's own sockets
-    _device: Any = ModuleType("zmq.devices.monitoredqueue")
-    _device.monitored_queue, _device.__all__ = monitored_queue, ["monitored_queue"]
-    sys.modules["zmq.devices.monitoredqueue"] = _device
+    sys.modules["zmq.devices.monitoredqueue"] = _module(
+        "zmq.devices.monitoredqueue", monitored_queue=monitored_queue
+    )
 
 Message = Frame
 PYZMQ_DRAFT_API = False  # ratchet offers no draft socket types
 # What the path of a sockaddr_un has room for, without the NUL at its end.
 IPC_PATH_MAX_LEN = 103 if sys.platform == "darwin" else 0 if sys.platform == "win32" else 107
+
+
+# What makes a socket of zmq.green's wait in gevent's hub, once in each.
+_GREEN = (
+    *("__init__", "close", "get", "set"),
+    *("send", "send_multipart", "recv", "recv_multipart", "recv_into"),
+    *("_wait_read", "_wait_write", "_Socket__setup_events", "_Socket__cleanup_events"),
+    *("_Socket__state_changed", "_gevent_bug_timeout", "_debug_gevent"),
+)
 
 
 class Socket(_pyzmq.Socket):
@@ -87,14 +110,17 @@ class Socket(_pyzmq.Socket):
     __slots__ = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Have pyzmq's own class leave the calls of messages to C."""
+        """Have pyzmq's own classes leave the calls of messages, and their waits, to C."""
         super().__init_subclass__(**kwargs)
         if cls.__module__ == "zmq.sugar.socket":
-            for name in ("send", "send_multipart", "recv_multipart"):
-                if name in cls.__dict__:
-                    delattr(cls, name)
+            _leave_out(cls, "send", "send_multipart", "recv_multipart")
         elif cls.__module__ == "zmq._future" and cls.__name__ == "_AsyncSocket":
             _pyzmq.give_calls(cls)
+        elif cls.__module__ == "zmq.green.core" and cls.__name__ == "_Socket":
+            # Every call of ratchet's lets gevent's hub run. What is left out watches ZMQ_FD there.
+            _leave_out(cls, *_GREEN)
+            _leave_out(cls.__dict__["_poller_class"], "poll", "_get_descriptors")
+            sys.modules["zmq.green.device"] = _module("zmq.green.device", device=device)
 
 
 def has(capability: str) -> bool:

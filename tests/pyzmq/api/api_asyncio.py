@@ -214,24 +214,91 @@ def test_a_message_that_nobody_took_is_received_next():
 @pytest.mark.ratchet
 @on_loops
 def test_a_busy_socket_lets_the_loop_run(factory):
+    """Counted in turns of the loop, which take as long as the machine lets them."""
+
     async def body(left, right):
-        late = 0.0
+        loop = asyncio.get_running_loop()
+        turns = longest = 0  # the calls between two turns, at most
+        calls = 0
+
+        def turn():
+            nonlocal turns, longest, calls
+            turns += 1
+            longest, calls = max(longest, calls), 0
+            if not over:
+                loop.call_soon(turn)
+
         over = False
-
-        async def heart():
-            nonlocal late
-            while not over:
-                began = time.monotonic()
-                await asyncio.sleep(0.001)
-                late = max(late, time.monotonic() - began)
-
-        beating = asyncio.ensure_future(heart())
-        for _ in range(3000):
-            await left.send(b"x")
-            await right.recv()
+        turn()
+        for n in range(3000):
+            await left.send_multipart([b"x", b"y"])
+            calls += 1
+            if n % 2:
+                assert await right.recv() == b"x"
+                assert await right.recv() == b"y"
+                calls += 1
+            else:
+                await right.recv_multipart()
+            calls += 1
         over = True
-        await beating
-        assert late < 5, "the loop did not run meanwhile"
+        await asyncio.sleep(0)
+        assert turns >= 3000 * 2.5 / 200
+        assert longest <= 200
+
+    run(body, factory)
+
+
+@pytest.mark.ratchet
+def test_many_calls_that_wait_let_the_loop_run():
+    async def body(left, right):
+        loop = asyncio.get_running_loop()
+        count = 2000
+        waiting = [right.recv() for _ in range(count)]
+        await asyncio.sleep(0)
+        for n in range(count):
+            await left.send(b"%d" % n)
+        most, before = 0, sum(one.done() for one in waiting)
+
+        def turn():
+            nonlocal most, before
+            now = sum(one.done() for one in waiting)
+            most, before = max(most, now - before), now
+            if now < count:
+                loop.call_soon(turn)
+
+        turn()
+        assert await asyncio.gather(*waiting) == [b"%d" % n for n in range(count)]
+        assert most <= 300
+
+    run(body)
+
+
+@pytest.mark.ratchet
+@on_loops
+def test_parts_of_two_tasks_do_not_mix(factory):
+    """An await of what is done may let the loop run, but not between two parts."""
+
+    async def body(left, right):
+        count = 300
+
+        async def send(name):
+            for n in range(count):
+                await left.send(b"%d" % name, zmq.SNDMORE)
+                await left.send(b"%d" % n)
+                if n % 50 == 0:
+                    await asyncio.sleep(0)
+
+        async def receive():
+            got = []
+            while len(got) < count:
+                await right.poll()
+                name = await right.recv()
+                assert right.rcvmore
+                got.append((int(name), int(await right.recv())))
+            return got
+
+        found = await asyncio.gather(receive(), receive(), send(1), send(2))
+        assert sorted(found[0] + found[1]) == [(n, i) for n in (1, 2) for i in range(count)]
 
     run(body, factory)
 
