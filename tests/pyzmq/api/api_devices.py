@@ -106,11 +106,14 @@ def background():
         threads.append(thread)
         return raised
 
-    background.threads = threads
+    def join():
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+    background.join = join
     yield background
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
+    join()
 
 
 def bound(context, name, kind, **options):
@@ -150,6 +153,7 @@ def test_a_capture_gets_all(background):
     for n in range(count):
         assert pull.recv_multipart() == copy.recv_multipart() == [b"%d" % n, b"x"]
     context.destroy(linger=0)
+    background.join()
     assert raised in ([zmq.ETERM], [zmq.ENOTSOCK])
 
 
@@ -205,7 +209,7 @@ def test_orders(background, kind, capture):
     assert numbers[1] == numbers[7] > 11
     assert numbers[5] == numbers[3] > 12
     order(b"TERMINATE")
-    background.threads[0].join(30)
+    background.join()
     assert raised == []
     for socket in (control, asker, worker, copy):
         if socket is not None:
@@ -227,6 +231,7 @@ def test_sockets_of_other_kinds(background):
     for socket in (push, pull, copy):
         socket.close(0)
     context.term()
+    background.join()
     assert raised == [zmq.ETERM]
 
 
@@ -243,6 +248,7 @@ def test_a_closed_socket_ends_a_proxy(background):
     pull.close(0)
     front.close(0)
     context.term()
+    background.join()
     assert raised == [zmq.ENOTSOCK]
 
 
@@ -274,4 +280,5 @@ def test_a_monitored_queue_of_routers(background):
         assert left.recv_multipart() == [b"b", *message]
         assert seen.recv_multipart() == [b"from right", b"a", b"b", *message]
     context.destroy(linger=0)
+    background.join()
     assert raised in ([zmq.ETERM], [zmq.ENOTSOCK])
