@@ -40,6 +40,7 @@ bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyz
 
 bench-full: $(VENV)/.ratchet $(VENV)/.bench  ## measure beside all libraries, 15 minutes; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks --full --write docs/benchmarks.md $(ARGS)
+	$(RUN) tools/draw_rates.py docs/benchmarks
 
 # What is given in ARGS comes later and wins.
 bench-threads: $(VENV)/.ratchet $(VENV)/.bench  ## measure ratchet threads, beside gevent

@@ -13,15 +13,23 @@ DOCS = ROOT / "docs"
 WHITE, DARK = "#ffffff", "#131416"  # pages: GitHub's and the theme's; the theme's dark one
 
 
-@pytest.mark.parametrize("name", ["badges", "patterns"])
-def test_they_are_up_to_date(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "folder", "pattern"),
+    [
+        ("badges", "badges", "*"),
+        ("patterns", "patterns", "*"),
+        ("rates", "benchmarks", "rates.svg"),
+    ],
+)
+def test_they_are_up_to_date(name, folder, pattern, tmp_path):
     tool = f"tools/draw_{name}.py"
     subprocess.run([sys.executable, str(ROOT / tool), str(tmp_path)], check=True)
     there, made = (
-        {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-        for folder in (DOCS / name, tmp_path)
+        {path.name: path.read_text(encoding="utf-8") for path in where.glob(pattern)}
+        for where in (DOCS / folder, tmp_path)
     )
-    assert there == made, f"run: python {tool} docs/{name}"
+    assert made, tool
+    assert there == made, f"run: python {tool} docs/{folder}"
 
 
 def test_each_pattern_is_shown():
@@ -53,5 +61,8 @@ def test_they_are_legible_on_light_and_dark_pages():
     fills += [badges[name] for name in ("GREY", "BLUE", "GREEN", "ORANGE")]
     for fill in fills:
         assert contrast(fill, patterns["TEXT"]) >= 4.5, fill
+    rates = runpy.run_path(str(ROOT / "tools" / "draw_rates.py"))
+    for color in ("TEXT", "NOTE"):
+        assert contrast(rates[color], rates["GROUND"]) >= 4.5, color
     for page in (WHITE, DARK):
         assert contrast(patterns["LINE"], page) >= 3, page
