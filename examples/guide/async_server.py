@@ -1,5 +1,5 @@
-"""An asynchronous server: clients ask without waiting for answers, and answers come as they are
-ready (ZeroMQ Guide, chapter 3: asyncsrv).
+"""An asynchronous server: clients send requests without waiting for answers, which come when they
+are ready (ZeroMQ Guide, chapter 3: asyncsrv).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ async def work(router):
 
 
 async def use(endpoint, name):
-    """A client: asks at its own pace, and takes answers meanwhile, in any order."""
+    """A client: send requests in one task, and receive answers in another, in any order."""
     due = {(b"%d" % n, b"%d" % part) for n in range(REQUESTS) for part in range(n % 4)}
     async with new("DEALER", routing_id=name) as dealer, asyncio.TaskGroup() as group:
         dealer.connect(endpoint)
@@ -35,8 +35,8 @@ async def ask(dealer):
 
 
 async def main():
-    """The server's tasks are cancelled when all clients have what they are due."""
-    async with new("ROUTER") as router:
+    """Cancel the server's tasks when the clients have all their answers."""
+    async with new("ROUTER", router_mandatory=False) as router:
         endpoint = router.bind("tcp://127.0.0.1:*")
         workers = [asyncio.create_task(work(router)) for _ in range(WORKERS)]
         names = [b"client %d" % number for number in range(CLIENTS)]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from ratchet import ClosedError
 from ratchet.zmqsocket import new, select
 
-BEAT, GONE, NETWORK = 0.05, 1.0, "127.255.255.255"  # seconds between beacons, without one; loopback
+BEAT, GONE = 0.05, 1.0  # seconds between beacons, and without one
 
 
 def udp_socket(port):
@@ -21,12 +21,12 @@ def udp_socket(port):
 
 
 def agent(name, udp, pipe):
-    """A node's agent: it tells the pipe who comes and who goes, until the pipe is closed."""
+    """A node's agent: tell the pipe which nodes come and go, until the pipe is closed."""
     seen, beat = {}, 0.0
     with suppress(ClosedError), udp:
         while True:
             if time.monotonic() > beat:
-                udp.sendto(name, (NETWORK, udp.getsockname()[1]))
+                udp.sendto(name, ("127.255.255.255", udp.getsockname()[1]))  # the loopback's
                 beat = time.monotonic() + BEAT
             if udp in select([udp, pipe], timeout=BEAT)[0]:
                 node = udp.recv(255)

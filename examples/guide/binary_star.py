@@ -10,7 +10,7 @@ BEAT, DEAD, START = 0.05, 1.0, 20.0  # seconds between signs of life, without on
 
 
 def serve(folder, name, other):
-    """One of the pair: it answers if the other does not, and never by itself while that lives."""
+    """One of the pair. The backup becomes active when it is asked and the primary is dead."""
     front, pub = zmqsocket.new("ROUTER", router_mandatory=False), zmqsocket.new("PUB")
     with front, pub, zmqsocket.new("SUB", subscribe=b"") as sub:
         front.bind(f"ipc://{folder}/{name}")

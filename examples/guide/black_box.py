@@ -1,5 +1,5 @@
-"""Black box: a subscriber of much more than one thread can work on has many threads at one socket
-(ZeroMQ Guide, chapter 5: High-Speed Subscribers).
+"""Black box: several threads share a SUB that gets more than one of them can work on (ZeroMQ Guide,
+chapter 5: High-Speed Subscribers).
 """
 
 import threading
@@ -18,7 +18,7 @@ def work(sub, done):
 
 
 def main():
-    """Publish faster than one thread works; each thread ends with an end of its own."""
+    """Publish data, and then one end for each thread."""
     done = []  # appending is safe from any thread
     with (
         zmqsocket.new("PUB", track_peers=True, sndhwm=0) as pub,

@@ -11,7 +11,7 @@ LIFE = 0.3  # seconds
 
 
 def serve(changes, updates):
-    """Publish each change, and the end of each row whose time is up: a row without a value."""
+    """Publish each change; when the time of a row is up, publish it without a value."""
     ends = {}  # the rest of a clone server is in clone.py
     while True:
         timeout = max(0.0, min(ends.values()) - time.monotonic()) if ends else None

@@ -9,7 +9,7 @@ BEAT, DEAD, START = 0.05, 1.0, 20.0  # seconds between signs of life, without on
 
 
 def serve(front, updates, other, dead):
-    """Set rows, while the other server is dead; the answer is the table. Follow it otherwise."""
+    """Follow the other server while it lives. When it is dead, set rows, and answer with all."""
     table, number, beat = {}, 0, 0.0
     while True:
         readable, _ = zmqsocket.select([other, front], timeout=BEAT)
@@ -32,20 +32,21 @@ def serve(front, updates, other, dead):
 
 
 def main():
-    """Half-way through the primary dies; the backup goes on with a table that misses nothing."""
-    primary, backup = ([zmqsocket.new(kind) for kind in ("REP", "PUB", "SUB")] for _ in range(2))
+    """Half-way through the primary ends; the backup goes on with the same table."""
+    primary, backup = ([zmqsocket.new(kind) for kind in ("REP", "XPUB", "SUB")] for _ in range(2))
     with ThreadPoolExecutor() as pool, zmqsocket.new("REQ") as req:
         backup[2].subscribe(b"")
         backup[2].connect(primary[1].bind("tcp://127.0.0.1:*"))
-        for server, waits in ((primary, 0.0), (backup, START)):
-            req.connect(server[0].bind(f"inproc://server-{waits}"))
+        primary[1].recv_all(timeout=10.0)  # the backup has subscribed
+        for name, server, waits in (("primary", primary, 0.0), ("backup", backup, START)):
+            req.connect(server[0].bind(f"inproc://{name}"))
             pool.submit(serve, *server, time.monotonic() + waits)
         for server, numbers in ((primary, range(5)), (backup, range(5, 10))):
             for number in numbers:
                 row = [b"/row/%d" % number, b"value"]
                 while len(answer := req.request(row, timeout=0.2, retries=100)) == 1:
                     time.sleep(BEAT)  # then ask again: the next request goes to the other one
-            for zsock in server:
+            for zsock in server:  # what was published still arrives; of a crash it might not
                 zsock.close()
     return answer
 

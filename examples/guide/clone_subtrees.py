@@ -10,7 +10,7 @@ TABLE = {b"/kitchen/light": b"on", b"/kitchen/oven": b"off", b"/garden/light": b
 
 
 def serve(snapshots, changes, updates):
-    """As a clone server does, but give of the table what is asked for."""
+    """Serve as in clone.py, but send the part of the table that is asked for."""
     table, number = dict(TABLE), 0
     while True:
         readable, _ = zmqsocket.select([snapshots, changes])
@@ -25,7 +25,7 @@ def serve(snapshots, changes, updates):
 
 
 def clone(places, tree, count):
-    """A client: subscribe, take the subtree, and then so many changes of it."""
+    """A client: subscribe to the subtree, ask for it, and receive so many changes of it."""
     with zmqsocket.new("REQ") as req, zmqsocket.new("SUB", subscribe=tree) as sub:
         req.connect(places[0])
         sub.connect(places[2])
@@ -39,7 +39,7 @@ def clone(places, tree, count):
 
 
 def main():
-    """Two clones of the kitchen and one of everything; then two changes."""
+    """Make one clone of the kitchen and one of everything, and then two changes."""
     sockets = zmqsocket.new("REP"), zmqsocket.new("PULL"), zmqsocket.new("PUB", track_peers=True)
     places = [zsock.bind("tcp://127.0.0.1:*") for zsock in sockets]
     with ThreadPoolExecutor() as pool, sockets[0], sockets[1], sockets[2]:

@@ -16,7 +16,7 @@ SIZE, CHUNK = 4_000_000, 100_000  # bytes
 
 
 def serve(router, path):
-    """Give each client the chunk that it asks for; nothing has to be remembered of a client."""
+    """Send each client the chunk that it asks for, and remember nothing of it."""
     with suppress(ClosedError), path.open("rb") as file:
         while True:
             client, start = router.recv_multipart()
@@ -25,7 +25,7 @@ def serve(router, path):
 
 
 def fetch(endpoint, credit):
-    """A client: keep so many chunks on their way; the first that is not full is the end."""
+    """A client: keep so many chunks on their way, until one is not full: it is the last."""
     digest, asked, data = hashlib.sha256(), 0, bytes(CHUNK)
     with zmqsocket.new("DEALER") as dealer:
         dealer.connect(endpoint)

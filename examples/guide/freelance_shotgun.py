@@ -16,7 +16,7 @@ def serve(rep):
 
 
 def ask(dealer, servers, number, text):
-    """A REP gives back all parts up to the empty one, so the number comes with the answer."""
+    """Ask all of them. A REP gives back the parts up to the empty one: the number, here."""
     for _ in range(servers):  # a DEALER sends to each in turn
         dealer.send_multipart([number, b"", text])
     while True:

@@ -19,7 +19,7 @@ def freeze(endpoint):
 
 
 def main():
-    """Look at a peer that freezes; nothing is sent to it to find out."""
+    """Look at a peer that freezes: libzmq's heartbeats find out."""
     with zmqsocket.new("ROUTER", heartbeat=0.5, track_peers=True) as router:
         with router.monitor("DISCONNECTED") as monitor:
             endpoint = router.bind("tcp://127.0.0.1:*")

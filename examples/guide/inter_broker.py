@@ -13,7 +13,7 @@ MEETING = threading.Barrier(CLIENTS)  # the work: it takes until all workers eve
 
 
 def serve(name, router, free, peers):
-    """One thread of a broker: does a request itself, or asks others until one has a worker free."""
+    """One thread of a broker: do a request if a worker is free, or ask a broker that has one."""
     reqs = [zmqsocket.new("REQ") for _ in peers]
     for req, peer in zip(reqs, peers, strict=True):
         req.connect(f"inproc://cloud-{peer}")
@@ -28,7 +28,7 @@ def serve(name, router, free, peers):
                 answer = name.encode()
             elif peers:
                 answer = next(others).request(b"work", timeout=20.0)
-            else:  # another broker asks, which had better try elsewhere
+            else:  # another broker asked: it tries elsewhere
                 break
         router.send_multipart([*envelope, answer])
 
@@ -45,7 +45,7 @@ def main():
     for name, workers in WORKERS.items():
         free, peers = threading.Semaphore(workers), WORKERS.keys() - {name}
         for kind, others in {"front": peers, "cloud": ()}.items():
-            router = zmqsocket.new("ROUTER")
+            router = zmqsocket.new("ROUTER", router_mandatory=False)
             router.bind(f"inproc://{kind}-{name}")
             args = name, router, free, others
             for _ in range(CLIENTS + 1):

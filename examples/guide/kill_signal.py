@@ -10,7 +10,7 @@ WORKERS, JOBS = 3, 30
 
 
 def work(endpoints):
-    """A worker: waits for jobs and for the word to end, whichever comes."""
+    """A worker: do jobs until the word to end comes."""
     pull, push, control = (zmqsocket.new(kind) for kind in ("PULL", "PUSH", "SUB"))
     with pull, push, control:
         control.subscribe(b"end")
@@ -32,7 +32,7 @@ def main():
         workers = [threading.Thread(target=work, args=[endpoints]) for _ in range(WORKERS)]
         for worker in workers:
             worker.start()
-        control.wait_subscribers(count=WORKERS, timeout=10.0)  # else one might not hear the word
+        control.wait_subscribers(count=WORKERS, timeout=10.0)  # so that each hears the word
         push.send_many(b"%d" % job for job in range(JOBS))
         total = sum(int(sink.recv_all(timeout=10.0)) for _ in range(JOBS))
         control.send(b"end")

@@ -11,7 +11,7 @@ CLIENTS, WORKERS, REQUESTS = 10, 3, 5  # requests of each client
 
 
 def broker(front, back):
-    """Each request goes to who has been idle for longest; it waits in its queue while none is."""
+    """Give each request to the worker that has been idle for longest; it waits while none is."""
     idle = collections.deque()
     with suppress(ClosedError):
         while True:
@@ -45,7 +45,8 @@ def ask(endpoint, client):
 
 def main():
     """Clients and workers connect to the broker, which knows none of them beforehand."""
-    with zmqsocket.new("ROUTER") as front, zmqsocket.new("ROUTER") as back:
+    front, back = (zmqsocket.new("ROUTER", router_mandatory=False) for _ in range(2))
+    with front, back:
         place, behind = front.bind("tcp://127.0.0.1:*"), back.bind("tcp://127.0.0.1:*")
         threading.Thread(target=broker, args=[front, back], daemon=True).start()
         for _ in range(WORKERS):

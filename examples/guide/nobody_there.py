@@ -1,5 +1,5 @@
-"""Nobody there: a DEALER without a peer, or whose queues are full, does not lose a message: it says
-so (ZeroMQ Guide, chapter 8: eagain).
+"""Nobody there: a DEALER that has no peer, or whose queues are full, raises instead of dropping the
+message (ZeroMQ Guide, chapter 8: eagain).
 """
 
 from ratchet import Timeout, zmqsocket

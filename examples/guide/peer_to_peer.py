@@ -13,7 +13,7 @@ NODES = (b"Ada", b"Grace", b"Edsger")
 
 
 def node(name, udp, heard):
-    """Tell where the own inbox is; greet each node that tells the same; read what comes in."""
+    """Tell all others where the own inbox is, and greet each of them there."""
     peers, beat, port = {}, 0.0, udp.getsockname()[1]
     with udp, zmqsocket.new("ROUTER") as inbox:
         place = inbox.bind("tcp://127.0.0.1:*").encode()

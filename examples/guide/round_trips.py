@@ -12,13 +12,13 @@ TRIPS = 1_000
 
 
 def work(rep):
-    """A worker, which gives back what it gets."""
+    """A worker, which sends back what it receives."""
     for request in rep:
         rep.send(request)
 
 
 def main():
-    """How many round trips a second, if each waits for the one before, and if none waits."""
+    """Measure round trips a second: each after the one before, then all at once."""
     front, back = zmqsocket.new("ROUTER", rcvhwm=0), zmqsocket.new("DEALER", sndhwm=0)
     rep, dealer = zmqsocket.new("REP"), zmqsocket.new("DEALER", sndhwm=0, rcvhwm=0)
     with front, back, rep, dealer, ratchet.Proxy(front, back):

@@ -1,5 +1,5 @@
-"""A ROUTER before its workers: who is ready asks, and gets the next job, whether it is a REQ or a
-DEALER (ZeroMQ Guide, chapter 3: rtreq, rtdealer).
+"""A ROUTER before its workers: each REQ or DEALER asks for a job when it is ready (ZeroMQ Guide,
+chapter 3: rtreq, rtdealer).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ JOBS = 60
 
 
 def work(endpoint, kind):
-    """A worker: how many jobs it did. A REQ adds the empty part by itself, a DEALER does not."""
+    """A worker: return how many jobs it did. A REQ adds the empty part, a DEALER must."""
     before = [b""] if kind == "DEALER" else []
     with zmqsocket.new(kind) as zsock:
         zsock.connect(endpoint)
@@ -24,7 +24,7 @@ def work(endpoint, kind):
 
 
 def main():
-    """Give each worker what it asks for, and the word to end when there are no more jobs."""
+    """Give a job to each worker that asks for one, and when there are no more, the word to end."""
     kinds = ["REQ", "DEALER"] * 3
     with zmqsocket.new("ROUTER") as router, ThreadPoolExecutor(len(kinds)) as pool:
         endpoint = router.bind("tcp://127.0.0.1:*")

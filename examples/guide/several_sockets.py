@@ -1,4 +1,4 @@
-"""Several sockets: one thread reads jobs and weather, whichever comes (ZeroMQ Guide, chapter 2:
+"""Several sockets: one thread reads jobs and the weather as they come (ZeroMQ Guide, chapter 2:
 msreader, mspoller).
 """
 
@@ -18,7 +18,7 @@ def feed(push, pub):
 
 
 def main():
-    """Take what is there, and wait only when there is nothing anywhere."""
+    """Take what is there, and wait while there is nothing at either socket."""
     with (
         zmqsocket.new("PULL") as jobs,
         zmqsocket.new("SUB", subscribe=b"10001") as weather,

@@ -1,6 +1,4 @@
-"""A service with threads: they share one socket, and nothing stands between it and them (ZeroMQ
-Guide, chapter 2: mtserver).
-"""
+"""A service with several threads, which share its socket (ZeroMQ Guide, chapter 2: mtserver)."""
 
 import threading
 from contextlib import suppress
@@ -11,7 +9,7 @@ THREADS = 4
 
 
 def serve(router, meeting):
-    """One thread: takes the next request, whoever sent it, works, and answers the sender."""
+    """One thread: take the next request of any client, do the work, and answer that client."""
     with suppress(ClosedError):
         while True:
             *envelope, request = router.recv_multipart()
@@ -20,9 +18,9 @@ def serve(router, meeting):
 
 
 def main():
-    """As many clients as threads ask at once, and all of them are served at the same time."""
+    """Ask with as many clients as there are threads, which serve them at the same time."""
     meeting = threading.Barrier(THREADS)
-    with zmqsocket.new("ROUTER") as router:
+    with zmqsocket.new("ROUTER", router_mandatory=False) as router:
         endpoint = router.bind("tcp://127.0.0.1:*")
         threads = [threading.Thread(target=serve, args=[router, meeting]) for _ in range(THREADS)]
         for thread in threads:

@@ -8,7 +8,7 @@ from ratchet import zmqsocket
 
 
 def titanic(folder):
-    """Keep requests and answers in a database; have a service answer, whenever that is there."""
+    """Keep requests and answers in a database; the service may come later."""
     database = sqlite3.connect(f"{folder}/titanic.db", isolation_level=None)  # each change is final
     query = database.execute
     query("CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY, text, answer)")
@@ -28,9 +28,9 @@ def titanic(folder):
                     number = query("INSERT INTO jobs (text) VALUES (?)", [data]).lastrowid
                     dealer.send_multipart([b"%d" % number, b"", data])
                     rep.send(b"%d" % number)
-                else:  # somebody asks for an answer, which may not be there yet
+                else:  # for an answer, which may not be there yet
                     rows = query("SELECT answer FROM jobs WHERE number = ?", [int(data)])
-                    rep.send(rows.fetchone()[0] or b"")
+                    rep.send((rows.fetchone() or [None])[0] or b"")
 
 
 def main():

@@ -20,7 +20,7 @@ def work(pull, sink):
 
 
 def main():
-    """Deal out the jobs when all workers are there; none gets everything because it came first."""
+    """Deal out the jobs when all workers are there, so that the first does not get them all."""
     with zmqsocket.new("PUSH", track_peers=True) as push, zmqsocket.new("PULL") as sink:
         endpoints = push.bind("tcp://127.0.0.1:*"), sink.bind("tcp://127.0.0.1:*")
         pulls = [zmqsocket.new("PULL") for _ in range(WORKERS)]
