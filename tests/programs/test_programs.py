@@ -84,6 +84,10 @@ def test_an_engine_is_killed_and_clients_see_no_gap(program, start, place):
                 peer = await asyncio.to_thread(start, text, endpoint)
                 if come is not None:
                     await true(lambda come=come: len(delays) >= come)
+                    for client, request in list(front.requests.items()):
+                        again = [b"START", client, request[0], b"40", b"0"]
+                        await front.engine.send_multipart(again)  # as if it had lain in a queue
+                    await true(lambda come=come: len(delays) >= come + 20)
                     peer.kill()
             answers = await asyncio.gather(*asked)
             serving.cancel()
@@ -154,6 +158,7 @@ def test_jobs_survive_workers_and_the_broker(program, start, place, tmp_path):
     found = jobs.results(endpoint, names)
     putting.join(LONG)
     assert found == {name: f"JOB {name}" for name in names}
+    jobs.put(endpoint, names[:5])  # asked once more, and done already
     assert done() == len(names)
 
 
