@@ -59,11 +59,11 @@ class Collector:
         return sum(totals.get(metric, 0) for totals in self.totals.values())
 
 
-def program(endpoint, name, period, ends):
-    """Count requests and report them, until a time is over; the rest of a program is left out."""
+def program(endpoint, name, period, over):
+    """Count requests and report them, until it is over; the rest of a program is left out."""
     metrics = Metrics(endpoint, name)
     with metrics.push:
-        while time.monotonic() < ends:
+        while not over.is_set():
             thread.timer(period)
             metrics.add("requests", 10)
             metrics.report()
@@ -71,13 +71,13 @@ def program(endpoint, name, period, ends):
     return metrics.totals["requests"]
 
 
-def process(endpoint, number, each, period, ends, counted):
+def process(endpoint, number, each, period, over, counted):
     """Be so many processes of a system; put what they have counted into a queue."""
 
     def entry():
         threads = []
         for one in range(each):
-            threads.append(thread.attach(program, endpoint, f"{number}.{one}", period, ends))
+            threads.append(thread.attach(program, endpoint, f"{number}.{one}", period, over))
             thread.timer(period / each)  # real ones would not report all at once
         return sum(one.result() for one in threads)
 
@@ -88,12 +88,11 @@ def process(endpoint, number, each, period, ends, counted):
 def main():
     """Collect for some seconds; compare what has come with what was counted."""
     spawn = multiprocessing.get_context("spawn")
-    counted, collector = spawn.Queue(), Collector()
+    counted, over, collector = spawn.Queue(), spawn.Event(), Collector()
     with zmqsocket.new("PULL") as pull:
         endpoint = pull.bind("tcp://127.0.0.1:*")
-        ends = time.monotonic() + SECONDS + 2.0
         processes = [
-            spawn.Process(target=process, args=[endpoint, n, EACH, PERIOD, ends, counted])
+            spawn.Process(target=process, args=[endpoint, n, EACH, PERIOD, over, counted])
             for n in range(PROCESSES)
         ]
         for one in processes:
@@ -101,11 +100,17 @@ def main():
         while len(collector.totals) < PROCESSES * EACH:
             collector.take(pull, timeout=20.0)
         began, cpu, reports = time.monotonic(), time.process_time(), collector.reports
-        while time.monotonic() < ends:
+        while time.monotonic() < began + SECONDS:
             collector.take(pull, timeout=20.0)
+        over.set()
         seconds, reports = time.monotonic() - began, collector.reports - reports
         cpu = (time.process_time() - cpu) / reports
-        right = sum(counted.get(timeout=20.0) for _ in processes)
+        right = 0
+        for _ in processes:
+            while counted.empty():  # and the last reports come
+                with contextlib.suppress(Timeout):
+                    collector.take(pull, timeout=0.1)
+            right += counted.get()
         while collector.sum("requests") < right:
             collector.take(pull, timeout=20.0)
         for one in processes:

@@ -193,7 +193,10 @@ def test_a_collector_and_programs_are_killed(program, start, place):
         for _ in range(100):  # nobody is there, and it does not wait
             alone.add("requests")
             alone.report()
-        text = "import metrics; metrics.process(args[0], 7, 20, 0.05, float('inf'), None)"
+        text = (
+            "import metrics, threading\n"
+            "metrics.process(args[0], 7, 20, 0.05, threading.Event(), None)"
+        )
         process = start(text, endpoint)
         for _ in range(2):  # a collector that knows nothing of the one before
             collector = metrics.Collector()
