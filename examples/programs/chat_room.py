@@ -140,7 +140,7 @@ async def main():
     with tempfile.TemporaryDirectory() as folder:
         async with new("ROUTER", router_mandatory=False) as router, asyncio.TaskGroup() as group:
             endpoint = router.bind("tcp://127.0.0.1:*")
-            # All of them run in this one loop, so on a busy machine nobody may be said to have left.
+            # All run in this one loop: on a busy machine nobody may be said to have left.
             tasks = [group.create_task(serve(router, Path(folder) / "room", silent=60.0))]
             members = [Member(endpoint, f"member {number}") for number in range(MEMBERS)]
             tasks += [group.create_task(member.run()) for member in members]
