@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+HEARTBEAT = "10 ms beat, worst delay"  # beside a busy socket of zmq.asyncio
 SIDES = {"pyzmq": None, "ratchet": "ratchet.pyzmq.backend"}
 
 
@@ -95,6 +96,27 @@ def plain(zmq, context, scale):
     return found
 
 
+async def heartbeat(left, right, seconds):
+    """The worst delay of a heartbeat beside a task whose calls are always ready, in nanoseconds."""
+    ends = time.monotonic() + seconds
+    worst = 0
+
+    async def beat():
+        nonlocal worst
+        while time.monotonic() < ends:
+            due = time.perf_counter_ns() + 10_000_000
+            await asyncio.sleep(0.01)
+            worst = max(worst, time.perf_counter_ns() - due)
+
+    beating = asyncio.ensure_future(beat())
+    await asyncio.sleep(0)
+    while time.monotonic() < ends:
+        await left.send(b"x" * 16)
+        await right.recv()
+    await beating
+    return worst
+
+
 def awaited(scale):
     """The calls of zmq.asyncio."""
     import zmq
@@ -132,6 +154,7 @@ def awaited(scale):
                 taken = (time.perf_counter_ns() - began) / count
                 best = taken if best is None else min(best, taken)
             found[f"asyncio, {name}"] = best
+        found[HEARTBEAT] = await heartbeat(left, right, scale)
         context.destroy(linger=0)
         return found
 

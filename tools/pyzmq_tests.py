@@ -1,6 +1,9 @@
 """Run the tests of pyzmq and of what builds on it, with pyzmq and on ratchet, and compare.
 
-What is run is installed from PyPI into build/pyzmq, with tests from the source distributions.
+What is run is installed from PyPI into build/pyzmq, with tests from the source distributions or a
+program of tools/pyzmq_programs. zerorpc's own tests are in its repository alone: where that cannot
+be reached they are left out, and what the page says of them stays.
+
 Every test that passes with pyzmq and not on ratchet must have its reason in REASONS; any other
 difference makes this fail. A test that fails is run once more, with both: these tests have races
 of their own.
@@ -14,12 +17,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "build" / "pyzmq"
+PROGRAMS = ROOT / "tools" / "pyzmq_programs"
 BEGIN, END = "<!-- begin: make pyzmq -->", "<!-- end: make pyzmq -->"
 LIMIT = 1800  # seconds for one suite on one side
 SIDES = ("pyzmq", "ratchet")
@@ -36,6 +41,8 @@ class Suite(NamedTuple):
     tests: str = "tests"
     without: tuple[str, ...] = ()  # tests that say nothing about pyzmq
     options: tuple[str, ...] = ()
+    program: str = ""  # of tools/pyzmq_programs, in place of the package's tests
+    archive: str = ""  # where the tests are, if not on PyPI
 
 
 TOOLS = (
@@ -68,6 +75,31 @@ SUITES = (
         ("flaky", "ipyparallel", "matplotlib", "trio", "curio", "pre-commit", "pytest-cov"),
         options=("-o", "addopts="),
     ),
+    Suite(
+        "zerorpc",
+        "zerorpc",
+        "zerorpc==0.6.3",
+        "pyzmq==27.*",
+        archive="https://github.com/0rpc/zerorpc-python/archive/668af5b.tar.gz",
+    ),
+    Suite(
+        "a program of zerorpc's",
+        "zerorpc",
+        "zerorpc==0.6.3",
+        "pyzmq==27.*",
+        program="test_zerorpc.py",
+    ),
+    Suite(
+        "locust with two workers", "locust", "locust==2.*", "pyzmq==27.*", program="test_locust.py"
+    ),
+    Suite(
+        "a live kernel",
+        "ipykernel",
+        "ipykernel==6.*",
+        "pyzmq==27.*",
+        ("jupyter_client==8.*",),
+        program="test_kernel.py",
+    ),
 )
 
 # Why a test that passes with pyzmq does not on ratchet, by a part of its name.
@@ -77,6 +109,9 @@ REASONS = {
     "TestFrame::test_lifecycle2": "looks into pyzmq's collector thread, which is not used",
     "TestFrame::test_noncopying_memoryview": (
         "asks for a writable received frame, whose memory may be the sender's bytes"
+    ),
+    "TestSocketGreen::test_warn_get_timeo": (
+        "asks for the warning that timeouts have no effect in zmq.green; they have one"
     ),
     "TestPubLog::": (
         "a test sends in the instant in which it subscribes, and loses that race with pyzmq too, "
@@ -98,11 +133,12 @@ def pip(*arguments):
     run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments)
 
 
-def prepare(suite):
-    """Install what a suite needs, once; return its folder."""
+def prepare(suite, archives):
+    """Install what a suite needs, once; return its folder; None: its tests are out of reach."""
     folder = PLACE / re.sub(r"\W+", "-", suite.name)
     made = folder / "made.json"
-    wanted = json.dumps(suite)
+    program = PROGRAMS / suite.program if suite.program else None
+    wanted = json.dumps([*suite, program.read_text(encoding="utf-8") if program else ""])
     if made.exists() and made.read_text() == wanted:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -112,13 +148,19 @@ def prepare(suite):
         *(*suite.also, *TOOLS),
     )
     inside = folder / "packages" / suite.tests
-    if inside.is_dir():
+    if program:
+        (folder / "source" / "tests").mkdir(parents=True)
+        shutil.copy(program, folder / "source" / "tests")
+    elif inside.is_dir() and not suite.archive:
         shutil.copytree(inside, folder / "source" / "tests")
     else:
-        pip(
-            *("download", "--no-deps", "--no-binary", suite.package, "--dest", folder),
-            f"{suite.package}=={version(folder, suite.package)}",
-        )
+        if not suite.archive:
+            pip(
+                *("download", "--no-deps", "--no-binary", suite.package, "--dest", folder),
+                f"{suite.package}=={version(folder, suite.package)}",
+            )
+        elif not fetch(suite, folder, archives):
+            return None
         with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
             archive.extractall(folder, filter="data")
         next(path for path in folder.glob("*/") if path.name != "packages").rename(
@@ -132,6 +174,20 @@ def prepare(suite):
         config.write_text("[pytest]\n")  # or this project's own would be theirs
     made.write_text(wanted)
     return folder
+
+
+def fetch(suite, folder, archives):
+    """Copy or download the archive with a suite's tests; return False if it is out of reach."""
+    target = folder / f"{suite.package}.tar.gz"
+    if archives and (archives / target.name).exists():
+        shutil.copy(archives / target.name, target)
+        return True
+    try:
+        urllib.request.urlretrieve(suite.archive, target)  # noqa: S310 (https, and in SUITES)
+    except OSError as error:
+        print(f"{suite.name}: left out, for its tests are out of reach: {error}", flush=True)
+        return False
+    return True
 
 
 def version(folder, package):
@@ -228,13 +284,22 @@ def reason_of(name):
     return next((why for part, why in REASONS.items() if part in name), None)
 
 
-def table(results):
-    """The text between the marks of the page."""
+def table(results, before):
+    """The text between the marks of the page; what was not run stays as it is in ``before``."""
     lines = [BEGIN, "", "| tests of | with pyzmq | on ratchet |", "| --- | --- | --- |"]
-    lines += [row for row, _, _ in results]
-    known = {
+    known = {}
+    rows = {name: row for name, (row, _, _) in results.items()}
+    for line in before.splitlines():
+        if line.startswith("| `") and len(rows) < len(SUITES):
+            name, _, reason = line.strip("| ").partition(" | ")
+            known[name.strip("`")] = reason
+        for suite in SUITES:
+            if line.startswith(f"| {suite.name} ("):
+                rows.setdefault(suite.name, line)
+    lines += [rows[suite.name] for suite in SUITES if suite.name in rows]
+    known |= {
         name.partition("::")[2]: reason
-        for _, reasons, _ in results
+        for _, reasons, _ in results.values()
         for name, reason in reasons.items()
     }
     if known:
@@ -248,18 +313,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="suites whose names begin so, with commas between them")
     parser.add_argument("--write", type=Path, help="the page whose table is to be written anew")
+    parser.add_argument("--archives", type=Path, help="a folder of NAME.tar.gz, had already")
     arguments = parser.parse_args()
     beginnings = tuple((arguments.only or "").split(","))
     suites = [suite for suite in SUITES if suite.name.startswith(beginnings)]
-    results = [compare(suite, prepare(suite)) for suite in suites]
+    folders = {suite: prepare(suite, arguments.archives) for suite in suites}
+    results = {suite.name: compare(suite, folder) for suite, folder in folders.items() if folder}
     if arguments.write:
         text = arguments.write.read_text(encoding="utf-8")
         before, _, rest = text.partition(BEGIN)
         arguments.write.write_text(
-            before + table(results) + rest.partition(END)[2], encoding="utf-8"
+            before + table(results, rest.partition(END)[0]) + rest.partition(END)[2],
+            encoding="utf-8",
         )
-    unexplained = [name for _, reasons, _ in results for name, why in reasons.items() if not why]
-    if unexplained or any(broken for _, _, broken in results):
+    unexplained = [
+        name for _, reasons, _ in results.values() for name, why in reasons.items() if not why
+    ]
+    if unexplained or any(broken for _, _, broken in results.values()):
         sys.exit(f"pyzmq_tests.py: without a reason: {', '.join(unexplained) or 'no tests ran'}")
 
 

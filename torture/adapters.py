@@ -181,19 +181,25 @@ class Pyzmq(Library):
         setattr(sock, option, -1 if timeout is None else max(1, int(timeout * 1000)))
         return 0
 
+    # Not by finished(), as above.
+
     async def send(self, sock, data, timeout=None):
-        await self.finished(sock.send(data, self.limit(sock, "sndtimeo", timeout)))
+        outcome = sock.send(data, self.limit(sock, "sndtimeo", timeout))
+        if self.awaits:
+            await outcome
 
     async def recv(self, sock, timeout=None):
-        flags = self.limit(sock, "rcvtimeo", timeout)
-        return await self.finished(sock.recv(flags))
+        outcome = sock.recv(self.limit(sock, "rcvtimeo", timeout))
+        return await outcome if self.awaits else outcome
 
     async def send_parts(self, sock, parts, timeout=None):
-        await self.finished(sock.send_multipart(parts, self.limit(sock, "sndtimeo", timeout)))
+        outcome = sock.send_multipart(parts, self.limit(sock, "sndtimeo", timeout))
+        if self.awaits:
+            await outcome
 
     async def recv_parts(self, sock, timeout=None):
-        flags = self.limit(sock, "rcvtimeo", timeout)
-        return await self.finished(sock.recv_multipart(flags))
+        outcome = sock.recv_multipart(self.limit(sock, "rcvtimeo", timeout))
+        return await outcome if self.awaits else outcome
 
     async def poll(self, sock, timeout):
         return bool(await self.finished(sock.poll(int(timeout * 1000))))
@@ -265,7 +271,20 @@ class PyzmqAsyncio(Tasks, Pyzmq):
     home = "zmq.asyncio"
 
 
+class HostedCooperative(PyzmqCooperative):
+    """pyzmq on ratchet, in gevent's greenlets, where its timeouts have an effect."""
+
+    limit = Pyzmq.limit
+
+
+# Of which library a process of a scenario is: what the environment of pyzmq says (runner.py).
+BACKENDS = {"pyzmq-on-ratchet": "ratchet.pyzmq.backend"}
+
 ADAPTERS = {
     ("ratchet", kind.kind): type(f"Ratchet{kind.__name__}", (kind, Ratchet), {})
     for kind in (OSThreads, RatchetThreads, Tasks, *TRIO, *GEVENT)
-} | {("pyzmq", cls.kind): cls for cls in (PyzmqThreads, PyzmqCooperative, PyzmqAsyncio)}
+}
+ADAPTERS |= {("pyzmq", cls.kind): cls for cls in (PyzmqThreads, PyzmqCooperative, PyzmqAsyncio)}
+ADAPTERS |= {
+    ("pyzmq-on-ratchet", cls.kind): cls for cls in (PyzmqThreads, HostedCooperative, PyzmqAsyncio)
+}

@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 from . import ROOT
-from .adapters import ADAPTERS
+from .adapters import ADAPTERS, BACKENDS
 from .scenario import SCENARIOS, Scale, Skip, fate
 
 FAMILIES = ("messages", "callers", "signals", "processes", "limits", "peers", "loops")
@@ -46,7 +46,7 @@ class Outcome:
         return self.text == "holds" or self.text.startswith("skipped")
 
     def __str__(self):
-        where = f"{self.scenario:32}{self.library:9}{self.kind:13}"
+        where = f"{self.scenario:32}{self.library:17}{self.kind:13}"
         return f"{where}{self.seconds:5.1f} s  {self.text}"
 
 
@@ -80,9 +80,13 @@ class Run:
         self.what = name, library, kind
         self.full, self.seed = full, seed
         self.began = time.monotonic()
+        env = {**os.environ, "PYZMQ_BACKEND": BACKENDS.get(library, "")}
+        if not env["PYZMQ_BACKEND"]:
+            del env["PYZMQ_BACKEND"]
         self.process = subprocess.Popen(
             [*command, *self.what, "full" if full else "short", str(seed)],
             cwd=ROOT,
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -13,7 +13,7 @@ from harness.waiting import LONG
 
 from .adapters import KINDS
 
-LIBRARIES = ("ratchet", "pyzmq")
+LIBRARIES = ("ratchet", "pyzmq", "pyzmq-on-ratchet")
 
 
 class Skip(Exception):

@@ -145,6 +145,8 @@ async def python_without_memory(rt, scale):
         fail = importlib.import_module("_testcapi")
     except ImportError:
         raise Skip("this Python has no _testcapi") from None
+    if rt.kind == "asyncio" and "PYZMQ_BACKEND" in os.environ:
+        raise Skip("a call of zmq.asyncio's has acted before its await, which may find no memory")
     source, sink = rt.pair("PUSH", "PULL", "inproc://torture")
     parts = [b"a" * 100, b"b" * 10_000, b"c" * 200_000]
     whole = b"".join(parts)

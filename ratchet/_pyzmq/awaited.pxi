@@ -21,19 +21,24 @@ cdef double limit_of(Socket self, int option):
     return ms * 0.001
 
 
-cdef object failed(Socket self, loop, error):
+cdef object failed(future, error):
     """Return a future with an exception."""
-    future = new_future(self, loop)
     future.set_exception(error)
     return future
 
 
 cdef object receive(Socket self, loop, str name, int flags, load=None):
-    """Receive now, or return a future that waits; ``load`` makes its result of what comes."""
+    """Receive now, or return a future that waits; ``load`` makes its result of what comes.
+
+    The future is made first: there may be no memory for it when the message has been taken.
+    """
     cdef Calls calls = receives_of(self)
     cdef int now = flags | DONTWAIT
     self.require()
     found = NOT_NOW
+    future = new_future(self, loop)
+    if load is not None:
+        future.load = load
     try:
         if not calls.queue:
             found = (
@@ -43,10 +48,7 @@ cdef object receive(Socket self, loop, str name, int flags, load=None):
                 else program_recv_frames(self.core, now)
             )
     except CoreError as error:
-        return failed(self, loop, translated(error))
-    future = new_future(self, loop)
-    if load is not None:
-        future.load = load
+        return failed(future, translated(error))
     if found is not NOT_NOW:
         return finished(future, calls, name, found)
     if flags & DONTWAIT:
@@ -80,6 +82,7 @@ cdef object transmit(Socket self, loop, str name, part, int flags, answer):
     # While this waits for room, what is held of its message stays.
     cdef int now = flags if flags & DONTWAIT else flags | DONTWAIT | KEEP_HELD
     result = NOT_NOW
+    future = new_future(self, loop)
     try:
         if not calls.queue:
             result = (
@@ -87,8 +90,7 @@ cdef object transmit(Socket self, loop, str name, part, int flags, answer):
                 else program_send(self.core, part, now)
             )
     except CoreError as error:
-        return failed(self, loop, translated(error))
-    future = new_future(self, loop)
+        return failed(future, translated(error))
     if result is not NOT_NOW:
         if flags & SNDMORE:
             future.midway = True
@@ -122,7 +124,7 @@ def async_send(Socket self, data, int flags=0, bint copy=True, bint track=False,
         if type(data) is not bytes or not copy:
             data, answer = self.to_part(data, copy, track)
     except Exception as error:
-        return failed(self, loop, error)
+        return failed(new_future(self, loop), error)
     return transmit(self, loop, "send_more" if flags & SNDMORE else "send", data, flags, answer)
 
 
@@ -130,7 +132,7 @@ def async_send(Socket self, data, int flags=0, bint copy=True, bint track=False,
 def async_send_multipart(
     Socket self, msg_parts, int flags=0, bint copy=True, bint track=False, **kwargs
 ):
-    """Send a whole message: a future of the last part's tracker, or None."""
+    """Send a whole message: a future of a tracker that is done when every part is, or None."""
     cdef list parts
     cdef Py_ssize_t i
     loop = running_loop()
@@ -138,6 +140,7 @@ def async_send_multipart(
         return originals["send_multipart"](self, msg_parts, flags, copy, track, **kwargs)
     self.require()
     answer = None
+    trackers = [] if track else None
     try:
         parts = list(msg_parts)
         if not parts:
@@ -148,8 +151,11 @@ def async_send_multipart(
                 check_part(parts[i], i)
                 part, answer = self.to_part(parts[i], copy, track)
                 parts[i] = core_part(part)
+            if track:
+                trackers.append(answer)
+        answer = tracker_of_all(trackers, answer)
     except Exception as error:
-        return failed(self, loop, error)
+        return failed(new_future(self, loop), error)
     if flags & SNDMORE:
         for part in parts:
             future = transmit(self, loop, "send_more", part, flags, answer)

@@ -96,8 +96,11 @@ cdef class Awaiting:
                 return None  # a socket that is always ready lets the loop run
         elif not future.done():
             raise RuntimeError("await wasn't used with future")
+        # There may be no memory for it, and then what was received has to be still there.
+        over = StopIteration(BaseFuture.result(future))
         future.kept = None
-        raise StopIteration(future.result())
+        future.told += 1
+        raise over
 
     cdef bint is_turn(self) except -1:
         """Return True if the loop has to run others now; not between two parts of a message."""
@@ -225,7 +228,10 @@ cdef class Calls:
         if waiter is not None:
             core.leave(self.core, waiter)
             if in_vain:
-                self.runtime.gave_up(self.core, waiter)
+                try:
+                    self.runtime.gave_up(self.core, waiter)
+                except CoreError:
+                    pass  # it is closed, or the parent process's: nobody watches it here
             else:
                 self.runtime.finished(waiter)
         return 0

@@ -240,9 +240,10 @@ cdef class Socket:
     def send_multipart(self, msg_parts, int flags=0, bint copy=True, bint track=False, **kwargs):
         """Send a whole message: all parts, or none.
 
-        Args and result are those of `send`; the tracker is the last part's.
+        Args and result are those of `send`; the tracker is done when every part is.
         """
         cdef list parts
+        cdef list trackers = [] if track else None
         cdef object tracker = None
         cdef Py_ssize_t i
         self.require()
@@ -253,20 +254,25 @@ cdef class Socket:
             if type(parts[i]) is not bytes:
                 check_part(parts[i], i)
         if self.own_send or flags & SNDMORE:
-            for part in parts[:-1]:
-                self.send(part, flags | SNDMORE, copy=copy, track=track)
-            return self.send(parts[len(parts) - 1], flags, copy=copy, track=track)
+            for i in range(len(parts)):
+                more = flags if i == len(parts) - 1 else flags | SNDMORE
+                tracker = self.send(parts[i], more, copy=copy, track=track)
+                if track:
+                    trackers.append(tracker)
+            return tracker_of_all(trackers, tracker)
         for i in range(len(parts)):
             if type(parts[i]) is not bytes or not copy:
                 parts[i], tracker = self.to_part(parts[i], copy, track)
             else:
                 tracker = None
+            if track:
+                trackers.append(tracker)
         try:
             if program_send_parts(self.core, parts, flags) is NOT_NOW:
                 raise again()
         except CoreError as error:
             raise translated(error) from error
-        return tracker
+        return tracker_of_all(trackers, tracker)
 
     def recv(self, int flags=0, bint copy=True, bint track=False):
         """Receive one part: bytes, or with ``copy=False`` a Frame.
@@ -361,6 +367,17 @@ def core_of(Socket socket not None):
 def put_back(Socket socket not None, frames):
     """Have a message that was received as Frames received next."""
     program_give_back(socket.core, [(<Frame?> frame).core for frame in frames], "recv_frames")
+
+
+cdef object tracker_of_all(list trackers, last):
+    """Return what is done when all of them are, or the last one if there is nothing to wait for."""
+    cdef list under_way
+    if trackers is None:
+        return last
+    under_way = [one for one in trackers if one is not None and one is not zmq._FINISHED_TRACKER]
+    if not under_way:
+        return last
+    return under_way[0] if len(under_way) == 1 else zmq.MessageTracker(*under_way)
 
 
 cdef int check_part(part, Py_ssize_t index) except -1:

@@ -1,4 +1,4 @@
-"""Devices that give every message to a third socket too, and wait for it: loops in Python."""
+"""Devices that are loops in Python: those that wait for a third socket too, and echoes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class Copying:
         prefixes: tuple[bytes, bytes] | None = None,
     ) -> None:
         """Make it; with ``prefixes`` of the two sides a monitored queue."""
-        capture = plain(capture)
-        front = _Side(plain(frontend), capture)
-        back = front if backend is frontend else _Side(plain(backend), capture)
+        copies = None if capture is None else plain(capture)
+        front = _Side(plain(frontend), copies)
+        echo = _pyzmq.core_of(backend) is _pyzmq.core_of(frontend)
+        back = front if echo else _Side(plain(backend), copies)
         front.other, back.other = back, front
         self._sides = [front] if back is front else [front, back]
         if prefixes is not None:
@@ -70,7 +71,7 @@ class Copying:
 class _Side:
     """One socket of a device, and what passed through it."""
 
-    def __init__(self, socket: _pyzmq.Socket, capture: _pyzmq.Socket) -> None:
+    def __init__(self, socket: _pyzmq.Socket, capture: _pyzmq.Socket | None) -> None:
         self.socket, self.capture = socket, capture
         self.other = self
         self.prefix: list[bytes] = []
@@ -106,7 +107,8 @@ class _Side:
             raise
         self.other.sent += 1
         self.other.sent_bytes += size
-        self.capture.send_multipart([*self.prefix, *sent])
+        if self.capture is not None:
+            self.capture.send_multipart([*self.prefix, *sent])
 
     def counts(self) -> tuple[int, int, int, int]:
         """Return its four numbers in the order of an answer to STATISTICS."""

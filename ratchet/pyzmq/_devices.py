@@ -1,8 +1,8 @@
 """The devices of pyzmq's backend: what passes whole messages on between two sockets.
 
 A proxy is ratchet's own, in which no message becomes a Python object. One with a capture that must
-get every message, and may so hold up the others, is a loop in Python (`_copying.py`), as is a
-monitored queue. They end as libzmq's do: by the error of a socket that is closed (ENOTSOCK) or
+get every message, and may so hold up the others, is a loop in Python (`_copying.py`), as are echoes
+and monitored queues. They end as libzmq's do: by the error of a socket that is closed (ENOTSOCK) or
 whose context has been ended (ETERM).
 """
 
@@ -96,6 +96,8 @@ def _passing(frontend: Any, backend: Any, capture: Any) -> _Passing:
     if capture is not None and (
         sockets[2].number not in (_PUB, _XPUB) or sockets[2] in sockets[:2]
     ):
+        return Copying(frontend, backend, capture)
+    if sockets[0] is sockets[1]:  # a REP that echoes has no room before it has received
         return Copying(frontend, backend, capture)
     return _Core(sockets)
 

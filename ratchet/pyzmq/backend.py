@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -95,6 +96,18 @@ PYZMQ_DRAFT_API = False  # ratchet offers no draft socket types
 IPC_PATH_MAX_LEN = 103 if sys.platform == "darwin" else 0 if sys.platform == "win32" else 107
 
 
+def _set_in_green(self: Any, option: int, value: Any) -> None:
+    """Set an option of a socket of zmq.green's."""
+    if option in (27, 28):  # RCVTIMEO, SNDTIMEO
+        warnings.warn(
+            "RCVTIMEO and SNDTIMEO have an effect in zmq.green on ratchet, and none with pyzmq's "
+            "own backend",
+            UserWarning,
+            stacklevel=3,
+        )
+    _pyzmq.Socket.set(self, option, value)
+
+
 # What makes a socket of zmq.green's wait in gevent's hub, once in each.
 _GREEN = (
     *("__init__", "close", "get", "set"),
@@ -119,6 +132,7 @@ class Socket(_pyzmq.Socket):
         elif cls.__module__ == "zmq.green.core" and cls.__name__ == "_Socket":
             # Every call of ratchet's lets gevent's hub run. What is left out watches ZMQ_FD there.
             _leave_out(cls, *_GREEN)
+            cls.set = _set_in_green  # type: ignore[assignment,method-assign]
             _leave_out(cls.__dict__["_poller_class"], "poll", "_get_descriptors")
             sys.modules["zmq.green.device"] = _module("zmq.green.device", device=device)
 

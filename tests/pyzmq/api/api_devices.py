@@ -1,5 +1,6 @@
 """Devices by pyzmq's API: proxies, steered and captured, and monitored queues."""
 
+import os
 import struct
 import threading
 
@@ -279,6 +280,26 @@ def test_a_monitored_queue_of_routers(background):
         right.send_multipart([b"a", *message])
         assert left.recv_multipart() == [b"b", *message]
         assert seen.recv_multipart() == [b"from right", b"a", b"b", *message]
+    context.destroy(linger=0)
+    background.join()
+    assert raised in ([zmq.ETERM], [zmq.ENOTSOCK])
+
+
+@pytest.mark.parametrize("again", ["the same", "a shadow"])
+def test_an_echo(background, again):
+    """A device with one socket, or with one that stands for the same."""
+    if again == "a shadow" and "PYZMQ_BACKEND" not in os.environ:
+        pytest.skip("pyzmq itself does not keep this promise")
+    context = zmq.Context()
+    one = bound(context, "in", zmq.REP)
+    if again == "a shadow":
+        raised = background(lambda rep: zmq.proxy(rep, zmq.Socket.shadow(rep)), one)
+    else:
+        raised = background(lambda rep: zmq.proxy(rep, rep), one)
+    asker = connected(context, "in", zmq.REQ)
+    for n in range(100):
+        asker.send_multipart([b"%d" % n, b"x"])
+        assert asker.recv_multipart() == [b"%d" % n, b"x"]
     context.destroy(linger=0)
     background.join()
     assert raised in ([zmq.ETERM], [zmq.ENOTSOCK])

@@ -149,6 +149,23 @@ def test_a_frame_that_is_shared_is_tracked(link):
         left.send(zmq.Frame(b"x"), track=True)
 
 
+@pytest.mark.ratchet  # pyzmq's is done when the last part is
+def test_a_tracker_of_parts_waits_for_each(context):
+    left, right = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+    right.rcvtimeo = 10_000
+    left.bind("inproc://tracked")
+    right.connect("inproc://tracked")
+    parts = [bytearray(100_000), b"small", bytearray(100_000)]
+    tracker = left.send_multipart(parts, copy=False, track=True)
+    frames = right.recv_multipart(copy=False)
+    del frames[2], frames[1]
+    assert not tracker.done
+    assert frames[0].bytes == bytes(parts[0])
+    frames.clear()
+    tracker.wait(10)
+    assert left.send_multipart([b"a", b"b"], copy=False, track=True).done
+
+
 def test_text_and_objects(link):
     left, right = link(zmq.PAIR, zmq.PAIR)
     left.send_string("ü")
