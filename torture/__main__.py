@@ -45,14 +45,17 @@ def main():
             print(f"{one.name} ({', '.join(one.kinds)}): {one.promise}")
         return 0
     found = {}
+    whole = args.write and [args.short, args.kinds] == [False, ALL[1]]
     for outcome in outcomes(
         chosen, args.libs.split(","), args.kinds.split(","), full=not args.short, seed=args.seed
     ):
         print(outcome, flush=True)
+        if whole and found and outcome.scenario != next(reversed(found))[0]:
+            table.write(args.write, found)  # a run that is ended keeps what it has found
         found[outcome.key] = outcome
         if outcome.library != "pyzmq" and not outcome.well:
             print(outcome.details, file=sys.stderr)
-    if args.write and [args.short, args.kinds] == [False, ALL[1]]:
+    if whole:
         table.write(args.write, found)
     elif args.write:
         print(f"{args.write} stays as it is: these were not whole outcomes")

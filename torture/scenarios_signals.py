@@ -10,7 +10,7 @@ from functools import partial
 
 from .scenario import fill, scenario
 
-WAITS = 0.005, 0.03, 0.3, 1.1  # seconds
+TIMEOUTS = 0.005, 0.03, 0.3, 1.1  # seconds
 LATE = 0.5  # seconds; machines are busy
 
 
@@ -40,12 +40,12 @@ def timeouts_under_signals(rt, scale):
         await fill(rt, source)
         receive, send = partial(rt.recv, other), partial(rt.send, source, b"x")
         for call, waits in zip(
-            (receive, send), scale.of(((0.3,), (0.03,)), (WAITS, WAITS)), strict=True
+            (receive, send), scale.of(((0.3,), (0.03,)), (TIMEOUTS, TIMEOUTS)), strict=True
         ):
             for seconds in waits:
                 await exact(call, seconds)
         for call in other_waits(rt, other):
-            for seconds in scale.of((0.03,), WAITS):
+            for seconds in scale.of((0.03,), TIMEOUTS):
                 await exact(call, seconds)
 
     signal.signal(signal.SIGALRM, handler)
