@@ -4,6 +4,8 @@
 #   make test ARGS="-k close -x"          arguments for what is run
 #   make test PYTHON=python3.13 VENV=.venv-3.13
 #
+#   make test LIBZMQ=own                  with a libzmq as in the wheels (tools/own_libzmq.sh)
+#
 # RATCHET_ZMQ_PREFIX and RATCHET_ZMQ_STATIC choose the libzmq, RATCHET_DEBUG has the extension count
 # what it opens (see setup.py).
 
@@ -11,12 +13,20 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
+# A libzmq of ratchet's own; "own" has everything built with it, another build of the same tree.
+OWN := build/own
+OWN_LIBZMQ := $(OWN)/lib/libzmq.a
+ifeq ($(LIBZMQ),own)
+export RATCHET_ZMQ_STATIC := $(abspath $(OWN))
+LIBZMQ_FIRST := $(OWN_LIBZMQ)
+endif
+
 RUN := $(VENV)/bin/python
 # For tools that call other tools.
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 CYTHON_SOURCES := $(wildcard ratchet/*.pyx ratchet/*.pxd ratchet/_zmq/*.pxi ratchet/_pyzmq/*.pxi)
-SCRIPTS := $(wildcard tools/*.sh) .ci/run
+SCRIPTS := $(wildcard tools/*.sh tools/*/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
@@ -38,7 +48,7 @@ memcheck:  ## run the leak tests under valgrind
 bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyzmq
 	$(RUN) -m benchmarks $(ARGS)
 
-bench-full: $(VENV)/.ratchet $(VENV)/.bench  ## measure beside all libraries, 15 minutes; refresh docs/benchmarks.md
+bench-full: $(VENV)/.ratchet $(VENV)/.bench $(OWN)/.ratchet  ## measure beside all libraries, 15 minutes; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks --full --write docs/benchmarks.md $(ARGS)
 	$(RUN) tools/draw_rates.py docs/benchmarks
 
@@ -95,7 +105,7 @@ lint: $(VENV)/.ratchet $(VENV)/.lint  ## check code, types, scripts and workflow
 docs: $(VENV)/.ratchet $(VENV)/.docs  ## build the documentation as a site into build/docs
 	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees $(ARGS) docs build/docs
 
-wheel: $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for each Python here
+wheel: $(LIBZMQ_FIRST) $(VENV)/.made $(VENV)/.wheel  ## build and test the sdist and a wheel for each Python here
 	$(IN_VENV) $(abspath $(RUN)) tools/wheels.py build $(ARGS)
 	ls -l dist
 
@@ -124,11 +134,20 @@ $(VENV)/.settings: $(VENV)/.made FORCE
 FORCE:
 
 # Without build isolation, for then a changed .pyx is built in seconds.
-$(VENV)/.ratchet: $(VENV)/.settings setup.py pyproject.toml $(CYTHON_SOURCES)
+$(VENV)/.ratchet: $(LIBZMQ_FIRST) $(VENV)/.settings setup.py pyproject.toml $(CYTHON_SOURCES)
 	PYTHON="$(PYTHON)" sh tools/get_libzmq.sh
 	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requires.txt
 	$(PIP) install --requirement $(VENV)/build-requires.txt
 	PYTHONWARNINGS='ignore:Editable installation' $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+$(OWN_LIBZMQ): tools/own_libzmq.sh
+	sh tools/own_libzmq.sh $(OWN)
+
+# Beside the editable one: a ratchet as in the wheels, for benchmarks that compare the two.
+$(OWN)/.ratchet: $(VENV)/.ratchet $(OWN_LIBZMQ)
+	RATCHET_ZMQ_STATIC=$(abspath $(OWN)) $(PIP) install --no-build-isolation --no-deps \
+		--upgrade --target $(OWN)/site .
 	touch $@
 
 $(VENV)/.%: $(VENV)/.made pyproject.toml

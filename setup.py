@@ -164,6 +164,8 @@ class BuildExt(build_ext):
                 self.flags_for_gcc(extension)
             if extension.name == "ratchet._zmq":  # the other one calls libzmq through it
                 (self.link_static if static else self.link_shared)(extension, zmq.library)
+                if static and sys.platform != "win32":
+                    self.link_as_a_whole(extension)
         super().build_extensions()
 
     @staticmethod
@@ -191,6 +193,8 @@ class BuildExt(build_ext):
         if sys.platform == "win32":
             extension.define_macros.append(("ZMQ_STATIC", None))
             extension.libraries += ["ws2_32", "iphlpapi", "advapi32"]
+            sodium = library.with_name("libsodium.lib")
+            extension.extra_objects += [str(sodium)] if sodium.is_file() else []
             return
         sodium = library.with_name("libsodium.a")  # libzmq's CURVE is usually built on it
         if sodium.is_file():
@@ -199,9 +203,27 @@ class BuildExt(build_ext):
             extension.libraries.append("c++")
         else:
             extension.libraries += ["stdc++", "pthread", "rt"]
-            # Otherwise another libzmq in the process (pyzmq's) could answer ratchet's calls, and
-            # ratchet's libzmq the other's.
-            extension.extra_link_args.append("-Wl,--exclude-libs,ALL")
+
+    def link_as_a_whole(self, extension: Extension) -> None:
+        """Optimise a static libzmq and the extension together, and export the entry alone.
+
+        Otherwise another libzmq in the process (pyzmq's) could answer ratchet's calls, and
+        ratchet's libzmq the other's; and what may be called from outside cannot be inlined away.
+        """
+        entry = f"PyInit_{extension.name.rpartition('.')[2]}"
+        if sys.platform == "darwin":
+            extension.extra_link_args.append(f"-Wl,-exported_symbol,_{entry}")
+        else:
+            exports = Path(self.build_temp, "exports.map")
+            exports.parent.mkdir(parents=True, exist_ok=True)
+            exports.write_text(f"{{ global: {entry}; local: *; }};\n", encoding="ascii")
+            extension.extra_link_args += [
+                f"-Wl,--version-script={exports}",
+                "-Wl,--exclude-libs,ALL",
+            ]
+        if "CFLAGS" not in os.environ:  # an archive without LTO is linked as any other
+            extension.extra_compile_args.append("-flto")
+            extension.extra_link_args += ["-flto", "-O3"]
 
 
 setup(

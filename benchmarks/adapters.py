@@ -525,6 +525,13 @@ class Ratchet(Library):
         module = importlib.import_module(self.module)
         return module.new(kind, sndhwm=hwm, rcvhwm=hwm, linger=LINGER)
 
+    def facts(self) -> dict[str, str]:
+        """The versions; a libzmq that is linked statically can only be asked by ratchet."""
+        ratchet = importlib.import_module("ratchet")
+        drafts = " with drafts" if ratchet.has("draft") else ""
+        libzmq = ".".join(map(str, ratchet.libzmq_version())) + drafts
+        return {"version": ratchet.__version__, "libzmq": libzmq}
+
     def nothing(self) -> Any:
         """What a receive that does not wait raises when nothing is there."""
         return importlib.import_module("ratchet.errors").Timeout
@@ -626,6 +633,7 @@ class RatchetTrio(AwaitedInTrio, Ratchet):
 
 ADAPTERS: dict[str, type[Library]] = {
     "ratchet": Ratchet,
+    "ratchet-own": Ratchet,  # built with a libzmq as in the wheels (`workers.command`)
     "ratchet-os": RatchetOS,
     "ratchet-frames": RatchetFrames,
     "ratchet-copies": RatchetCopies,

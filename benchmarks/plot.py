@@ -14,18 +14,28 @@ Line = list[tuple[float, float, float, float]]
 Ticks = dict[float, str]
 # A colour for each library, dashes for the kind of thread, in all plots.
 COLORS = {"ratchet": "C0", "pyzmq": "C1", "pyomq": "C2", "pynng": "C4", "c": "black"}
-DASHES = {"threads": "--", "gevent": "-.", "green": "--", "asyncio": ":", "frames": "-."}
+DASHES = {
+    "threads": "--",
+    "gevent": "-.",
+    "green": "--",
+    "asyncio": ":",
+    "frames": "-.",
+    "own": (0, (5, 1)),
+}
 LIBRARIES = (
-    "ratchet", "ratchet-threads", "ratchet-gevent", "ratchet-asyncio", "ratchet-frames", "c",
+    "ratchet", "ratchet-own", "ratchet-threads", "ratchet-gevent", "ratchet-asyncio",
+    "ratchet-frames", "c",
     "pyzmq", "pyzmq-green", "pyzmq-asyncio", "pyzmq-frames", "pyomq", "pyomq-asyncio", "pynng",
 )  # fmt: skip
 VERSUS = (
     ("ratchet", "pyzmq"),
+    ("ratchet-own", "pyzmq"),
     ("ratchet-threads", "pyzmq-green"),
     ("ratchet-gevent", "pyzmq-green"),
     ("ratchet-asyncio", "pyzmq-asyncio"),
     ("ratchet-asyncio", "pyomq-asyncio"),
     ("ratchet", "pyomq"),
+    ("ratchet-own", "pyomq"),
     ("ratchet", "pynng"),
     ("ratchet", "c"),
 )

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 LIBC = ctypes.CDLL(None)
 HERE = Path(__file__).resolve().parent
-LIBRARIES = (*ADAPTERS, "c")
+LIBRARIES = (*ADAPTERS, "c", "c-own")
+# A libzmq as in the wheels, and a ratchet that was built with it: what "-own" means (Makefile).
+OWN = HERE.parent / "build/own"
+OWN_PEER = """\
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("benchmarks.peer", run_name="__main__", alter_sys=True)
+"""
 # Seconds that an order may take. A case aims at a fraction of a second, so only a hang gets here.
 LIMIT = 30
 # Both kinds of worker get the same, unless the environment has it already.
@@ -50,6 +57,8 @@ def zmq_flags() -> list[str]:
     As setup.py does, asks pkg-config for variables: its --cflags wants files of libraries that
     libzmq only uses inside.
     """
+    if static := os.environ.get("RATCHET_ZMQ_STATIC"):
+        return static_flags(Path(static))
     folders = []
     if prefix := os.environ.get("RATCHET_ZMQ_PREFIX"):
         folders = [f"{prefix}/include", f"{prefix}/lib"]
@@ -67,6 +76,15 @@ def zmq_flags() -> list[str]:
     return [f"-I{folders[0]}", f"-L{folders[1]}", f"-Wl,-rpath,{folders[1]}", "-lzmq"]
 
 
+def static_flags(prefix: Path) -> list[str]:
+    """Compiler flags for libzmq's archive: optimised as a whole, as setup.py does."""
+    archives = [prefix / "lib" / name for name in ("libzmq.a", "libsodium.a")]
+    if not archives[0].is_file():
+        raise WorkerError(f"there is no {archives[0]}: make bench-full makes build/own")
+    found = [str(path) for path in archives if path.is_file()]
+    return [f"-I{prefix}/include", "-flto", "-O3", *found, "-lstdc++", "-lpthread", "-lrt"]
+
+
 def run(line: list[str], limit: float | None = None) -> str:
     """Run a tool, for so many seconds at the most; its output."""
     try:
@@ -80,12 +98,17 @@ def run(line: list[str], limit: float | None = None) -> str:
 
 def command(library: str, folder: Path) -> list[str]:
     """What starts a worker; for C it is compiled into the folder first."""
-    if library != "c":
+    if library == "ratchet-own":
+        if not (OWN / "site").is_dir():
+            raise WorkerError(f"there is no {OWN / 'site'}: make bench-full makes it")
+        return [sys.executable, "-c", OWN_PEER, str(OWN / "site"), library]
+    if library not in ("c", "c-own"):
         return [sys.executable, "-m", f"{__package__}.peer", library]
-    program = folder / "c_peer"
+    program = folder / library
     if not program.exists():
         compiler = shlex.split(os.environ.get("CC", "cc"))
-        run([*compiler, "-O2", "-o", str(program), str(HERE / "c_peer.c"), *zmq_flags()])
+        flags = zmq_flags() if library == "c" else static_flags(OWN)
+        run([*compiler, "-O2", "-o", str(program), str(HERE / "c_peer.c"), *flags])
     return [str(program)]
 
 

@@ -274,7 +274,7 @@ class Options:
         "Pass each unsubscription on, not only the last to its prefix.")
     topics_count = Report[int]("TOPICS_COUNT", 116, "int", lambda zsock: zsock._get_int(116),
         only="PUB XPUB SUB XSUB", since=(4, 3, 5), doc=
-        "How many prefixes are subscribed to here; a SUB counts one as often as it subscribes.")
+        "How many prefixes are subscribed to here.")
     metadata = Metadata("METADATA", 95, {}, since=(4, 3, 0), doc=
         "What peers are told in the handshake, and read with Frame.get: assigning adds to it.")
     zap_enforce_domain = Bool("ZAP_ENFORCE_DOMAIN", 93, False, write_only=True,

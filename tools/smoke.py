@@ -1,4 +1,9 @@
-"""Is the installed ratchet whole? Sends a message over tcp, and asks libzmq for CURVE."""
+"""Is the installed ratchet whole? Sends a message over tcp, and asks libzmq for CURVE.
+
+With "draft" as an argument, as for a release, it also asks for the draft options.
+"""
+
+import sys
 
 import ratchet
 
@@ -10,4 +15,6 @@ with ratchet.zmqsocket.new("PAIR") as left, ratchet.zmqsocket.new("PAIR") as rig
         raise SystemExit("another message came than was sent")
 if not ratchet.has("curve"):
     raise SystemExit("libzmq was built without CURVE")
+if "draft" in sys.argv[1:] and not ratchet.has("draft"):
+    raise SystemExit("libzmq was built without its draft options")
 print("libzmq", ".".join(map(str, ratchet.libzmq_version())), "from", ratchet.__file__)

@@ -150,6 +150,23 @@ def extension_of(wheel, folder):
         return Path(archive.extract(next(n for n in found if "/_zmq." in n), folder))
 
 
+def static():
+    """The packages whose archives are linked into the extension: (file, package, version, texts).
+
+    Both tools/own_libzmq.sh and vcpkg leave the licences in share/PACKAGE/copyright.
+    """
+    root = Path(os.environ.get("RATCHET_ZMQ_STATIC") or os.devnull)
+    for file, package in (("libzmq", "zeromq"), ("libsodium", "libsodium")):
+        place = root / "share" / package
+        if root.is_dir():
+            told = [*place.glob("version"), *(root.parent / "vcpkg/info").glob(f"{package}_*.list")]
+            texts = files([place / "copyright"])
+            if not told or not texts:
+                raise SystemExit(f"wheels.py: {place} has no version or no licence")
+            named = told[0].stem.split("_")[1:2] or [told[0].read_text(encoding="utf-8").strip()]
+            yield f"{file} (static)", package, named[0], texts
+
+
 def licences(wheel, bundled):
     """What to add to licenses/, for the libraries that were put into the wheel."""
     with tempfile.TemporaryDirectory() as folder:
@@ -164,6 +181,9 @@ def licences(wheel, bundled):
         places = [known.setdefault(data, f"{package}/{text}") for text, data in found.items()]
         texts |= {known[data]: data for data in found.values()}  # each text once
         lines.append(f"{name}: {package} {version}: {' '.join(places)}\n")
+    for name, package, version, found in static():
+        lines.append(f"{name}: {package} {version}: {package}/copyright\n")
+        texts |= {f"{package}/{text}": data for text, data in found.items()}
     return {"BUNDLED.txt": "".join(lines).encode(), **texts}
 
 
@@ -195,15 +215,17 @@ def repair(wheel, target):
     """Bundle with this platform's tool, then add the licences of what was bundled."""
     commands = {"darwin": ["delocate-wheel"], "linux": ["auditwheel", "repair"]}
     if sys.platform == "win32":  # as [tool.cibuildwheel.windows] in pyproject.toml has vcpkg do
-        libraries = Path(os.environ["RATCHET_ZMQ_PREFIX"], "bin")
-        commands["win32"] = ["delvewheel", "repair", "--add-path", str(libraries)]
+        commands["win32"] = ["delvewheel", "repair"]
+        if prefix := os.environ.get("RATCHET_ZMQ_PREFIX"):
+            commands["win32"] += ["--add-path", str(Path(prefix, "bin"))]
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         run(*commands[sys.platform], "--wheel-dir", folder, wheel)
         (made,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(made) as archive:
             bundled = [m[1] for name in archive.namelist() if (m := BUNDLED.match(name))]
-        add(made, target / made.name, licences(wheel, bundled) if bundled else {})
+        found = licences(wheel, bundled) if bundled or any(static()) else {}
+        add(made, target / made.name, found)
     return target / made.name
 
 
@@ -227,11 +249,13 @@ def findings(path):
     for name, data in held.items():
         if name != f"{info}RECORD" and stated.get(name) != digest(data):
             yield f"{name} is not as RECORD says"
-    if not any(name.startswith("libzmq") for name in bundled):
-        yield "libzmq is not in it"
     text = held.get(f"{info}licenses/BUNDLED.txt", b"").decode()
     lines = {line.split(": ")[0]: line for line in text.splitlines()}
-    for name in sorted(bundled):
+    carried = {*bundled, *(name for name in lines if name.endswith("(static)"))}
+    print("  statically linked:", *sorted(carried - bundled.keys()))
+    if not any(name.startswith("libzmq") for name in carried):
+        yield "libzmq is not in it"
+    for name in sorted(carried):
         if "Microsoft" in lines.get(name, ""):
             continue
         texts = lines.get(name, ":").rpartition(":")[2].split()
@@ -284,6 +308,9 @@ def hiding(bare, wheel, folder):
     libraries = linked(extension_of(bare, folder / "bare"))
     # auditwheel names some after the file and some after the link to it.
     hidden = {str(p.resolve()) for p in libraries if {p.name, p.resolve().name} & names}
+    if any(static()):  # nothing that it carries shall come from the system
+        known = re.findall(r"=> (/\S+/lib(?:zmq|sodium)\.so\S*)", ask("ldconfig", "-p") or "")
+        hidden |= {str(Path(path).resolve()) for path in known}
     print("  hidden:", *sorted(hidden))
     script = 'for file in $1; do mount --bind /dev/null "$file"; done; shift; exec "$@"'
     return (*unshare, "sh", "-euc", script, "hide", " ".join(sorted(hidden)))
@@ -299,9 +326,11 @@ def test(wheel, bare, sdist, python, folder, asked):
         archive.extractall(folder / "sdist", filter="data")
     (source,) = (folder / "sdist").iterdir()
     shutil.rmtree(source / "ratchet")  # what is tested is what is installed
+    carried = any(static())
     hide, smoke = hiding(bare, wheel, folder), [inside, "-I", ROOT / "tools/smoke.py"]
+    smoke += ["draft"] if carried else []
     run(*pip, bare)
-    if hide and ask(*hide, *smoke, cwd=folder) is not None:
+    if hide and not carried and ask(*hide, *smoke, cwd=folder) is not None:
         raise SystemExit("wheels.py: the wheel works unrepaired: nothing was hidden")
     run(*pip, "--force-reinstall", wheel)
     run(*smoke, hide=hide, cwd=folder)

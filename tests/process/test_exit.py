@@ -100,6 +100,7 @@ print("sent", flush=True)
     ],
 )
 def test_a_receiver_whose_queue_is_full_gets_what_was_sent_before_an_exit(run, request, transport):
+    # More than the receiving side reads at once into its batch, of up to 64 KiB.
     endpoint = request.getfixturevalue(transport)
     with zmqsocket.new("PULL", rcvhwm=10) as pull:
         pull.bind(endpoint)
@@ -107,12 +108,12 @@ def test_a_receiver_whose_queue_is_full_gets_what_was_sent_before_an_exit(run, r
             """
             with zmqsocket.new("PUSH") as push:
                 push.connect(sys.argv[1])
-                push.send_many([b"%100d" % n for n in range(500)], timeout=10)
+                push.send_many([b"%250d" % n for n in range(500)], timeout=10)
             """,
             pull.last_endpoint,
         )
         for n in range(500):
-            assert pull.recv_all(timeout=LONG / 2) == b"%100d" % n
+            assert pull.recv_all(timeout=LONG / 2) == b"%250d" % n
 
 
 def test_an_absent_peer_holds_the_exit_for_the_linger_and_it_says_so(run):

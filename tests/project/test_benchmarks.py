@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report
+from benchmarks import report, workers
 from benchmarks.cases import FULL, WORKS, Case, expand
 from benchmarks.scale import slope
 
@@ -70,3 +70,28 @@ def test_only_what_is_between_the_marks_changes(tmp_path):
     assert page.read_text() == f"before\n{marks[0]}\n\nnew\n\n{marks[1]}\nafter\n"
     with pytest.raises(ValueError, match="has no"):
         report.write_page(page, "other", ["new"])
+
+
+def test_the_other_build_is_found_before_this_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "OWN", tmp_path)
+    with pytest.raises(workers.WorkerError, match="make bench-full makes it"):
+        workers.command("ratchet-own", tmp_path)
+    with pytest.raises(workers.WorkerError, match="make bench-full makes build/own"):
+        workers.command("c-own", tmp_path)
+    package = tmp_path / "site/ratchet"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "__version__ = 'own'\n"
+        "def has(capability): return True\n"
+        "def libzmq_version(): return 4, 3, 9\n"
+    )
+    done = subprocess.run(
+        workers.command("ratchet-own", tmp_path),
+        input='{"do":"facts","limit":20}\n',
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    assert json.loads(done.stdout) == {"version": "own", "libzmq": "4.3.9 with drafts"}

@@ -1,9 +1,0 @@
-# Takes the place of vcpkg's own triplet of this name, for the Windows wheels.
-set(VCPKG_TARGET_ARCHITECTURE x64)
-set(VCPKG_CRT_LINKAGE dynamic)
-set(VCPKG_LIBRARY_LINKAGE dynamic)
-set(VCPKG_BUILD_TYPE release)
-if(PORT STREQUAL "zeromq")
-    # The default there, epoll over wepoll, aborts on some machines.
-    set(VCPKG_CMAKE_CONFIGURE_OPTIONS "-DPOLLER=select")
-endif()
