@@ -14,6 +14,7 @@ import contextlib
 import re
 import socket
 import struct
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +31,9 @@ __all__ = ["Line"]
 
 _TARGET = re.compile(r"tcp://(?:\[(.+)\]|([^\[\]:]+)):(\d+)")
 _HELD = 1000  # messages that a direction holds while they are delayed; more wait at their sender
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close sends a reset and forgets what is unsent
+_RESET = struct.pack(
+    "hh" if sys.platform == "win32" else "ii", 1, 0
+)  # SO_LINGER: a close sends a reset and forgets what is unsent
 _TOLD = {"both", "client", "server", "nobody"}
 
 
