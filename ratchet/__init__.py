@@ -15,7 +15,18 @@
 - `ratchet.errors`: every exception; those that a program catches are here as well.
 """
 
-from . import errors, options, thread, zmqsocket
+try:
+    from . import errors, options, thread, zmqsocket
+except ImportError as error:
+    # There is the folder of the extension's sources, but no extension: this is a checkout that is
+    # not built, and Python has found it before the package that was installed.
+    if error.name == f"{__name__}._zmq" and error.path is None:
+        raise ImportError(
+            f"ratchet is not built in {__path__[0]}: run the program in another folder than the"
+            " checkout, or build it there by `pip install -e .`",
+            name=error.name,
+        ) from None
+    raise
 from ._ratchet import Ratchet, new, run
 from ._zmq import configure, curve_keypair, curve_public, has, libzmq_version
 from .errors import (
