@@ -20,11 +20,11 @@ Every option of zmq_setsockopt(3) and zmq_getsockopt(3), in seconds and bytes. A
 - a keyword when the socket is made: `zmqsocket.new("PUSH", sndhwm=1000)`;
 - a name, in any case: `zsock.setsockopt("SNDHWM", 1000)`, `zsock.getsockopt("SNDHWM")`.
 
-`help(zmqsocket.ZMQSocket.sndhwm)` shows its range as well. None stands for "no limit" or "as the
-system has it". An option acts on the binds and connects after it, but for linger, the high-water
-marks and those of REQ, ROUTER and XPUB, which act at once.
+`help(zmqsocket.ZMQSocket.sndhwm)` also shows its range. None means "no limit", or "as the system
+has it". An option counts for each `bind` and `connect` after it. Linger, the high-water marks, and
+the options of REQ, ROUTER and XPUB count at once.
 
-*Remembered* means that libzmq does not tell the value, so it reads as it was last set.
+*Remembered* means that libzmq does not tell the value: you read the value that was set last.
 *Draft* means that not every libzmq has it: [see below](#draft-options).
 
 | name | type | unit | default | what it does |
