@@ -1,5 +1,5 @@
 # cython: language_level=3, initializedcheck=False
-# cython: binding=False
+# cython: binding=False, auto_pickle=False
 """The objects of pyzmq's backend: Context, Socket, Frame and zmq_poll, on ratchet's own sockets.
 
 pyzmq's own classes inherit from these (`ratchet.pyzmq.backend` is the seam). An extension of its

@@ -2,6 +2,8 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 # A plain method descriptor is called faster than a CyFunction from Python 3.11 on.
 # cython: binding=False
+# What cannot be pickled needs no 200 KB of code that says so; Python does.
+# cython: auto_pickle=False
 """Sockets over libzmq: context, messages and the calls that pause. Everything that touches C.
 
 Theory of operation
