@@ -18,10 +18,14 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from cpython.exc cimport PyErr_Clear
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 from ratchet._zmq cimport (
     program_give_back,
+    program_limit,
     program_not_now,
     program_recv,
     program_recv_frame,
@@ -29,6 +33,7 @@ from ratchet._zmq cimport (
     program_recv_parts,
     program_send,
     program_send_parts,
+    program_spends_turn,
     program_thread,
     program_try,
 )
@@ -63,8 +68,6 @@ cdef enum:
     DONTWAIT = 1
     SNDMORE = 2
     KEEP_HELD = 0x10000  # of ratchet's own: after "not now" the parts before this one stay
-    RCVTIMEO = 27
-    SNDTIMEO = 28
     FD = 14
     TYPE = 16
     LAST_ENDPOINT = 32
@@ -75,14 +78,16 @@ cdef enum:
 
 # Errors
 
+# What its ``__init__``, in Python, gives each `Again`: most of its price.
+cdef int EAGAIN = errno.EAGAIN
+Again.errno, Again.strerror = EAGAIN, AGAIN_TEXT
+
+
 cdef object again():
-    """Make the exception for "not now", without its Python ``__init__``: most of its price."""
+    """Make the exception for "not now"."""
     global last_errno
-    last_errno = errno.EAGAIN
-    error = Again.__new__(Again, *AGAIN_ARGS)
-    error.errno = last_errno
-    error.strerror = AGAIN_TEXT
-    return error
+    last_errno = EAGAIN
+    return Again.__new__(Again, *AGAIN_ARGS)
 
 
 cdef object translated(error, msg=None):
@@ -112,9 +117,13 @@ def zmq_errno():
     return last_errno
 
 
+include "_zmq/quick_methods.pxi"
 include "_pyzmq/frames.pxi"
 include "_pyzmq/context.pxi"
 include "_pyzmq/socket.pxi"
+include "_pyzmq/quick.pxi"
+include "_pyzmq/attributes.pxi"
 include "_pyzmq/poll.pxi"
 include "_pyzmq/futures.pxi"
+include "_pyzmq/ready.pxi"
 include "_pyzmq/awaited.pxi"

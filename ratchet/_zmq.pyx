@@ -80,6 +80,7 @@ cdef frozenset NO_IDENTITIES = frozenset()
 # 0: the platform, and what every file needs.
 include "_zmq/platform.pxi"
 include "_zmq/debug.pxi"
+include "_zmq/quick_methods.pxi"
 include "_zmq/tuning.pxi"
 include "_zmq/errors.pxi"
 include "_zmq/postponed.pxi"

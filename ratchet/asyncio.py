@@ -81,6 +81,8 @@ def _close_all(copies: set[int], _: object) -> None:
 class AsyncioRuntime(LoopRuntime):
     """How the tasks of one event loop pause: by futures, with one reader for each socket."""
 
+    _ring: Callable[..., None] = staticmethod(ring)
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
@@ -111,7 +113,7 @@ class AsyncioRuntime(LoopRuntime):
         copy = zsock._duplicate()
         try:
             self._copies.add(copy)
-            self._watches = _add_reader(loop, copy, ring, bell)
+            self._watches = _add_reader(loop, copy, self._ring, bell)
         except BaseException:
             with contextlib.suppress(Exception):
                 loop.remove_reader(copy)

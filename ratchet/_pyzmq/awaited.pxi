@@ -16,11 +16,6 @@ cdef Calls sends_of(Socket self):
     return self.sends
 
 
-cdef double limit_of(Socket self, int option):
-    cdef int ms = self.core.get_int(option)
-    return ms * 0.001
-
-
 cdef object failed(future, error):
     """Return a future with an exception."""
     future.set_exception(error)
@@ -33,11 +28,15 @@ cdef object receive(Socket self, loop, str name, int flags, load=None):
     The future is made first: there may be no memory for it when the message has been taken.
     """
     cdef Calls calls = receives_of(self)
+    cdef ReadyFuture done = None
     cdef int now = flags | DONTWAIT
     self.require()
     found = NOT_NOW
-    future = new_future(self, loop)
-    if load is not None:
+    future = None
+    if load is None and calls.plain:
+        done = new_ready(loop, calls, name)
+    else:
+        future = new_future(self, loop)
         future.load = load
     try:
         if not calls.queue:
@@ -48,13 +47,19 @@ cdef object receive(Socket self, loop, str name, int flags, load=None):
                 else program_recv_frames(self.core, now)
             )
     except CoreError as error:
-        return failed(future, translated(error))
+        return failed(future or new_future(self, loop), translated(error))
     if found is not NOT_NOW:
-        return finished(future, calls, name, found)
+        if done is None:
+            return finished(future, calls, name, found)
+        done.kept = found
+        done.value = calls.converted(name, found)
+        return done
+    if future is None:
+        future = new_future(self, loop)
     if flags & DONTWAIT:
         future.set_exception(again())
     else:
-        calls.wait(future, name, None, limit_of(self, RCVTIMEO))
+        calls.wait(future, name, None, program_limit(self.core, False))
     return future
 
 
@@ -81,8 +86,14 @@ cdef object transmit(Socket self, loop, str name, part, int flags, answer):
     cdef Calls calls = sends_of(self)
     # While this waits for room, what is held of its message stays.
     cdef int now = flags if flags & DONTWAIT else flags | DONTWAIT | KEEP_HELD
+    cdef ReadyFuture done = None
     result = NOT_NOW
-    future = new_future(self, loop)
+    future = None
+    if calls.plain:
+        done = new_ready(loop, calls, name)
+        done.value = answer
+    else:
+        future = new_future(self, loop)
     try:
         if not calls.queue:
             result = (
@@ -90,7 +101,11 @@ cdef object transmit(Socket self, loop, str name, part, int flags, answer):
                 else program_send(self.core, part, now)
             )
     except CoreError as error:
-        return failed(future, translated(error))
+        return failed(future or new_future(self, loop), translated(error))
+    if result is not NOT_NOW and done is not None:
+        return done
+    if future is None:
+        future = new_future(self, loop)
     if result is not NOT_NOW:
         if flags & SNDMORE:
             future.midway = True
@@ -99,7 +114,7 @@ cdef object transmit(Socket self, loop, str name, part, int flags, answer):
         future.set_exception(again())
     else:
         future.answer = answer
-        calls.wait(future, name, core_part(part), limit_of(self, SNDTIMEO))
+        calls.wait(future, name, core_part(part), program_limit(self.core, True))
     return future
 
 
@@ -125,7 +140,7 @@ def async_send(Socket self, data, int flags=0, bint copy=True, bint track=False,
             data, answer = self.to_part(data, copy, track)
     except Exception as error:
         return failed(new_future(self, loop), error)
-    return transmit(self, loop, "send_more" if flags & SNDMORE else "send", data, flags, answer)
+    return transmit(self, loop, SEND_MORE if flags & SNDMORE else "send", data, flags, answer)
 
 
 @cython.binding(True)
@@ -158,7 +173,7 @@ def async_send_multipart(
         return failed(new_future(self, loop), error)
     if flags & SNDMORE:
         for part in parts:
-            future = transmit(self, loop, "send_more", part, flags, answer)
+            future = transmit(self, loop, SEND_MORE, part, flags, answer)
         return future
     return transmit(self, loop, "send_multipart", parts, flags, answer)
 
@@ -187,6 +202,18 @@ def async_recv_into(Socket self, buffer, /, *, Py_ssize_t nbytes=0, int flags=0)
 @cython.binding(True)
 def async_deserialize(Socket self, recvd, load):
     """Have ``load`` make an object of what a receive returns; its future then is of that."""
+    cdef ReadyFuture known, loaded
+    if type(recvd) is ReadyFuture:
+        known = <ReadyFuture> recvd
+        kept, known.kept = known.kept, None
+        if kept is None:
+            return originals["_deserialize"](self, recvd, load)
+        try:
+            loaded = new_ready(known.loop, known.calls, known.name)
+            loaded.value, loaded.kept = load(known.value), kept
+            return loaded
+        except Exception as error:
+            return failed(new_future(self, known.loop), error)
     if not isinstance(recvd, GivesBack):
         return originals["_deserialize"](self, recvd, load)
     if not recvd.done():

@@ -44,7 +44,7 @@ cdef class Frame:
         if copy is None:
             if copy_threshold is None:
                 copy_threshold = zmq.COPY_THRESHOLD
-            copies = copy_threshold and size_of(data) < copy_threshold
+            copies = copy_threshold and buffer_size(data) < copy_threshold
         else:
             copies = copy
         if copies:
@@ -122,7 +122,7 @@ cdef Frame received(object frame, bint track):
     return found
 
 
-cdef Py_ssize_t size_of(data) except -1:
+cdef Py_ssize_t buffer_size(data) except -1:
     """Return the bytes of a buffer."""
     if type(data) is bytes:
         return len(<bytes> data)

@@ -7,10 +7,11 @@
 
 cdef object BaseFuture = asyncio.Future
 cdef object running_loop = asyncio._get_running_loop
-cdef object runtime_of_loop = None  # of `ratchet.asyncio`, which the first that waits imports
+cdef object runtime_of_loop = None  # of `pyzmq/_loops.py`, which the first that waits imports
 cdef bint turn_owed = False  # a task has used up its turn, but is in mid-message
 cdef double REKNOCK = 0.05  # seconds between two attempts where nobody may tell when
 cdef str POLL = "poll"
+cdef str SEND_MORE = "send_more"  # of a part that is not the last
 
 cdef enum:
     MOST_SERVED = 256  # calls that are done in one turn of a loop
@@ -70,6 +71,28 @@ cdef int give_back(future) except -1:
     return 0
 
 
+cdef bint is_turn(bint midway, Calls calls) except -1:
+    """Return True if the loop has to run others now; not between two parts of a message.
+
+    Args:
+        midway: the call has sent a part that is not the last.
+        calls: of a receive, else None.
+    """
+    global turn_owed
+    if not program_spends_turn() and not turn_owed:
+        return False
+    turn_owed = midway or is_between_parts(calls)
+    return not turn_owed
+
+
+cdef bint is_between_parts(Calls calls) except -1:
+    """Return True if a part was received that is not the last."""
+    try:
+        return calls is not None and calls.core.is_rcvmore()
+    except CoreError:
+        return False  # closed meanwhile
+
+
 cdef class Awaiting:
     """What a task that awaits a `CallFuture` runs."""
     cdef object future
@@ -92,7 +115,7 @@ cdef class Awaiting:
             if not future.done():
                 future._asyncio_future_blocking = True
                 return future
-            if self.is_turn():
+            if is_turn(future.midway, future.calls):
                 return None  # a socket that is always ready lets the loop run
         elif not future.done():
             raise RuntimeError("await wasn't used with future")
@@ -101,22 +124,6 @@ cdef class Awaiting:
         future.kept = None
         future.told += 1
         raise over
-
-    cdef bint is_turn(self) except -1:
-        """Return True if the loop has to run others now; not between two parts of a message."""
-        global turn_owed
-        if not core.spend_turn() and not turn_owed:
-            return False
-        turn_owed = self.future.midway or self.is_between_parts()
-        return not turn_owed
-
-    cdef bint is_between_parts(self) except -1:
-        """Return True if it has received a part that is not the last."""
-        calls = self.future.calls
-        try:
-            return calls is not None and (<Calls> calls).core.is_rcvmore()
-        except CoreError:
-            return False  # closed meanwhile
 
     def throw(self, kind, value=None, traceback=None):
         """End the wait: what has come, of which the task was told at most, is given back."""
@@ -152,6 +159,7 @@ cdef class Calls:
     """The calls of one direction of one socket that wait in a loop, in their order."""
     cdef object core
     cdef bint writes
+    cdef bint plain        # its futures are asyncio's
     cdef object queue      # futures; the first of them has a waiter in the line
     cdef object runtime    # of the loop in which they wait
     cdef object waiter
@@ -163,6 +171,7 @@ cdef class Calls:
 
     def __init__(self, Socket socket, bint writes):
         self.core, self.writes = socket.core, writes
+        self.plain = socket._Future is BaseFuture
         self.queue = collections.deque()
 
     def done(self):
@@ -175,6 +184,11 @@ cdef class Calls:
 
     cdef int serve_soon(self) except -1:
         if not self.scheduled and self.runtime is not None:
+            due = self.runtime.due
+            if due is not None:
+                self.scheduled = True
+                due.append(self)
+                return 0
             loop = self.runtime.loop
             if loop is not None:
                 self.scheduled = True
@@ -193,7 +207,7 @@ cdef class Calls:
         """Queue a future; ``limit`` in seconds, negative: for ever."""
         global runtime_of_loop
         if runtime_of_loop is None:
-            from ratchet.asyncio import _runtime as runtime_of_loop
+            from ratchet.pyzmq._loops import runtime_here as runtime_of_loop
         runtime = runtime_of_loop()
         if runtime is not self.runtime:
             self.drop()  # what waited in another loop waits for ever, as the loop does

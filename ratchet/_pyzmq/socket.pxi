@@ -232,7 +232,7 @@ cdef class Socket:
             raise TypeError("unicode not allowed, use send_string")
         if copy:
             return data, None
-        if self.copy_threshold and size_of(data) < self.copy_threshold:
+        if self.copy_threshold and buffer_size(data) < self.copy_threshold:
             return data, zmq._FINISHED_TRACKER
         frame = <Frame> zmq.Frame(data, track=track, copy_threshold=self.copy_threshold)
         return frame.core, frame.tracker

@@ -40,6 +40,8 @@ cdef object perform_for(ProgramSocket zsock, const Operation *op, object arg, do
                 return NOT_NOW
             finally:
                 zsock.after()
+                if line is zsock.rx:
+                    zsock.empty_since = zsock.touched
     elif limit == 0 and not can_make_way(line):
         return NOT_NOW
     try:
@@ -179,6 +181,17 @@ cdef object program_recv_frames(object socket, int flags):
 # For callers that wait by themselves (`_pyzmq/futures.pxi`): the attempt of a waiter in its line,
 # and a message that nobody wants after all.
 
+cdef double program_limit(object socket, bint writes):
+    """Return the seconds that SNDTIMEO (``writes``) or RCVTIMEO says; negative: no limit."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    return zsock._send_timeout if writes else zsock._recv_timeout
+
+
+cdef bint program_spends_turn() noexcept:
+    """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
+    return turn_is_over()
+
+
 cdef object program_thread():
     """Return the caller that the running OS thread is."""
     return this_thread()
@@ -220,8 +233,10 @@ cdef object program_try(object socket, object waiter, str name, object arg, bint
         zsock.ring(events, me)
         knock[0] = False
         return True if events & me.line.event else NOT_NOW
+    # A receive that has just found nothing need not try again: the bell tells all since then.
+    cdef bint tried = me.line is zsock.rx and zsock.empty_since == zsock.touched
     try:
-        return try_in_line(zsock, me, operation_named(name), arg, False, knock)
+        return try_in_line(zsock, me, operation_named(name), arg, tried, knock)
     except BaseException:
         zsock.after()  # the waiter stays in its line
         raise

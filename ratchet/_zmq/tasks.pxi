@@ -140,13 +140,18 @@ cdef inline void reset_task_budget() noexcept:
     ratchet_task_budget = task_burst
 
 
-def spend_turn():
+cdef bint turn_is_over() noexcept:
     """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
     spend_task_budget(1)
     if ratchet_task_budget > 0:
         return False
     reset_task_budget()
     return True
+
+
+def spend_turn():
+    """Do what `turn_is_over` does, for calls in Python."""
+    return turn_is_over()
 
 
 def set_task_burst(int calls):

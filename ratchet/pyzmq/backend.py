@@ -32,7 +32,7 @@ def _checked_release() -> tuple[int, ...]:
 _RELEASE = _checked_release()
 
 from .. import _pyzmq  # noqa: E402 (it needs a release that is supported)
-from .._pyzmq import Context, zmq_errno, zmq_poll  # noqa: E402
+from .._pyzmq import zmq_errno, zmq_poll  # noqa: E402
 from .._zmq import curve_keypair as _curve_keypair  # noqa: E402
 from .._zmq import curve_public as _curve_public  # noqa: E402
 from .._zmq import error_text as strerror  # noqa: E402
@@ -116,6 +116,20 @@ _GREEN = (
     *("_Socket__state_changed", "_gevent_bug_timeout", "_debug_gevent"),
 )
 
+_find_option: Any = None  # what pyzmq finds an option of a context with, once sockets need it not
+
+
+class Context(_pyzmq.Context):
+    """A context; pyzmq's own class inherits from it."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Leave pyzmq's own class its options as attributes."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__ == "zmq.sugar.context" and not hasattr(cls, "__getattr__"):
+            cls.__getattr__ = _find_option  # type: ignore[attr-defined]
+
 
 class Socket(_pyzmq.Socket):
     """A socket; pyzmq's own class inherits from it."""
@@ -123,10 +137,11 @@ class Socket(_pyzmq.Socket):
     __slots__ = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Have pyzmq's own classes leave the calls of messages, and their waits, to C."""
+        """Have pyzmq's own classes leave the calls of messages, waits and options to C."""
         super().__init_subclass__(**kwargs)
         if cls.__module__ == "zmq.sugar.socket":
             _leave_out(cls, "send", "send_multipart", "recv_multipart")
+            _have_options_found_in_c(cls)
         elif cls.__module__ == "zmq._future" and cls.__name__ == "_AsyncSocket":
             _pyzmq.give_calls(cls)
         elif cls.__module__ == "zmq.green.core" and cls.__name__ == "_Socket":
@@ -135,6 +150,18 @@ class Socket(_pyzmq.Socket):
             cls.set = _set_in_green  # type: ignore[assignment,method-assign]
             _leave_out(cls.__dict__["_poller_class"], "poll", "_get_descriptors")
             sys.modules["zmq.green.device"] = _module("zmq.green.device", device=device)
+
+
+def _have_options_found_in_c(cls: type) -> None:
+    """Give sockets their options as descriptors, in place of ``__getattr__`` (attributes.pxi)."""
+    global _find_option
+    from zmq import constants
+
+    _pyzmq.give_options(cls, vars(constants))
+    for base in cls.__mro__:
+        if base.__module__ == "zmq.sugar.attrsettr" and "__getattr__" in base.__dict__:
+            _find_option = base.__dict__["__getattr__"]
+            del base.__getattr__  # type: ignore[attr-defined]
 
 
 def has(capability: str) -> bool:

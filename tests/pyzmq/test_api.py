@@ -46,6 +46,17 @@ IN_USE = (
 )
 
 
+def test_what_is_quick_is_quick():
+    """Each is found, and called, without Python: what that takes is as much as a message."""
+    text = (
+        "import zmq, ratchet._pyzmq as core\n"
+        "assert set(core.quick_calls) == {'send', 'recv'}\n"
+        "assert zmq.Socket.send is core.Socket.send and zmq.Socket.recv is core.Socket.recv\n"
+        "assert not any('__getattr__' in kind.__dict__ for kind in zmq.Socket.__mro__)\n"
+    )
+    assert program("-c", text, on_ratchet=True) == (0, "")
+
+
 def test_the_environment_chooses():
     assert program("-c", IN_USE, on_ratchet=True) == (0, "True ratchet.pyzmq.backend\n")
 

@@ -62,6 +62,45 @@ def test_messages(factory):
 
 
 @on_loops
+def test_a_call_that_is_done_returns_a_future(factory):
+    async def body(left, right):
+        loop = asyncio.get_running_loop()
+        told = []
+        await left.send(b"connected")
+        await right.recv()
+        sent = left.send(b"a")
+        assert isinstance(sent, asyncio.Future)
+        assert asyncio.isfuture(sent)
+        assert sent.done()
+        assert sent.get_loop() is loop
+        sent.add_done_callback(told.append)
+        assert not told  # in the loop's next turn
+        await asyncio.sleep(0)
+        assert told == [sent]
+        assert sent.result() is None
+        assert sent.exception() is None
+        assert not sent.cancel()
+        assert not sent.cancelled()
+        with pytest.raises(asyncio.InvalidStateError):
+            sent.set_result(1)
+        for text in (b"b", b"c", b"d", b"e"):
+            await left.send(text)
+        while not zmq.Socket.get(right, zmq.EVENTS) & zmq.POLLIN:
+            time.sleep(0.001)  # noqa: ASYNC251 (the receive shall be done at once)
+        assert await right.recv() == b"a"
+        assert await asyncio.gather(right.recv(), right.recv()) == [b"b", b"c"]
+        done, _ = await asyncio.wait([right.recv()])
+        assert {one.result() for one in done} == {b"d"}
+        assert await asyncio.wait_for(asyncio.shield(right.recv()), 10) == b"e"
+        await left.send(b"once")
+        future = right.recv()
+        assert await future == b"once"
+        assert await future == b"once"
+
+    run(body, factory)
+
+
+@on_loops
 def test_receives_are_served_in_their_order(factory):
     async def body(left, right):
         waiting = [right.recv() for _ in range(5)]

@@ -130,6 +130,36 @@ def test_options(context):
     assert context.get(zmq.IO_THREADS) == 1
 
 
+def test_options_are_attributes(context):
+    class Own(zmq.Socket):
+        colour = "red"
+
+    for zsock in (context.socket(zmq.ROUTER), Own(context, zmq.ROUTER)):
+        zsock.linger = 5
+        assert zsock.linger == zsock.LINGER == zsock.getsockopt(zmq.LINGER) == 5
+        zsock.SNDHWM = 7
+        assert zsock.sndhwm == 7
+        zsock.hwm = 9
+        assert (zsock.hwm, zsock.rcvhwm) == (9, 9)
+        zsock.identity = b"me"
+        assert zsock.routing_id == b"me"
+        assert not hasattr(zsock, "router_mandatory")  # libzmq only sets it
+        assert not hasattr(zsock, "rainbow")
+        with pytest.raises(AttributeError):
+            zsock.rainbow = 1
+        zsock.close()
+    zsock = Own(context, zmq.PULL)
+    zsock.colour = "blue"
+    assert zsock.colour == "blue"
+    zsock.close()
+    with pytest.raises(zmq.ZMQError) as caught:
+        _ = zsock.linger
+    assert caught.value.errno == zmq.ENOTSOCK
+    context.max_sockets = 100
+    assert context.max_sockets == context.MAX_SOCKETS == 100
+    assert not hasattr(context, "rainbow")
+
+
 def test_endpoints(context):
     socket = context.socket(zmq.PUSH)
     for wrong, number in (

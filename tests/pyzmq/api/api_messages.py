@@ -111,6 +111,39 @@ def test_any_integer_is_flags(link):
     assert right.recv(4) == b"x"
 
 
+def test_flags_are_given_in_any_way(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    left.send(b"connected")
+    right.recv()
+    for args, kwargs in (
+        ((zmq.NOBLOCK,), {}),
+        ((), {"flags": zmq.NOBLOCK}),
+        ((), {"flags": 1, "copy": True}),
+        ((1, True), {}),
+        ((True,), {"copy": 1}),
+        ((), {"copy": True, "track": False}),
+    ):
+        left.send(b"x", *args, **kwargs)
+        assert right.poll(10_000)
+        assert right.recv(*args, **kwargs) == b"x"
+    for flags in ("1", None):
+        with pytest.raises(TypeError):
+            left.send(b"x", flags)
+        with pytest.raises(TypeError):
+            right.recv(flags=flags)
+    with pytest.raises(OverflowError):
+        left.send(b"x", 2**70)
+    with pytest.raises(TypeError):
+        left.send(b"x", 1, flags=1)
+    with pytest.raises(TypeError):
+        left.send(b"x", nothing=1)
+    with pytest.raises(zmq.Again) as caught:
+        right.recv(zmq.NOBLOCK)
+    assert caught.value.errno == zmq.EAGAIN
+    assert caught.value.strerror == str(caught.value) == zmq.strerror(zmq.EAGAIN)
+    assert zmq.zmq_errno() == zmq.EAGAIN
+
+
 def test_frames(link):
     left, right = link(zmq.PAIR, zmq.PAIR)
     frame = zmq.Frame(b"x" * 100)

@@ -1,0 +1,101 @@
+# Sends and receives as most programs write them, before their arguments are parsed.
+
+cdef str FLAGS_NAME = "flags"
+cdef str COPY_NAME = "copy"
+cdef object COPIES = True
+cdef Function usual_send, usual_recv
+
+cdef extern from "Python.h":
+    bint is_int "PyLong_Check"(PyObject *thing)
+    long as_long "PyLong_AsLong"(PyObject *thing)  # sets an error only for what is too large
+
+
+cdef inline bint has_flags_only(
+    PyObject **args, Py_ssize_t count, PyObject *names, Py_ssize_t first, int *flags
+):
+    """Return True if nothing is given from ``first`` on but ``flags`` and ``copy=True``."""
+    cdef PyObject *given = NULL
+    cdef PyObject *name
+    cdef Py_ssize_t i
+    if count > first:
+        if count > first + 1:
+            return False
+        given = args[first]
+    if names != NULL:
+        for i in range(length_of(names)):
+            name = item_of(names, i)
+            if name == <PyObject *> FLAGS_NAME and given == NULL:
+                given = args[count + i]
+            elif name != <PyObject *> COPY_NAME or args[count + i] != <PyObject *> COPIES:
+                return False
+    flags[0] = 0
+    if given != NULL:
+        if not is_int(given):
+            return False
+        flags[0] = as_long(given)
+        if flags[0] & ~(DONTWAIT | SNDMORE):  # and what is too large
+            PyErr_Clear()
+            return False
+    return True
+
+
+cdef PyObject *fail_again() except NULL:
+    """Raise `Again` without a line of ours in its traceback, which costs more than the receive."""
+    global last_errno
+    last_errno = EAGAIN
+    ratchet_raise(Again, AGAIN_ARGS)
+    return NULL
+
+
+ctypedef PyObject *(*Fails)() noexcept  # for its call: Cython would add the line there
+
+
+cdef PyObject *quick_send(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    cdef int flags
+    if (
+        count == 0 or not is_bytes(args[0]) or self._closed
+        or not has_flags_only(args, count, names, 1, &flags)
+    ):
+        return usual_send(self, args, count, names)
+    try:
+        if program_send(self.core, <object> args[0], flags) is NOT_NOW:
+            raise again()
+    except CoreError as error:
+        raise translated(error) from error
+    return new_reference(None)
+
+
+cdef PyObject *quick_recv(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    cdef int flags
+    if self._closed or not has_flags_only(args, count, names, 0, &flags):
+        return usual_recv(self, args, count, names)
+    try:
+        found = program_recv(self.core, flags)
+    except CoreError as error:
+        raise translated(error) from error
+    if found is NOT_NOW:
+        return (<Fails> fail_again)()
+    return new_reference(found)
+
+
+quick_calls = ()  # the names of the methods that have a quick form; a test asks for both
+cdef PyMethodDef[2] quick_definitions
+
+
+cdef Function quicken(int which, str name, Function quick) except? NULL:
+    """Have calls of a method go to ``quick`` first; return where they went before."""
+    global quick_calls
+    method = getattr(Socket, name)
+    cdef Function usual = ratchet_function_of(method)
+    if usual != NULL:
+        ratchet_set_method(Socket, method, quick, &quick_definitions[which])
+        quick_calls += (name,)
+    return usual
+
+
+usual_send = quicken(0, "send", <Function> quick_send)
+usual_recv = quicken(1, "recv", <Function> quick_recv)
