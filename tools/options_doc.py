@@ -57,7 +57,7 @@ take 0.7 GB in place of 2.
 
 | | why |
 | --- | --- |
-| batches of less than 256 bytes | with 8 or fewer libzmq reads past its buffer |
+| batches of less than 256 bytes | it aborts with 1, and nothing is gained by so few |
 | `hello_msg` and `bind` to inproc | it aborts if one that had connected there was closed |
 | `disconnect_msg` before 4.3.5 | it crashes when the ROUTER is closed at that moment |
 | `router_notify` of 2 or 3 and `connect` | it forgets a peer's name if a handshake fails |

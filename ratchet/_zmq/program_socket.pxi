@@ -122,7 +122,7 @@ cdef class ProgramSocket(BlockingSocket):
                 f"PRIORITY is at most 6, not {value}: libzmq ends the process where Linux refuses it")
         if number in (IN_BATCH_SIZE, OUT_BATCH_SIZE) and value < LEAST_BATCH:
             raise errors.argument_error(
-                f"a batch has at least {LEAST_BATCH} bytes, not {value}: with few libzmq reads past it")
+                f"a batch has at least {LEAST_BATCH} bytes, not {value}: with 1 libzmq aborts")
         self._set_int(number, value)
         if number == ZAP_ENFORCE_DOMAIN:
             self.enforces = value != 0
