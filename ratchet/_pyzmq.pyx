@@ -50,6 +50,7 @@ import weakref
 import zmq
 from zmq.constants import SocketOption, _OptType
 from zmq.error import Again, ContextTerminated, ZMQError
+from zmq.utils import jsonapi
 
 from . import _zmq as core
 from . import errors

@@ -1,7 +1,8 @@
 # The methods of zmq.asyncio's sockets, which `backend.py` gives to pyzmq's class of them.
 
-# pyzmq's own, for calls that are made while no loop runs.
-originals = {}
+# pyzmq's own, for calls that are made while no loop runs; "load": what a plain socket does with
+# what it has received.
+originals = {"load": None}
 
 
 cdef Calls receives_of(Socket self):

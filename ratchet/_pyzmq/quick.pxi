@@ -59,11 +59,7 @@ cdef PyObject *quick_send(
         or not has_flags_only(args, count, names, 1, &flags)
     ):
         return usual_send(self, args, count, names)
-    try:
-        if program_send(self.core, <object> args[0], flags) is NOT_NOW:
-            raise again()
-    except CoreError as error:
-        raise translated(error) from error
+    send_part(self, <object> args[0], flags)
     return new_reference(None)
 
 

@@ -29,6 +29,9 @@ cdef object BYTES = _OptType.bytes
 cdef object INT64 = _OptType.int64
 
 
+cdef tuple DRAFT_ARGUMENTS = ("routing_id", "group")  # of a send
+
+
 cdef class Socket:
     """A socket: pyzmq's Socket inherits from it."""
     cdef Calls receives, sends   # of `zmq.asyncio`, those that wait; made with the first
@@ -36,6 +39,7 @@ cdef class Socket:
     cdef public object context
     cdef public object copy_threshold
     cdef readonly bint _closed
+    cdef bint own_load  # of what is received, an object is made in a way of its own
     cdef bint own_send, own_recv  # a subclass has its own `send` or `recv`, to be called for a part
 
     def __init__(self, context=None, int socket_type=-1, size_t shadow=0, copy_threshold=None):
@@ -44,6 +48,7 @@ cdef class Socket:
         self.copy_threshold = zmq.COPY_THRESHOLD if copy_threshold is None else copy_threshold
         self.own_send = type(self).send is not Socket.send
         self.own_recv = type(self).recv is not Socket.recv
+        self.own_load = self.own_recv or type(self)._deserialize is not originals["load"]
         if shadow:
             self.core = socket_at(shadow)
             return
@@ -316,6 +321,46 @@ cdef class Socket:
                 parts[i] = received(parts[i], track)
         return found
 
+    def send_string(self, u, int flags=0, bint copy=True, encoding="utf-8", **kwargs):
+        """Send text as one part.
+
+        Args:
+            u (str): the text.
+            encoding (str): how it becomes bytes.
+            flags, copy, kwargs: as of `send`.
+        """
+        if not isinstance(u, str):
+            raise TypeError("str objects only")
+        data = (<str> u).encode(encoding)
+        if self.own_send or kwargs or not copy:
+            return self.send(data, flags=flags, copy=copy, **kwargs)
+        send_part(self, data, flags)
+
+    def recv_string(self, int flags=0, encoding="utf-8"):
+        """Receive one part as text, a str.
+
+        Args:
+            flags: NOBLOCK or nothing.
+            encoding (str): what its bytes are.
+        """
+        if self.own_load:
+            return self._deserialize(self.recv(flags=flags), lambda data: data.decode(encoding))
+        return (<bytes> recv_part(self, flags)).decode(encoding)
+
+    def send_json(self, obj, int flags=0, **kwargs):
+        """Send an object as JSON, one part; ``kwargs`` are json.dumps's."""
+        drafts = {key: kwargs.pop(key) for key in DRAFT_ARGUMENTS if key in kwargs} if kwargs else {}
+        data = jsonapi.dumps(obj, **kwargs)
+        if self.own_send or drafts:
+            return self.send(data, flags=flags, **drafts)
+        send_part(self, data, flags)
+
+    def recv_json(self, int flags=0, **kwargs):
+        """Receive one part as an object from JSON; ``kwargs`` are json.loads's."""
+        if self.own_load:
+            return self._deserialize(self.recv(flags), lambda data: jsonapi.loads(data, **kwargs))
+        return jsonapi.loads(recv_part(self, flags), **kwargs)
+
     cdef list recv_parts(self, int flags, bint copy, bint track):
         """Receive a message by the subclass's own `recv`."""
         parts = [self.recv(flags, copy=copy, track=track)]
@@ -378,6 +423,29 @@ cdef object tracker_of_all(list trackers, last):
     if not under_way:
         return last
     return under_way[0] if len(under_way) == 1 else zmq.MessageTracker(*under_way)
+
+
+cdef int send_part(Socket self, data, int flags) except -1:
+    """Send bytes as one part."""
+    self.require()
+    try:
+        if program_send(self.core, data, flags) is NOT_NOW:
+            raise again()
+    except CoreError as error:
+        raise translated(error) from error
+    return 0
+
+
+cdef object recv_part(Socket self, int flags):
+    """Receive one part as bytes."""
+    self.require()
+    try:
+        found = program_recv(self.core, flags)
+    except CoreError as error:
+        raise translated(error) from error
+    if found is NOT_NOW:
+        raise again()
+    return found
 
 
 cdef int check_part(part, Py_ssize_t index) except -1:

@@ -108,6 +108,10 @@ def _set_in_green(self: Any, option: int, value: Any) -> None:
     _pyzmq.Socket.set(self, option, value)
 
 
+_IN_C = (
+    *("send", "send_multipart", "recv_multipart"),
+    *("send_string", "recv_string", "send_json", "recv_json"),
+)
 # What makes a socket of zmq.green's wait in gevent's hub, once in each.
 _GREEN = (
     *("__init__", "close", "get", "set"),
@@ -140,7 +144,8 @@ class Socket(_pyzmq.Socket):
         """Have pyzmq's own classes leave the calls of messages, waits and options to C."""
         super().__init_subclass__(**kwargs)
         if cls.__module__ == "zmq.sugar.socket":
-            _leave_out(cls, "send", "send_multipart", "recv_multipart")
+            _leave_out(cls, *_IN_C)
+            _pyzmq.originals["load"] = cls._deserialize  # type: ignore[attr-defined]
             _have_options_found_in_c(cls)
         elif cls.__module__ == "zmq._future" and cls.__name__ == "_AsyncSocket":
             _pyzmq.give_calls(cls)
