@@ -17,14 +17,14 @@
 
 try:
     from . import errors, options, thread, zmqsocket
-except ImportError as error:
+except ImportError as _error:
     # There is the folder of the extension's sources, but no extension: this is a checkout that is
     # not built, and Python has found it before the package that was installed.
-    if error.name == f"{__name__}._zmq" and error.path is None:
+    if _error.name == f"{__name__}._zmq" and _error.path is None:
         raise ImportError(
             f"ratchet is not built in {__path__[0]}: run the program in another folder than the"
             " checkout, or build it there by `pip install -e .`",
-            name=error.name,
+            name=_error.name,
         ) from None
     raise
 from ._ratchet import Ratchet, new, run

@@ -183,6 +183,22 @@ async def test_an_echo_of_plain_tcp(rt):
 
 
 @behaviour
+async def test_an_echo_of_requests(rt, endpoint):
+    """A REP has no room before it has received, and always after."""
+    rep = rt.new("REP")
+    rep.bind(endpoint)
+    task = proxying(rt, rep, rep)
+    clients = [await peer(rt, "REQ", rep.last_endpoint) for _ in range(2)]
+    for _ in range(3):
+        for client in clients:
+            await client.send_multipart([b"a", b"b"])
+        for client in clients:
+            assert await client.recv_multipart() == [b"a", b"b"]
+    rep.close()
+    assert (await rt.join(task)).frontend_messages == 6
+
+
+@behaviour
 async def test_stream_before_dealer(rt, inproc):
     stream, back = rt.new("STREAM"), rt.new("DEALER")
     host, _, port = stream.bind("tcp://127.0.0.1:*").removeprefix("tcp://").rpartition(":")
