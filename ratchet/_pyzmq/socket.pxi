@@ -349,10 +349,12 @@ cdef class Socket:
 
     def send_json(self, obj, int flags=0, **kwargs):
         """Send an object as JSON, one part; ``kwargs`` are json.dumps's."""
-        drafts = {key: kwargs.pop(key) for key in DRAFT_ARGUMENTS if key in kwargs} if kwargs else {}
+        cdef dict drafts = None
+        if kwargs:
+            drafts = {key: kwargs.pop(key) for key in DRAFT_ARGUMENTS if key in kwargs}
         data = jsonapi.dumps(obj, **kwargs)
         if self.own_send or drafts:
-            return self.send(data, flags=flags, **drafts)
+            return self.send(data, flags=flags, **(drafts or {}))
         send_part(self, data, flags)
 
     def recv_json(self, int flags=0, **kwargs):

@@ -119,7 +119,9 @@ cdef class ProgramSocket(BlockingSocket):
             return
         if number == PRIORITY and value > 6:
             raise errors.argument_error(
-                f"PRIORITY is at most 6, not {value}: libzmq ends the process where Linux refuses it")
+                f"PRIORITY is at most 6, not {value}: libzmq ends the process where Linux "
+                "refuses it"
+            )
         if number in (IN_BATCH_SIZE, OUT_BATCH_SIZE) and value < LEAST_BATCH:
             raise errors.argument_error(
                 f"a batch has at least {LEAST_BATCH} bytes, not {value}: with 1 libzmq aborts")

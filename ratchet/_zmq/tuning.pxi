@@ -92,7 +92,7 @@ cdef double DEFAULT_LINGER = 10.0
 # otherwise (docs/decisions/044-drafts-and-the-wheels-libzmq.md).
 cdef int DEFAULT_IN_BATCH = 65536
 cdef int DEFAULT_OUT_BATCH = 65536
-# Bytes of the least such size. With 1 libzmq aborts (msg.cpp, 4.3.4 and 4.3.5): it takes memory beside
+# Bytes of the least such size. With 1 libzmq 4.3 aborts (msg.cpp): it takes memory beside
 # its buffer for a message. From 2 on all went well; below this nothing is gained any more.
 cdef int LEAST_BATCH = 256
 # Bytes of a `last_endpoint` that is read at the first try.
