@@ -1,8 +1,7 @@
 # The methods of zmq.asyncio's sockets, which `backend.py` gives to pyzmq's class of them.
 
-# pyzmq's own, for calls that are made while no loop runs; "load": what a plain socket does with
-# what it has received.
-originals = {"load": None}
+# pyzmq's own, for calls that are made while no loop runs.
+originals = {}
 
 
 cdef Calls receives_of(Socket self):

@@ -145,7 +145,7 @@ class Socket(_pyzmq.Socket):
         super().__init_subclass__(**kwargs)
         if cls.__module__ == "zmq.sugar.socket":
             _leave_out(cls, *_IN_C)
-            _pyzmq.originals["load"] = cls._deserialize  # type: ignore[attr-defined]
+            _pyzmq.plain_loads.append(cls._deserialize)
             _have_options_found_in_c(cls)
         elif cls.__module__ == "zmq._future" and cls.__name__ == "_AsyncSocket":
             _pyzmq.give_calls(cls)
