@@ -1,26 +1,20 @@
-"""Other implementations: pyzmq with its authenticator, Node's zeromq, CZMQ's certificates.
-
-Node's is looked for where ``npm install --prefix build/node zeromq`` puts it, and by NODE_PATH.
-"""
+"""Other implementations: pyzmq with its authenticator, Node's zeromq, CZMQ's certificates."""
 
 import contextlib
 import ctypes.util
-import json
-import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import zmq
 import zmq.auth
+from harness.node import programs_of_node
 from harness.waiting import LONG
 from zmq.auth.thread import ThreadAuthenticator
 
 from ratchet import Timeout, auth, zmqsocket
 
-NODE = Path(__file__).parents[2] / "build" / "node" / "node_modules"
+node = pytest.fixture(programs_of_node)
 
 
 @pytest.fixture
@@ -129,32 +123,6 @@ const [secret] = JSON.parse(process.argv[1]);
     reply.close();
 })();
 """
-
-
-@pytest.fixture
-def node():
-    """Starts a program of Node's."""
-    paths = os.pathsep.join([str(NODE), os.environ.get("NODE_PATH", "")])
-    environment = {**os.environ, "NODE_PATH": paths}
-    program = shutil.which("node")
-    found = program and subprocess.run(
-        [program, "-e", "require('zeromq')"], env=environment, capture_output=True, check=False
-    )
-    if not found or found.returncode:
-        pytest.skip("no Node with zeromq here (npm install --prefix build/node zeromq)")
-    started = []
-
-    def start(text, *given):
-        command = [program, "-e", text, json.dumps(given)]
-        started.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        )
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def test_nodes_clients(door, keys, node):

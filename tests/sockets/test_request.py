@@ -8,6 +8,7 @@ import threading
 import pytest
 import zmq
 from harness.behaviour import behaviour
+from harness.node import programs_of_node
 from harness.sockets import LARGE, MIB
 from harness.waiting import LONG, SHORT, Task
 
@@ -231,6 +232,34 @@ async def test_rep_of_pyzmq(rt, tcp):
     finally:
         rep.close(linger=0)
         context.term()
+
+
+NODES_REP = """
+const zmq = require("zeromq");
+(async () => {
+  const rep = new zmq.Reply();
+  await rep.bind("tcp://127.0.0.1:*");
+  console.log(rep.lastEndpoint);
+  for (let n = 0; ; n++) {
+    const parts = await rep.receive();
+    if (n === 0) await new Promise((done) => setTimeout(done, 500));
+    await rep.send(parts);
+  }
+})();
+"""
+
+node = pytest.fixture(programs_of_node)
+
+
+def test_rep_of_nodes(node):
+    """The first answer is late: that to a later try is taken, and the late ones never are."""
+    at = node(NODES_REP).stdout.readline().strip()
+    with zmqsocket.new("REQ", linger=0) as req:
+        req.connect(at)
+        assert req.request(b"first", timeout=0.1, retries=1_000) == b"first"
+        for n in range(4):
+            assert req.request(b"%d" % n, timeout=LONG) == b"%d" % n
+        assert req.request([b"a", b"", b"b"], timeout=LONG) == [b"a", b"", b"b"]
 
 
 @behaviour
