@@ -1,8 +1,10 @@
 """What this process has just given up can be bound to again at once; what others have cannot."""
 
 import asyncio
+import contextlib
 import gc
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -28,11 +30,22 @@ def a_place(transport, request):
         if sys.platform != "linux" or not has("ipc"):
             pytest.skip("of Linux only")
         return f"ipc://@ratchet-{os.getpid()}-{time.monotonic_ns()}"
-    endpoint = request.getfixturevalue(transport)
     if transport == "tcp":
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-    return endpoint
+        return f"tcp://127.0.0.1:{a_port()}"
+    return request.getfixturevalue(transport)
+
+
+def a_port():
+    """A free port below those that systems give to connections and to port 0.
+
+    One of those could be another program's whenever a test has given it up.
+    """
+    while True:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as listener,
+        ):
+            return listener.getsockname()[1]
 
 
 @pytest.fixture(params=["inproc", "ipc", "ipc abstract", "tcp"])
@@ -139,10 +152,10 @@ def test_closed_by_another_thread_than_its_loops(outer_place):
 
 @pytest.mark.parametrize("before", ["127.0.0.1", "*", "[::1]"])
 @pytest.mark.parametrize("after", ["127.0.0.1", "*", "lo"])
-def test_a_port_by_another_name(before, after, request):
+def test_a_port_by_another_name(before, after):
     if after == "lo" and sys.platform != "linux":
         pytest.skip("the name of the interface differs")
-    port = a_place("tcp", request).rpartition(":")[2]
+    port = a_port()
     for _ in range(30):
         with zmqsocket.new("PULL", ipv6=before == "[::1]") as zsock:
             try:
