@@ -38,5 +38,6 @@ def give_options(kind, constants):
     for name, option in constants.items():
         if isinstance(option, SocketOption):
             for spelling in (name, name.lower()):
-                if not hasattr(kind, spelling):
+                # ``type`` stands in the dict of each socket, where it outlives the socket's end.
+                if spelling != "type" and not hasattr(kind, spelling):
                     setattr(kind, spelling, OptionAttribute(name, option))

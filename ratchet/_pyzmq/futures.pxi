@@ -71,6 +71,15 @@ cdef int give_back(future) except -1:
     return 0
 
 
+cdef object exception_of(kind, value):
+    """Return the exception that a ``throw`` of these arguments raises."""
+    if not isinstance(kind, type):
+        return kind
+    if isinstance(value, BaseException):
+        return value
+    return kind() if value is None else kind(value)
+
+
 cdef bint is_turn(bint midway, Calls calls) except -1:
     """Return True if the loop has to run others now; not between two parts of a message.
 
@@ -96,7 +105,7 @@ cdef bint is_between_parts(Calls calls) except -1:
 cdef class Awaiting:
     """What a task that awaits a `CallFuture` runs."""
     cdef object future
-    cdef bint suspended
+    cdef bint suspended, waits
 
     def __init__(self, future):
         self.future = future
@@ -114,6 +123,7 @@ cdef class Awaiting:
             self.suspended = True
             if not future.done():
                 future._asyncio_future_blocking = True
+                self.waits = True
                 return future
             if is_turn(future.midway, future.calls):
                 return None  # a socket that is always ready lets the loop run
@@ -128,11 +138,10 @@ cdef class Awaiting:
     def throw(self, kind, value=None, traceback=None):
         """End the wait: what has come, of which the task was told at most, is given back."""
         future = self.future
-        if future.kept is not None and future.told <= 1:
+        # The task tells itself when it goes on from the future, and not when it let the loop run.
+        if future.kept is not None and future.told <= self.waits:
             give_back(future)
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value
+        raise exception_of(kind, value)
 
     def close(self):
         """End the wait, as for any iterator of a coroutine."""
@@ -217,7 +226,21 @@ cdef class Calls:
         if limit >= 0:
             future.timer = runtime.loop.call_later(limit, time_up, future)
         if self.waiter is None:
-            self.stand_in_line()
+            try:
+                self.stand_in_line()
+            except BaseException:  # no descriptor is left to watch by
+                self.withdraw(future)
+                raise
+        return 0
+
+    cdef int withdraw(self, future) except -1:
+        """Undo `wait`."""
+        if future in self.queue:
+            self.queue.remove(future)
+        if future.timer is not None:
+            future.timer.cancel()
+        if not self.queue:
+            self.leave(True)
         return 0
 
     cdef int stand_in_line(self) except -1:
@@ -271,6 +294,10 @@ cdef class Calls:
                     continue
                 if not self.perform(future, &knock):
                     break
+        except BaseException:  # of what makes an object of a message: the others shall go on
+            if self.queue:
+                self.serve_soon()
+            raise
         finally:
             self.serving = False
         if not self.queue:

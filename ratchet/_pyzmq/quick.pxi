@@ -17,6 +17,7 @@ cdef inline bint has_flags_only(
     cdef PyObject *given = NULL
     cdef PyObject *name
     cdef Py_ssize_t i
+    cdef long value
     if count > first:
         if count > first + 1:
             return False
@@ -32,10 +33,11 @@ cdef inline bint has_flags_only(
     if given != NULL:
         if not is_int(given):
             return False
-        flags[0] = as_long(given)
-        if flags[0] & ~(DONTWAIT | SNDMORE):  # and what is too large
+        value = as_long(given)
+        if value & ~(DONTWAIT | SNDMORE):  # and what is too large
             PyErr_Clear()
             return False
+        flags[0] = <int> value
     return True
 
 
@@ -95,3 +97,4 @@ cdef Function quicken(int which, str name, Function quick) except? NULL:
 
 usual_send = quicken(0, "send", <Function> quick_send)
 usual_recv = quicken(1, "recv", <Function> quick_recv)
+plain_send, plain_recv = Socket.send, Socket.recv

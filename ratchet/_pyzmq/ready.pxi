@@ -31,9 +31,12 @@ cdef class ReadyFuture:
     cdef dict __dict__
     cdef object __weakref__
 
-    _callbacks = None
-    _exception = None
+    _callbacks = _exception = _source_traceback = _cancel_message = None
+    _log_traceback = False
     _state = "FINISHED"
+
+    def __init__(self):
+        raise TypeError("such futures are made by calls of zmq.asyncio alone")
 
     @property
     def __class__(self):
@@ -142,20 +145,19 @@ cdef class ReadyAwait:
     def send(self, value):
         """Go on: let the loop run a turn, or end with the result."""
         cdef PyObject *result = NULL
-        if resume_ready(self, value, &result) == PYGEN_NEXT:
-            return <object> result
-        stop = StopIteration(<object> result)
-        Py_DECREF(<object> result)
-        raise stop
+        cdef int how = resume_ready(self, value, &result)
+        found = <object> result
+        Py_DECREF(found)
+        if how == PYGEN_NEXT:
+            return found
+        raise StopIteration(found)
 
     def throw(self, kind, value=None, traceback=None):
-        """End the wait: what has come, of which the task was told at most, is given back."""
+        """End the wait: what has come and nobody was told of is given back."""
         cdef ReadyFuture future = self.future
-        if future.kept is not None and future.told <= 1:
+        if future.kept is not None and not future.told:
             future.give_back()
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value
+        raise exception_of(kind, value)
 
     def close(self):
         """End the wait, as for any iterator of a coroutine."""

@@ -40,18 +40,19 @@ cdef class Socket:
     cdef public object context
     cdef public object copy_threshold
     cdef readonly bint _closed
-    cdef bint own_load  # of what is received, an object is made in a way of its own
     cdef bint own_send, own_recv  # a subclass has its own `send` or `recv`, to be called for a part
 
+    def __cinit__(self, *args, **kwargs):
+        self._closed = True  # until it has a socket of ratchet's, so that no call looks for one
+
     def __init__(self, context=None, int socket_type=-1, size_t shadow=0, copy_threshold=None):
-        self._closed = False
         self.context = context
         self.copy_threshold = zmq.COPY_THRESHOLD if copy_threshold is None else copy_threshold
         self.own_send = type(self).send is not Socket.send
         self.own_recv = type(self).recv is not Socket.recv
-        self.own_load = self.own_recv or type(self)._deserialize not in plain_loads
         if shadow:
             self.core = socket_at(shadow)
+            self._closed = False
             return
         if context is None:
             raise TypeError("context must be specified")
@@ -61,6 +62,7 @@ cdef class Socket:
             self.core = core.ProgramSocket((<Context> context).core, socket_type)
         except CoreError as error:
             raise translated(error) from error
+        self._closed = False
 
     @property
     def underlying(self):
@@ -337,7 +339,7 @@ cdef class Socket:
         if not isinstance(u, str):
             raise TypeError("str objects only")
         data = (<str> u).encode(encoding)
-        if self.own_send or kwargs or not copy:
+        if kwargs or not copy or has_own(self, "send", plain_send):
             return self.send(data, flags=flags, copy=copy, **kwargs)
         send_part(self, data, flags)
 
@@ -348,7 +350,7 @@ cdef class Socket:
             flags: NOBLOCK or nothing.
             encoding (str): what its bytes are.
         """
-        if self.own_load:
+        if loads_itself(self):
             return self._deserialize(self.recv(flags=flags), lambda data: data.decode(encoding))
         return (<bytes> recv_part(self, flags)).decode(encoding)
 
@@ -358,13 +360,13 @@ cdef class Socket:
         if kwargs:
             drafts = {key: kwargs.pop(key) for key in DRAFT_ARGUMENTS if key in kwargs}
         data = jsonapi.dumps(obj, **kwargs)
-        if self.own_send or drafts:
+        if drafts or has_own(self, "send", plain_send):
             return self.send(data, flags=flags, **(drafts or {}))
         send_part(self, data, flags)
 
     def recv_json(self, int flags=0, **kwargs):
         """Receive one part as an object from JSON; ``kwargs`` are json.loads's."""
-        if self.own_load:
+        if loads_itself(self):
             return self._deserialize(self.recv(flags), lambda data: jsonapi.loads(data, **kwargs))
         return jsonapi.loads(recv_part(self, flags), **kwargs)
 
@@ -433,6 +435,23 @@ cdef object tracker_of_all(list trackers, last):
 
 
 plain_loads.append(Socket._deserialize)
+cdef object plain_send = None, plain_recv = None  # `Socket`'s own, once they are quick (quick.pxi)
+
+
+cdef bint has_own(Socket self, str name, plain) except -1:
+    """Return True if a subclass, or the socket itself, has another method of this name by now."""
+    if getattr(type(self), name) is not plain:
+        return True
+    given = getattr(self, "__dict__", None)
+    return given is not None and name in given
+
+
+cdef bint loads_itself(Socket self) except -1:
+    """Return True if what text and objects are received with is not `Socket`'s own."""
+    if has_own(self, "recv", plain_recv) or type(self)._deserialize not in plain_loads:
+        return True
+    given = getattr(self, "__dict__", None)
+    return given is not None and "_deserialize" in given
 
 
 cdef int send_part(Socket self, data, int flags) except -1:

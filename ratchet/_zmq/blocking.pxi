@@ -208,14 +208,18 @@ cdef PyObject *quick_recv_all(
 cdef PyObject *receive_now(BlockingSocket zsock, bint joined) except? NULL:
     """Receive with a timeout of 0."""
     # When a receive found nothing and no call since may have silenced the bell, the bell tells all.
+    cdef bint empty = False
     if zsock.empty_since != zsock.touched or ratchet_readable(zsock.fd):
         try:
             result = try_recv_all(zsock, None, None) if joined else try_recv(zsock, None, None)
+            empty = result is NOT_NOW
         finally:
-            zsock.after()
-        if result is not NOT_NOW:
+            if empty:
+                zsock.after_empty()
+            else:
+                zsock.after()
+        if not empty:
             return new_reference(result)
-        zsock.empty_since = zsock.touched
     if zsock.empty_error_args is None:
         zsock.empty_error_args = timed_out(zsock, zsock.rx, 0).args
     ratchet_raise(TIMEOUT, zsock.empty_error_args)

@@ -39,9 +39,10 @@ cdef object perform_for(ProgramSocket zsock, const Operation *op, object arg, do
                     return attempt(zsock, op, arg, me)  # as `now_or_never` does
                 return NOT_NOW
             finally:
-                zsock.after()
                 if line is zsock.rx:
-                    zsock.empty_since = zsock.touched
+                    zsock.after_empty()
+                else:
+                    zsock.after()
     elif limit == 0 and not can_make_way(line):
         return NOT_NOW
     try:
@@ -133,7 +134,7 @@ cdef object program_recv(object socket, int flags):
     """Receive one part: bytes, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
     cdef int size
-    cdef bint owed = True
+    cdef bint owed = True, empty = False
     if is_quick(zsock) and not zsock.rx.contended and not zsock.home.terminated:
         # When a receive found nothing and no call since may have silenced the bell, it tells all.
         if (
@@ -150,12 +151,13 @@ cdef object program_recv(object socket, int flags):
             found = other_one(zsock, size, False, program_caller(zsock, zsock.rx))
             if found is not NOT_NOW:
                 return (<tuple> found)[0]
-            owed = (flags & ZMQ_DONTWAIT) != 0
+            owed = empty = (flags & ZMQ_DONTWAIT) != 0
         finally:
-            if owed:
+            if empty:
+                zsock.after_empty()
+            elif owed:
                 zsock.after()
-        if owed:
-            zsock.empty_since = zsock.touched
+        if empty:
             return NOT_NOW
     return perform_for(zsock, &RECV_PART, None, recv_limit_of(zsock, flags))
 

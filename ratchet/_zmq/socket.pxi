@@ -375,3 +375,12 @@ cdef class SocketBase(Doorbell):
         if self.waiting:
             self.settle()
         return 0
+
+    cdef inline int after_empty(self) noexcept:
+        """Do what is owed after a receive that found nothing: until the next call the bell tells
+        all."""
+        self.touched += 1
+        self.empty_since = self.touched  # before a look, which may find what came
+        if self.waiting:
+            self.settle()
+        return 0

@@ -37,8 +37,14 @@ class CallsRuntime(AsyncioRuntime):
             ring(bell)
         finally:
             self.due = None
-            for calls in due:
-                calls.serve()
+            for number, calls in enumerate(due, 1):
+                try:
+                    calls.serve()
+                except BaseException:  # the others are served in the next turn
+                    if (loop := self.loop) is not None:
+                        for other in due[number:]:
+                            loop.call_soon(other.serve)
+                    raise
 
 
 def runtime_here() -> CallsRuntime:

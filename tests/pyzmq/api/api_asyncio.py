@@ -379,3 +379,47 @@ def test_pollers():
         assert zmq.Socket.recv(right) == b"x"  # the base class's call
 
     run(body)
+
+
+def test_a_message_that_the_program_has_is_not_received_again():
+    async def body(left, right):
+        count = 300
+        for number in range(count):
+            await left.send(b"%d" % number)
+
+        async def one():
+            future = right.recv()
+            if future.done():
+                got.append(future.result())
+                await future  # may let the loop run, and is cancelled there
+            else:
+                got.append(await future)
+
+        got = []
+        while len(got) < count:
+            task = asyncio.ensure_future(one())
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        assert got == [b"%d" % number for number in range(count)]
+
+    run(body)
+
+
+@pytest.mark.ratchet
+def test_what_raises_while_it_is_received_holds_up_nobody():
+    async def body(left, right):
+        def load(_):
+            raise asyncio.CancelledError
+
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)
+        first = asyncio.ensure_future(right.recv_serialized(load))
+        second = asyncio.ensure_future(right.recv())
+        await asyncio.sleep(0)
+        await left.send(b"a")
+        await left.send(b"b")
+        assert await asyncio.wait_for(second, 10) == b"b"
+        first.cancel()
+
+    run(body)

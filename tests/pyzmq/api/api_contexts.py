@@ -226,3 +226,27 @@ def test_a_child_has_an_instance_of_its_own():
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     parent.term()
+
+
+def test_the_type_outlives_the_socket(context):
+    zsock = context.socket(zmq.SUB)
+    assert zsock.type is zmq.SocketType.SUB
+    zsock.close()
+    assert zsock.type is zsock.socket_type is zmq.SocketType.SUB
+
+
+def test_a_socket_that_was_never_made_is_closed():
+    class Unmade(zmq.Socket):
+        def __init__(self):
+            pass
+
+        def __del__(self):
+            pass
+
+    for call in ("recv", "recv_string", "recv_multipart"):
+        with pytest.raises(zmq.ZMQError) as caught:
+            getattr(Unmade(), call)()
+        assert caught.value.errno == zmq.ENOTSOCK
+    with pytest.raises(zmq.ZMQError) as caught:
+        Unmade().send(b"x")
+    assert caught.value.errno == zmq.ENOTSOCK

@@ -304,3 +304,19 @@ def test_sockets_may_be_shared_by_threads(link):
     for thread in threads:
         thread.join(60)
     assert sorted(got) == [(n, i) for n in range(4) for i in range(count)]
+
+
+def test_methods_that_are_exchanged_later_are_heard(link, monkeypatch):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    left.send_string("text")
+    assert right.recv_string() == "text"
+    sent = []
+    monkeypatch.setattr(left, "send", lambda data, **_: sent.append(data))
+    left.send_string("a")
+    left.send_json(1)
+    assert sent == [b"a", b"1"]
+    monkeypatch.setattr(zmq.Socket, "recv", lambda *_, **__: b'"mine"')
+    assert right.recv_string() == '"mine"'
+    assert right.recv_json() == "mine"
+    monkeypatch.setattr(right, "_deserialize", lambda *_: "loaded")
+    assert right.recv_string() == "loaded"
