@@ -1,4 +1,4 @@
-"""Devices that are loops in Python: those that wait for a third socket too, and echoes."""
+"""Devices that are loops in Python: those that wait for a third socket too."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The devices of pyzmq's backend: what passes whole messages on between two sockets.
 
 A proxy is ratchet's own, in which no message becomes a Python object. One with a capture that must
-get every message, and may so hold up the others, is a loop in Python (`_copying.py`), as are echoes
-and monitored queues. They end as libzmq's do: by the error of a socket that is closed (ENOTSOCK) or
+get every message, and may so hold up the others, is a loop in Python (`_copying.py`), as are
+monitored queues. They end as libzmq's do: by the error of a socket that is closed (ENOTSOCK) or
 whose context has been ended (ETERM).
 """
 
@@ -97,8 +97,6 @@ def _passing(frontend: Any, backend: Any, capture: Any) -> _Passing:
         sockets[2].number not in (_PUB, _XPUB) or sockets[2] in sockets[:2]
     ):
         return Copying(frontend, backend, capture)
-    if sockets[0] is sockets[1]:  # a REP that echoes has no room before it has received
-        return Copying(frontend, backend, capture)
     return _Core(sockets)
 
 
@@ -107,6 +105,7 @@ class _Core:
 
     def __init__(self, sockets: list[ProgramSocket]) -> None:
         self._contexts = {zsock.context for zsock in sockets}
+        self._echoes = sockets[0] is sockets[1]
         self._forwarding = Forwarding(sockets[0], sockets[1], (*sockets, None)[2])
         self._bell = self._forwarding.bell
         self._paused = False
@@ -151,6 +150,8 @@ class _Core:
     def counts(self) -> tuple[int, ...]:
         """Return its numbers: what one side received, the other one sent."""
         front, front_bytes, back, back_bytes, _ = self._forwarding.counts()
+        if self._echoes:  # its one socket is both sides
+            back, back_bytes = front, front_bytes
         return (front, front_bytes, back, back_bytes, back, back_bytes, front, front_bytes)
 
     def close(self) -> None:
