@@ -12,10 +12,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import errors
+from ._closing import Closing
 from ._zmq import EventReader, to_deadline, wait_at
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any, Self
 
     from ._zmq import WatchedSocket
@@ -130,7 +130,7 @@ def mask_of(names: tuple[str, ...]) -> int:
     return mask if names else ALL
 
 
-class MonitorReader(EventReader):
+class MonitorReader(EventReader, Closing):
     """What monitors of all kinds of sockets have in common."""
 
     __slots__ = ("_kind",)
@@ -141,17 +141,6 @@ class MonitorReader(EventReader):
 
     def _timed_out(self, timeout: float | None) -> errors.Timeout:
         return errors.Timeout(errno.ETIMEDOUT, f"{self!r}: nothing happened within {timeout:g} s")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Monitor(MonitorReader):

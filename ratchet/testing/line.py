@@ -18,14 +18,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._closing import Closing
 from .endpoints import free_port
 from .pairs import TIMEOUT
 from .way import Way, units
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["Line"]
 
@@ -46,7 +45,7 @@ class _Connection:
         self.task = task
 
 
-class Line:
+class Line(Closing):
     """A connection to ``target`` that a test can disturb: connect to its ``endpoint`` instead.
 
     Any number of sockets may connect. "Server" is who has bound ``target``, "client" who connects,
@@ -113,17 +112,6 @@ class Line:
         if not self._loop.is_closed():
             self._do(self._cut("both"))
             self._made.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._loop.is_closed() else f"{len(self._live)} connections"

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from .._closing import Closing
 from .pairs import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["Peer", "PeerError"]
 
@@ -31,7 +30,7 @@ class PeerError(RuntimeError):
     """A peer has ended by an error; the text has its traceback and what it printed."""
 
 
-class Peer:
+class Peer(Closing):
     """A function or a text that runs in a Python of its own, with a socket. Use it in ``with``.
 
     When this returns, the peer has bound or connected its socket. At the end it is killed; it also
@@ -174,17 +173,6 @@ class Peer:
                 self.result()
         finally:
             self._clean()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         status = self._process.poll()
