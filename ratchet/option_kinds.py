@@ -79,17 +79,16 @@ class Option(Generic[Got, Taken]):
 
     def _require(self) -> None:
         """Raise unless this libzmq has the option, by the number that the table knows."""
+        if not self.since:
+            return
         version = libzmq_version()
-        if not self.since or (
-            version[:2] == NUMBERED
-            and version >= self.since
-            and (not self.in_drafts or has("draft"))
-        ):
+        built = not self.in_drafts or has("draft")
+        if version[:2] == NUMBERED and version >= self.since and built:
             return
         here = ".".join(map(str, version))
         raise argument_error(
             f"{self.name} is {self.draft}, up to the last 4.3, and this is {here}"
-            + ("" if has("draft") else ", built without them" if self.in_drafts else "")
+            + ("" if built else ", built without them")
             + "; ratchet's wheels bring a libzmq that has it (ratchet.has('draft') tells), or "
             "build libzmq with ENABLE_DRAFTS and name it in RATCHET_ZMQ_PREFIX"
         )
