@@ -33,9 +33,9 @@ from ratchet._zmq cimport (
     program_recv_parts,
     program_send,
     program_send_parts,
-    program_spends_turn,
     program_thread,
     program_try,
+    spend_turn,
 )
 
 cimport cython

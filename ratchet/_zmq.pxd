@@ -68,6 +68,6 @@ cdef object program_recv_frame(object socket, int flags)
 cdef object program_recv_frames(object socket, int flags)
 cdef object program_thread()
 cdef double program_limit(object socket, bint writes)
-cdef bint program_spends_turn() noexcept
+cpdef bint spend_turn() noexcept
 cdef object program_try(object socket, object waiter, str name, object arg, bint *knock)
 cdef int program_give_back(object socket, object found, str name) except -1

@@ -88,7 +88,7 @@ cdef bint is_turn(bint midway, Calls calls) except -1:
         calls: of a receive, else None.
     """
     global turn_owed
-    if not program_spends_turn() and not turn_owed:
+    if not spend_turn() and not turn_owed:
         return False
     turn_owed = midway or is_between_parts(calls)
     return not turn_owed

@@ -71,30 +71,12 @@ cdef PyObject *quick_recv(
     cdef int flags
     if self._closed or not has_flags_only(args, count, names, 0, &flags):
         return usual_recv(self, args, count, names)
-    try:
-        found = program_recv(self.core, flags)
-    except CoreError as error:
-        raise translated(error) from error
+    found = try_part(self, flags)
     if found is NOT_NOW:
         return (<Fails> fail_again)()
     return new_reference(found)
 
 
-quick_calls = ()  # the names of the methods that have a quick form; a test asks for both
-cdef PyMethodDef[2] quick_definitions
-
-
-cdef Function quicken(int which, str name, Function quick) except? NULL:
-    """Have calls of a method go to ``quick`` first; return where they went before."""
-    global quick_calls
-    method = getattr(Socket, name)
-    cdef Function usual = ratchet_function_of(method)
-    if usual != NULL:
-        ratchet_set_method(Socket, method, quick, &quick_definitions[which])
-        quick_calls += (name,)
-    return usual
-
-
-usual_send = quicken(0, "send", <Function> quick_send)
-usual_recv = quicken(1, "recv", <Function> quick_recv)
+usual_send = quicken(Socket, "send", <Function> quick_send)
+usual_recv = quicken(Socket, "recv", <Function> quick_recv)
 plain_send, plain_recv = Socket.send, Socket.recv

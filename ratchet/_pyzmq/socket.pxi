@@ -221,11 +221,7 @@ cdef class Socket:
         self.require()
         if type(data) is not bytes or not copy:
             data, tracker = self.to_part(data, copy, track)
-        try:
-            if program_send(self.core, data, flags) is NOT_NOW:
-                raise again()
-        except CoreError as error:
-            raise translated(error) from error
+        send_part(self, data, flags)
         return tracker
 
     cdef tuple to_part(self, data, bint copy, bint track):
@@ -288,16 +284,13 @@ cdef class Socket:
         Args:
             flags: NOBLOCK or nothing.
         """
+        if copy:
+            return recv_part(self, flags)
         self.require()
         try:
-            if copy:
-                found = program_recv(self.core, flags)
-                if found is not NOT_NOW:
-                    return found
-            else:
-                found = program_recv_frame(self.core, flags)
-                if found is not NOT_NOW:
-                    return received(found, track)
+            found = program_recv_frame(self.core, flags)
+            if found is not NOT_NOW:
+                return received(found, track)
         except CoreError as error:
             raise translated(error) from error
         raise again()
@@ -465,13 +458,18 @@ cdef int send_part(Socket self, data, int flags) except -1:
     return 0
 
 
+cdef object try_part(Socket self, int flags):
+    """Receive one part as bytes, or answer NOT_NOW."""
+    try:
+        return program_recv(self.core, flags)
+    except CoreError as error:
+        raise translated(error) from error
+
+
 cdef object recv_part(Socket self, int flags):
     """Receive one part as bytes."""
     self.require()
-    try:
-        found = program_recv(self.core, flags)
-    except CoreError as error:
-        raise translated(error) from error
+    found = try_part(self, flags)
     if found is NOT_NOW:
         raise again()
     return found

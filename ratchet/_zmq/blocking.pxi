@@ -226,21 +226,6 @@ cdef PyObject *receive_now(BlockingSocket zsock, bint joined) except? NULL:
     return NULL
 
 
-quick_calls = ()  # the names of the methods that have a quick form; a test asks for all three
-cdef PyMethodDef[3] quick_definitions
-
-
-cdef Function quicken(int which, str name, Function quick) except? NULL:
-    """Have calls of a method go to ``quick`` first; return where they went before."""
-    global quick_calls
-    method = getattr(BlockingSocket, name)
-    cdef Function usual = ratchet_function_of(method)
-    if usual != NULL:
-        ratchet_set_method(BlockingSocket, method, quick, &quick_definitions[which])
-        quick_calls += (name,)
-    return usual
-
-
-usual_send = quicken(0, "send", <Function> quick_send)
-usual_recv = quicken(1, "recv", <Function> quick_recv)
-usual_recv_all = quicken(2, "recv_all", <Function> quick_recv_all)
+usual_send = quicken(BlockingSocket, "send", <Function> quick_send)
+usual_recv = quicken(BlockingSocket, "recv", <Function> quick_recv)
+usual_recv_all = quicken(BlockingSocket, "recv_all", <Function> quick_recv_all)

@@ -189,11 +189,6 @@ cdef double program_limit(object socket, bint writes):
     return zsock._send_timeout if writes else zsock._recv_timeout
 
 
-cdef bint program_spends_turn() noexcept:
-    """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
-    return turn_is_over()
-
-
 cdef object program_thread():
     """Return the caller that the running OS thread is."""
     return this_thread()

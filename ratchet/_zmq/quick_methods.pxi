@@ -52,3 +52,18 @@ cdef extern from *:
     bint is_bytes "PyBytes_CheckExact"(PyObject *data)
     char *start_of "PyBytes_AS_STRING"(PyObject *data)
     Py_ssize_t size_of "PyBytes_GET_SIZE"(PyObject *data)
+
+
+quick_calls = ()  # the names of the methods that have a quick form; a test asks for all
+cdef PyMethodDef[3] quick_definitions
+
+
+cdef Function quicken(type kind, str name, Function quick) except? NULL:
+    """Have calls of a method go to ``quick`` first; return where they went before."""
+    global quick_calls
+    method = getattr(kind, name)
+    cdef Function usual = ratchet_function_of(method)
+    if usual != NULL:
+        ratchet_set_method(kind, method, quick, &quick_definitions[len(quick_calls)])
+        quick_calls += (name,)
+    return usual

@@ -140,18 +140,13 @@ cdef inline void reset_task_budget() noexcept:
     ratchet_task_budget = task_burst
 
 
-cdef bint turn_is_over() noexcept:
+cpdef bint spend_turn() noexcept:
     """Count one ready call of a task. Returns True if it must let the loop run a turn first."""
     spend_task_budget(1)
     if ratchet_task_budget > 0:
         return False
     reset_task_budget()
     return True
-
-
-def spend_turn():
-    """Do what `turn_is_over` does, for calls in Python."""
-    return turn_is_over()
 
 
 def set_task_burst(int calls):
