@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from harness.waiting import until
 
-from ratchet.cli.bench import table
+from ratchet.cli.bench import near, table
 from ratchet.cli.bench.far import pattern_for
 from ratchet.cli.bench.libraries import LIBRARIES, hwm_for
 from ratchet.cli.bench.near import Bench, FarSide
@@ -49,9 +49,20 @@ def test_a_table_and_a_picture(run, tmp_path):
 
 def test_a_live_table(terminal):
     bench = terminal("bench", *SHORT)
-    bench.shows("┃".encode())
+    bench.shows(b"\x1b[32m")  # the best so far, in green
     assert bench.end() == 0
-    assert b"round trip" in bench.screen.rpartition(b"\x1b[")[2]
+    assert b"round trip" in bench.screen.rpartition(b"\x1b[1A")[2]  # and all of it at the end
+
+
+def test_the_table_fits_80_columns(bench):
+    for row in bench.rows:
+        bench.samples |= {(row, name): [9_999_999.0] for name in bench.measured(row)}
+    lines = table.whole(bench).plain.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[4].split() == " ".join(bench.libraries).split()
+    bench.samples[bench.rows[0], "pyzmq"] = [10_000_000.0]
+    green = [span for span in table.whole(bench).spans if span.style == "green"]
+    assert table.whole(bench).plain[green[0].start : green[0].end].strip() == "10,000,000"
 
 
 def test_at_a_terminal_without_rich(terminal, without_extra):
@@ -85,6 +96,25 @@ def test_over_ipc(command, run, ipc):
     assert (result.status, result.err) == (0, "")
     far.interrupt(signal.SIGTERM)
     assert far.end() == (-signal.SIGTERM, b"", "")
+
+
+def test_nobody_answers(main, monkeypatch):
+    monkeypatch.setattr(near, "CONNECT", 0.1)
+    result = main("bench", "tcp://127.0.0.1:1")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("ratchet bench: nobody answers at tcp://127.0.0.1:1; start it on")
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("answer", [b"nonsense", b"[]", b"{}", None], ids=str)
+def test_what_is_no_bench(command, peer, answer):
+    rep = peer("REP")
+    port = rep.bind_to_random_port("tcp://127.0.0.1")
+    bench = command("bench", f"tcp://127.0.0.1:{port}")
+    order = rep.recv()
+    rep.send(order if answer is None else answer)
+    words = f"ratchet bench: what answers at tcp://127.0.0.1:{port} is no ratchet bench\n"
+    assert bench.end() == (1, b"", words)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +170,7 @@ def test_the_other_side_ends_with_this_one(command):
         (["host:5555"], "'host:5555' is no endpoint over tcp or ipc"),
         (["inproc://x"], "'inproc://x' is no endpoint over tcp or ipc"),
         (["--plot", "bench.png"], "'bench.png' does not end with .svg"),
+        (["--plot", "no such folder/bench.svg"], "there is no folder 'no such folder'"),
         (["--sizes", "16,x"], "'x' is no count"),
         (["--sizes", "0"], "sizes are from 1 to"),
         (["tcp://*:5555", "--json"], "the other machine has the figures"),
@@ -179,10 +210,14 @@ def test_figures(bench, work, samples, text):
 
 
 def test_the_summary(bench):
-    assert "pyzmq is not installed" in table.summary(bench)
+    assert "pip install pyzmq" in table.summary(bench)
     row = bench.rows[0]
     bench.samples |= {(row, "ratchet"): [30.0], (row, "pyzmq"): [10.0]}
-    assert table.summary(bench) == "With 16 B, ratchet moved 3.0 times pyzmq's one call a message."
+    bench.samples |= {(row, "ratchet asyncio"): [90.0], (row, "pyzmq asyncio"): [3.0]}
+    assert table.summary(bench) == (
+        "With 16 B, ratchet moved 3.0 times as many messages a second as pyzmq;\n"
+        "in asyncio, 30.0 times as many."
+    )
     bench.here["load"] = 9.0
     assert "busy" in table.warning(bench)
 

@@ -29,11 +29,11 @@ through further ports, which the system picks. A URI's TYPE does not matter, and
 Beside ratchet stands pyzmq, where it is installed on both sides. Figures are medians; what else the
 machine does changes them, so compare what stands in one table."""
 EXAMPLES = (
-    "ratchet bench                          this machine, about 15 seconds",
-    "ratchet bench --plot bench.svg         and a picture",
-    "ratchet bench tcp://*:5555             on one machine",
-    "ratchet bench tcp://one:5555           on the other",
-    "ratchet bench --sizes 100,10000 --json > bench.json",
+    ("this machine, in about 15 seconds", "ratchet bench"),
+    ("the same, and a picture of it", "ratchet bench --plot bench.svg"),
+    ("between two machines: first on one of them, which waits", "ratchet bench 'tcp://*:5555'"),
+    ("then on the other, which measures", "ratchet bench tcp://one:5555"),
+    ("other sizes, for a program", "ratchet bench --sizes 100,10000 --json > bench.json"),
 )
 
 SIZES = (16, 1 << 10, 1 << 16, 1 << 20)
@@ -81,7 +81,10 @@ def picture(text: str) -> Path:
     """Read the argument that names the picture."""
     if not text.endswith(".svg"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end with .svg")
-    return Path(text)
+    path = Path(text)
+    if not path.parent.is_dir():  # before it measures
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no folder {str(path.parent)!r}")
+    return path
 
 
 def run(args: Namespace) -> int:

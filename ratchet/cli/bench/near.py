@@ -12,6 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import libzmq_version, zmqsocket
+from ...errors import Timeout
+from .. import ends, terminal
 from ..ends import Failure
 from .far import LIMIT, TooLong, about, within
 from .libraries import LIBRARIES, Peer, hwm_for
@@ -51,9 +53,26 @@ class FarSide:
         """Give an order and return the answer."""
         self.req.send(json.dumps(order).encode(), timeout=timeout)
         reply = json.loads(self.req.recv_all(timeout=timeout))
-        if "error" in reply:
+        if isinstance(reply, dict) and "error" in reply:
             raise Failure(f"the other side cannot obey: {reply['error']}")
         return reply
+
+    def greet(self) -> dict[str, Any]:
+        """Give the first order; return what the other side says of itself."""
+        if not self.local and terminal.is_terminal(sys.stderr):
+            ends.tell(f"asking {self.endpoint}")
+        try:
+            found = self.ask(CONNECT, do="facts")
+        except Timeout:
+            raise Failure(
+                f"nobody answers at {self.endpoint}; start it on the other machine first, as in: "
+                "ratchet bench 'tcp://*:5555'"
+            ) from None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "libraries" not in found:
+            raise Failure(f"what answers at {self.endpoint} is no ratchet bench")
+        return found
 
     def there(self, bound: str) -> str:
         """Return where to connect for what it has bound: its own host, as we know it."""
@@ -72,7 +91,7 @@ def connected(endpoint: str | None) -> Iterator[tuple[FarSide, dict[str, Any]]]:
         req = stack.enter_context(zmqsocket.new("REQ", linger=0, ipv6=ipv6))
         req.connect(endpoint)
         far = FarSide(req, endpoint, local)
-        yield far, far.ask(CONNECT, do="facts")
+        yield far, far.greet()
         far.ask(do="close")
 
 

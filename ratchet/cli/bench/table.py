@@ -27,11 +27,14 @@ def shown(bench: Bench, *, quiet: bool) -> Iterator[Callable[[Row, bool], None]]
         from rich.live import Live
 
         with Live(console=screen, auto_refresh=False, transient=True) as live:
-            yield lambda _row, _done: live.update(alive(bench), refresh=True)
+            yield lambda _row, _done: live.update(whole(bench), refresh=True)
         if quiet:
             return
-        for line in lines(bench):
-            print(line)
+        end = terminal.console(sys.stdout)
+        if end:
+            end.print(whole(bench), end="")
+        else:
+            print(whole(bench).plain, end="")
     elif quiet:
         yield lambda _row, _done: None
         return
@@ -50,16 +53,6 @@ def shown(bench: Bench, *, quiet: bool) -> Iterator[Callable[[Row, bool], None]]
         print(text)
 
 
-def lines(bench: Bench) -> Iterator[str]:
-    """Go through the lines of the whole table."""
-    yield heading(bench)
-    for work in WORKS:
-        yield "\n" + head(bench, work)
-        for row in bench.rows:
-            if row.work == work:
-                yield line_of(bench, row)
-
-
 def heading(bench: Bench) -> str:
     """Return what the figures depend on, in two lines."""
     which = ", ".join(f"{name} {version}" for name, version in bench.versions().items())
@@ -72,8 +65,8 @@ def heading(bench: Bench) -> str:
 
 def head(bench: Bench, work: str) -> str:
     """Return the line above the figures of a work."""
-    cells = "".join(f"  {name:>{width(name)}}" for name in bench.libraries)
-    return f"{WORKS[work]}\n{'':{FIRST}}{cells}"
+    names = "".join(f"  {name:>{width(name)}}" for name in bench.libraries)
+    return f"{WORKS[work]}\n{'':{FIRST}}{names}"
 
 
 def width(name: str) -> int:
@@ -83,8 +76,17 @@ def width(name: str) -> int:
 
 def line_of(bench: Bench, row: Row) -> str:
     """Return a row of figures."""
-    cells = "".join(f"  {figure(bench, row, name):>{width(name)}}" for name in bench.libraries)
-    return f"{size_name(row.size):>{FIRST}}{cells}"
+    return f"{size_name(row.size):>{FIRST}}{''.join(cell for cell, _ in cells(bench, row))}"
+
+
+def cells(bench: Bench, row: Row) -> Iterator[tuple[str, bool]]:
+    """Go through the cells of a row; of the best figure the flag is true."""
+    found = [value for name in bench.libraries if (value := bench.median(row, name)) is not None]
+    best = (max if row.work == "rate" else min)(found, default=None)
+    for name in bench.libraries:
+        value = bench.median(row, name)
+        cell = f"  {figure(bench, row, name):>{width(name)}}"
+        yield cell, value is not None and value == best
 
 
 def figure(bench: Bench, row: Row, name: str) -> str:
@@ -105,17 +107,18 @@ def size_name(size: int) -> str:
 def summary(bench: Bench) -> str:
     """Say in a sentence how ratchet stands to pyzmq."""
     smallest = next(row for row in bench.rows if row.work == "rate")
-    found = []
-    for mine, other, how in (
-        ("ratchet", "pyzmq", "one call a message"),
-        ("ratchet asyncio", "pyzmq asyncio", "in asyncio"),
-    ):
-        ours, theirs = bench.median(smallest, mine), bench.median(smallest, other)
-        if ours and theirs:
-            found.append(f"{ours / theirs:.1f} times pyzmq's {how}")
-    if not found:
-        return "pyzmq is not installed on both sides: pip install pyzmq, and it stands beside."
-    return f"With {size_name(smallest.size)}, ratchet moved {' and '.join(found)}."
+    times = []
+    for kind in ("", " asyncio"):
+        ours = bench.median(smallest, f"ratchet{kind}")
+        theirs = bench.median(smallest, f"pyzmq{kind}")
+        if not ours or not theirs:
+            return "To see pyzmq beside it, install it on both sides: pip install pyzmq"
+        times.append(f"{ours / theirs:.1f} times as many")
+    size = size_name(smallest.size)
+    return (
+        f"With {size}, ratchet moved {times[0]} messages a second as pyzmq;\n"
+        f"in asyncio, {times[1]}."
+    )
 
 
 def warning(bench: Bench) -> str:
@@ -126,27 +129,19 @@ def warning(bench: Bench) -> str:
     return f"This machine was busy (load {load:.1f}): figures are low, and differ between runs."
 
 
-def alive(bench: Bench) -> Any:
-    """Return the table for rich, the best figure of each row in green."""
-    from rich.table import Table
+def whole(bench: Bench) -> Any:
+    """Return the table as far as it is, for rich: the best figure of each row in green."""
+    from rich.text import Text
 
-    table = Table(title=heading(bench), title_justify="left", title_style="")
-    table.add_column("", justify="right")
-    for name in bench.libraries:
-        table.add_column(name, justify="right")
+    text = Text(no_wrap=True, overflow="crop")
+    text.append(heading(bench) + "\n")
     for work in WORKS:
-        table.add_section()
-        table.add_row(f"[bold]{WORKS[work]}[/]")
+        title, names = head(bench, work).split("\n")
+        text.append(f"\n{title}\n", "bold").append(f"{names}\n")
         for row in bench.rows:
             if row.work == work:
-                table.add_row(size_name(row.size), *colored(bench, row))
-    return table
-
-
-def colored(bench: Bench, row: Row) -> Iterator[str]:
-    """Go through the cells of a row."""
-    found = [value for name in bench.libraries if (value := bench.median(row, name)) is not None]
-    best = (max if row.work == "rate" else min)(found, default=None)
-    for name in bench.libraries:
-        text = figure(bench, row, name)
-        yield f"[green]{text}[/]" if text and bench.median(row, name) == best else text
+                text.append(f"{size_name(row.size):>{FIRST}}")
+                for cell, best in cells(bench, row):
+                    text.append(cell, "green" if best else "")
+                text.append("\n")
+    return text
