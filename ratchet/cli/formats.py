@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from .ends import Failure
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+__all__ = ["FORMATS", "Encoder", "decoder", "encoder"]
 
-__all__ = ["FORMATS", "decoder", "encoder"]
+Encoder: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]  # from parts to what is written
 
 FORMATS = ("text", "hex", "json", "raw")
 
@@ -23,8 +23,8 @@ _CONTROLS = {
 }
 
 
-def encoder(name: str, separator: str = "\t") -> Callable[[Sequence[bytes]], bytes]:
-    """Return what makes bytes to be written of a message's parts.
+def encoder(name: str, separator: str = "\t") -> Encoder:
+    """Return what makes of a message's parts the pieces to be written: one line, or the raw parts.
 
     Args:
         name: one of `FORMATS`.
@@ -32,17 +32,20 @@ def encoder(name: str, separator: str = "\t") -> Callable[[Sequence[bytes]], byt
     """
     between = separator.encode()
 
-    def as_text(parts: Sequence[bytes]) -> bytes:
-        return between.join([_visible(part) for part in parts]) + b"\n"
+    def as_text(parts: Sequence[bytes]) -> Iterable[bytes]:
+        return (between.join([_visible(part) for part in parts]), b"\n")
 
-    def as_hex(parts: Sequence[bytes]) -> bytes:
-        return " ".join([part.hex() for part in parts]).encode() + b"\n"
+    def as_hex(parts: Sequence[bytes]) -> Iterable[bytes]:
+        return (" ".join([part.hex() for part in parts]).encode(), b"\n")
 
-    def as_json(parts: Sequence[bytes]) -> bytes:
+    def as_json(parts: Sequence[bytes]) -> Iterable[bytes]:
         text = json.dumps({"parts": [_to_json(part) for part in parts]}, ensure_ascii=False)
-        return text.encode() + b"\n"
+        return (text.encode(), b"\n")
 
-    return {"text": as_text, "hex": as_hex, "json": as_json, "raw": b"".join}[name]
+    def as_they_are(parts: Sequence[Any]) -> Iterable[Any]:
+        return parts
+
+    return {"text": as_text, "hex": as_hex, "json": as_json, "raw": as_they_are}[name]
 
 
 def decoder(name: str) -> Callable[[bytes], list[bytes]]:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 HELP = "show versions, what libzmq can, and limits"
 MORE = "What to put into a report of a bug. With --json it is for programs."
-EXAMPLES = ("ratchet info", "ratchet info --json | jq -r .versions.libzmq")
+EXAMPLES = (
+    ("everything", "ratchet info"),
+    ("which libzmq", "ratchet info --json | jq -r .versions.libzmq"),
+)
 
 # What zmq_has(3) knows.
 CAPABILITIES = ("ipc", "curve", "gssapi", "pgm", "tipc", "norm", "vmci", "ws", "wss", "draft")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .ends import DONE, Failure
+from .ends import DONE, Failure, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 HELP = "make a pair of keys for encrypted connections"
 MORE = """\
 Writes NAME.key, which the other side gets, and NAME.key_secret, which only its owner may read and
-which stays. Prints the public key. NAME may be a path."""
+which stays. Prints the public key. NAME may be a path; folders that are missing are made."""
 EXAMPLES = (
-    "ratchet keygen server                                 server.key, server.key_secret",
-    "ratchet keygen clients/alice                          a client that the server lets in",
-    "ratchet recv pull:tcp://*:5555 --curve server.key_secret --clients clients",
-    "ratchet send push:tcp://host:5555 --curve alice.key_secret --server server.key hello",
+    ("make server.key and server.key_secret", "ratchet keygen server"),
+    ("make the keys of a client that the server lets in", "ratchet keygen clients/alice"),
+    (
+        "the server: only for the clients of the folder",
+        "ratchet recv 'pull:tcp://*:5555' --curve server.key_secret --clients clients",
+    ),
+    (
+        "the client: only to that server",
+        "ratchet send push:tcp://host:5555 --curve alice.key_secret --server server.key hello",
+    ),
 )
 
 
@@ -37,6 +43,8 @@ def run(args: Namespace) -> int:
     from .. import auth
 
     path = Path(args.name)
+    if path.name in ("", ".."):
+        raise UsageError(f"{args.name!r} names no file")
     for suffix in ("key", "key_secret"):
         there = path.with_name(f"{path.name}.{suffix}")
         if there.exists() and not args.force:

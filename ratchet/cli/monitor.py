@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..errors import Timeout
 from . import output, sockets
 from .ends import DONE
 
@@ -20,10 +22,13 @@ A line an event: the time, its name (zmq_socket_monitor(3), without the prefix),
 tells. The socket is a peer as any other: a PULL is sent its share of the messages, which nobody
 receives here. A SUB without subscriptions takes nothing."""
 EXAMPLES = (
-    "ratchet monitor sub:tcp://host:5555                   is there anybody?",
-    "ratchet monitor rep:tcp://*:5555                      who comes and goes",
-    "ratchet monitor sub:tcp://host:5555 --event HANDSHAKE_FAILED_AUTH --count 1",
-    "ratchet monitor sub:tcp://host:5555 --json | jq -r .name",
+    ("is there anybody?", "ratchet monitor sub:tcp://host:5555"),
+    ("who comes and goes", "ratchet monitor 'rep:tcp://*:5555'"),
+    (
+        "wait until the server refuses this client",
+        "ratchet monitor sub:tcp://host:5555 --event HANDSHAKE_FAILED_AUTH --count 1",
+    ),
+    ("only the names of the events", "ratchet monitor sub:tcp://host:5555 --json | jq -r .name"),
 )
 
 
@@ -55,11 +60,20 @@ def run(args: Namespace) -> int:
         output.until_unread(zsock, out),
     ):
         while left:
-            event = monitor.recv(timeout=args.timeout)
+            event = next_event(monitor, args.timeout)
             out.write(line_of(event).encode() + b"\n")
             out.flush()
             left -= 1
     return DONE
+
+
+def next_event(monitor: Monitor, timeout: float | None) -> MonitorEvent:
+    """Wait for an event; say of a timeout what a person wants to know."""
+    try:
+        return monitor.recv(timeout=timeout)
+    except Timeout:
+        text = f"nothing happened within {timeout:g} s"
+        raise Timeout(errno.ETIMEDOUT, text) from None
 
 
 def as_text(event: MonitorEvent) -> str:

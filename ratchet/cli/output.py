@@ -16,14 +16,15 @@ from .ends import Failure
 from .formats import encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from ..zmqsocket import ZMQSocket
+    from .formats import Encoder
 
 __all__ = ["destination", "encoder_for", "until_unread"]
 
 
-def encoder_for(name: str, path: str | None = None) -> Callable[[Sequence[bytes]], bytes]:
+def encoder_for(name: str, path: str | None = None) -> Encoder:
     """Return what makes lines of messages; for a person, with a visible line between parts.
 
     Args:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from . import bench, ends, info, keygen, monitor, proxy, recv, request, send, serve
+from .layout import Formatter, examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,19 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Parser", "command", "make"]
 
-COMMANDS = (recv, send, request, serve, proxy, monitor, keygen, bench, info)
+COMMANDS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (recv, send, request, serve, proxy, monitor, keygen, bench, info)
+}
 
 DESCRIPTION = """\
 ZeroMQ on the command line: look at messages, send some, answer, measure.
 
-A URI is TYPE:ENDPOINT with an optional zmq: before it, such as sub:tcp://host:5555 or
-zmq:pull:tcp://*:5555. An endpoint with * is bound, others are connected."""
+A URI is TYPE:ENDPOINT, such as sub:tcp://host:5555 or 'pull:tcp://*:5555'. An endpoint with * is
+bound, others are connected. Quote a *, which a shell may take for a pattern of file names."""
 
 EPILOG = """\
 exit status:
   0    done, or the reader of the output has had enough (| head)
   1    failure; one line on stderr says which
-  2    the command line cannot be meant so
+  2    the command line is wrong
   124  the time was up (--timeout), as timeout(1) has it
   130  Ctrl-C (by SIGINT); 143: SIGTERM
 
@@ -37,9 +41,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, and whose help keeps its examples as they are written."""
 
     def __init__(self, **how: Any) -> None:
-        super().__init__(
-            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **how
-        )
+        super().__init__(formatter_class=Formatter, allow_abbrev=False, **how)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and where help is."""
@@ -53,14 +55,13 @@ def make() -> Parser:
     parser = Parser(prog="ratchet", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"ratchet {__version__}")
     add_completion(parser)
-    found = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+    found = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, module in COMMANDS.items():
         sub = found.add_parser(
             name,
             help=module.HELP,
             description=f"{module.HELP[0].upper()}{module.HELP[1:]}.\n\n{module.MORE}",
-            epilog="examples:\n" + "".join(f"  {line}\n" for line in module.EXAMPLES),
+            epilog=examples(module.EXAMPLES),
         )
         module.add_arguments(sub)
         sub.set_defaults(run=module.run, parser=sub)
@@ -88,7 +89,10 @@ class NoCompletion(argparse.Action):
 
 def command(argv: Sequence[str] | None) -> int:
     """Parse a command line and run its command."""
-    args, rest = make().parse_known_args(argv)
+    parser = make()
+    args, rest = parser.parse_known_args(argv)
+    if not hasattr(args, "run"):
+        parser.error(f"give a command: {', '.join(COMMANDS)}")
     ends.set_name(args.parser.prog)
     # Before 3.13 argparse gives up on DATA once an option stood between it and URI.
     if rest and not (hasattr(args, "pieces") and send.take_rest(args, rest)):

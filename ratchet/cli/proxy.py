@@ -21,9 +21,15 @@ Clients connect to the first, workers to the second: ROUTER and DEALER for reque
 for what is published, PULL and PUSH for jobs. --capture gets a copy of each message. At a terminal
 it shows what passes; it ends with Ctrl-C."""
 EXAMPLES = (
-    "ratchet proxy router:tcp://*:5555 dealer:tcp://*:5556     requests to many workers",
-    "ratchet proxy xsub:tcp://*:5555 xpub:tcp://*:5556         publishers and subscribers",
-    "ratchet proxy pull:tcp://*:5555 push:tcp://*:5556 --capture pub:tcp://*:5557",
+    (
+        "requests of many clients to many workers",
+        "ratchet proxy 'router:tcp://*:5555' 'dealer:tcp://*:5556'",
+    ),
+    ("publishers and subscribers", "ratchet proxy 'xsub:tcp://*:5555' 'xpub:tcp://*:5556'"),
+    (
+        "jobs to workers, and a copy of each to who subscribes",
+        "ratchet proxy 'pull:tcp://*:5555' 'push:tcp://*:5556' --capture 'pub:tcp://*:5557'",
+    ),
 )
 
 EVERY = 0.25  # seconds between two looks at the figures

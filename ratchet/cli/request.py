@@ -19,9 +19,15 @@ The question is DATA, or without it all of stdin, and goes out over a REQ. --tim
 try, and --retries says how many more there are. With --format hex or json, DATA is what "ratchet
 recv" prints in that format, so that it may have several parts."""
 EXAMPLES = (
-    "ratchet request req:tcp://host:5555 hello",
-    "ratchet request req:tcp://host:5555 status --timeout 2 --retries 3",
-    "ratchet request req:tcp://host:5555 < question.json | jq .",
+    ("ask, and wait for the answer", "ratchet request req:tcp://host:5555 hello"),
+    (
+        "wait 2 seconds at most, and ask up to four times",
+        "ratchet request req:tcp://host:5555 status --timeout 2 --retries 3",
+    ),
+    (
+        "a question from a file, and an answer in JSON",
+        "ratchet request req:tcp://host:5555 < question.json | jq .",
+    ),
 )
 
 
@@ -45,7 +51,7 @@ def run(args: Namespace) -> int:
     question = decoder(args.format)(data_of(args))
     with sockets.opened(args.uri, args) as zsock, output.destination() as out:
         answer = zsock.request(question, retries=args.retries)
-        out.write(output.encoder_for(args.format)(answer))
+        out.writelines(output.encoder_for(args.format)(answer))
     return DONE
 
 

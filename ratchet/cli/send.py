@@ -29,13 +29,16 @@ prints in that format, and with raw all of stdin is one message.
 It ends when its peers have taken all, or with status 124 if they have not within --timeout, or
 10 seconds after the last message. A PUB sends nothing to who is not there yet: see --wait-peers."""
 EXAMPLES = (
-    "ratchet send push:tcp://host:5555 hello               one message",
-    "ratchet send push:tcp://host:5555 topic body --part   one message of two parts",
-    "tail -f log | ratchet send pub:tcp://*:5555           each line, as it comes",
-    "ratchet send pub:tcp://*:5555 hello --wait-peers 2    when two have subscribed",
-    "ratchet send push:tcp://host:5555 --file backup.tar   a file as a message",
-    "ratchet send push:tcp://host:5555 tick --rate 2 --count 0    twice a second, for ever",
-    "ratchet send push:tcp://host:5555 --format json < tape       as ratchet recv recorded it",
+    ("one message", "ratchet send push:tcp://host:5555 hello"),
+    ("one message of two parts", "ratchet send push:tcp://host:5555 topic body --part"),
+    ("publish each line, as it comes", "tail -f log | ratchet send 'pub:tcp://*:5555'"),
+    ("publish when two have subscribed", "ratchet send 'pub:tcp://*:5555' hello --wait-peers 2"),
+    ("a file as a message", "ratchet send push:tcp://host:5555 --file backup.tar"),
+    ("twice a second, for ever", "ratchet send push:tcp://host:5555 tick --rate 2 --count 0"),
+    (
+        "what ratchet recv --format json has recorded",
+        "ratchet send push:tcp://host:5555 --format json < tape",
+    ),
 )
 
 Message = list[bytes | bytearray]
@@ -178,11 +181,13 @@ def given(args: Namespace, meter: terminal.Meter) -> Iterator[Message]:
 
 def typed(args: Namespace, meter: terminal.Meter) -> Iterator[Message]:
     """Go through the lines of stdin; each may be of any bytes, and the last need not end."""
-    stdin = standard_input()
+    if args.format == "raw":
+        yield [all_of(standard_input(), meter)]
+        return
     decode = decoder(args.format)
-    for line in [stdin.read()] if args.format == "raw" else stdin:
+    for line in standard_input():
         meter.add(0, len(line))
-        yield [*decode(line if args.format == "raw" else line.removesuffix(b"\n"))]
+        yield [*decode(line.removesuffix(b"\n"))]
 
 
 def paced(found: Iterable[Message], a_second: float | None) -> Iterator[Message]:
@@ -201,6 +206,15 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
+def all_of(stdin: BinaryIO, meter: terminal.Meter) -> bytearray:
+    """Read to the end, and show how far it is. `read` would hold it twice at the end."""
+    data = bytearray()
+    while block := stdin.read(BLOCK):
+        data += block
+        meter.add(0, len(block))
+    return data
+
+
 def file_size(path: str) -> int:
     """Return how many bytes a file has; 0 where only reading tells."""
     return 0 if path == "-" else os.stat(path).st_size  # noqa: PTH116 (as it was named)
@@ -209,9 +223,7 @@ def file_size(path: str) -> int:
 def contents(path: str, meter: terminal.Meter) -> bytes | bytearray:
     """Read a whole file, and show how far it is."""
     if path == "-":
-        data = standard_input().read()
-        meter.add(0, len(data))
-        return data
+        return all_of(standard_input(), meter)
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (as it was named)
         buffer = bytearray(os.fstat(file.fileno()).st_size)
         done = 0

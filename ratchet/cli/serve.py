@@ -19,8 +19,11 @@ joined), and what it writes to its stdout is the answer. A command that ends wit
 than 0 is reported on stderr; what it has written is the answer all the same. The URI is one of a
 REP."""
 EXAMPLES = (
-    "ratchet serve rep:tcp://*:5555 -- tr a-z A-Z          answer in capitals",
-    "ratchet serve rep:tcp://*:5555 -- sh -c 'read url; curl -s \"$url\"'",
+    ("answer in capitals", "ratchet serve 'rep:tcp://*:5555' -- tr a-z A-Z"),
+    (
+        "answer with the page at a URL",
+        "ratchet serve 'rep:tcp://*:5555' -- sh -c 'read url; curl -s \"$url\"'",
+    ),
 )
 
 

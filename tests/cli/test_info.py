@@ -1,6 +1,7 @@
 """``ratchet info``, ``--version`` and help, and that a program pays nothing for the command."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -40,31 +41,36 @@ def test_as_a_module():
     assert done.stdout == f"ratchet {ratchet.__version__}\n"
 
 
-def names():
-    return [module.__name__.rpartition(".")[2] for module in COMMANDS]
-
-
-@pytest.mark.parametrize("name", names())
-def test_help_has_examples(main, name):
+@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_as_wide_as_the_terminal(main, name, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
     result = main(name, "--help")
     assert (result.status, result.err) == (0, "")
-    text = result.out.partition("examples:\n")[2]
-    assert f"ratchet {name}" in text
-    assert all(len(line) <= 110 for line in result.out.splitlines())
+    text, _, examples = result.out.partition("examples:\n")
+    assert all(len(line) <= min(columns, 100) for line in text.splitlines())
+    for what, line in COMMANDS[name].EXAMPLES:  # they stand as they are to be copied
+        assert f"  # {what}\n  {line}\n" in f"{examples}\n"
+
+
+def test_examples_are_what_every_shell_takes():
+    """A pattern of file names outside of quotes is an error in zsh and fish."""
+    for module in COMMANDS.values():
+        for _, line in module.EXAMPLES:
+            assert "ratchet" in line
+            assert not re.search(r"[*\[?]", re.sub(r"'[^']*'", "", line)), line
 
 
 def test_help_names_each_command_and_status(main):
     text = main("--help").out
-    for word in (*names(), "124 ", "130 "):
+    for word in (*COMMANDS, "124 ", "130 "):
         assert f"    {word}" in text or f"  {word}" in text
 
 
 def test_nothing_to_do_is_an_error(main):
     result = main()
     assert result.status == 2
-    assert result.err == (
-        "ratchet: the following arguments are required: COMMAND (see ratchet --help)\n"
-    )
+    assert result.err == (f"ratchet: give a command: {', '.join(COMMANDS)} (see ratchet --help)\n")
 
 
 def test_a_program_pays_nothing():

@@ -44,6 +44,8 @@ def test_none_is_replaced_unasked(keys, main):
     assert result.err.startswith(f"ratchet keygen: {path}.key exists; --force replaces it")
     assert path.with_name("server.key").read_text() == before
     assert main("keygen", str(path), "--force").status == 0
+    for name in ("", ".", "/", ".."):
+        assert main("keygen", name) == (2, "", f"ratchet keygen: {name!r} names no file\n")
     assert path.with_name("server.key").read_text() != before
 
 

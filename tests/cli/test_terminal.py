@@ -4,6 +4,8 @@ import io
 import os
 import re
 import subprocess
+import sys
+from subprocess import PIPE
 
 import pytest
 import rich.console
@@ -46,6 +48,32 @@ def test_a_large_file_shows_progress(command, terminal, big, tmp_path, rich, wit
         assert re.search(r"messages +[\d.]+ MiB +[\d.]+ [KMG]iB/s", shown), shown
     else:
         assert shown == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB there")
+@pytest.mark.parametrize("how", ["file", "pipe"])
+def test_each_side_holds_a_file_once(big, tmp_path, how):
+    """As a message has to be held, but no second time; of both the program is the rest."""
+    program = (
+        "import sys, resource\nfrom ratchet.cli import main\nstatus = main()\n"
+        "sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))\n"
+        "sys.exit(status)\n"
+    )
+    line = [sys.executable, "-c", program]
+    there = tmp_path / "there"
+    saved = ["--count", "1", "--format", "raw", "--output", there]
+    given = {"file": ["--file", big], "pipe": ["--format", "raw"]}[how]
+    recv = subprocess.Popen([*line, "recv", "pull:tcp://127.0.0.1:*", *saved], stderr=PIPE)
+    with recv, subprocess.Popen(["cat", big if how == "pipe" else os.devnull], stdout=PIPE) as cat:
+        uri = "push:" + recv.stderr.readline().decode().split()[-1]
+        send = subprocess.Popen([*line, "send", uri, *given], stderr=PIPE, stdin=cat.stdout)
+        with send:
+            sides = [side.communicate(timeout=50)[1] for side in (send, recv)]
+    assert (send.returncode, recv.returncode) == (0, 0)
+    assert there.stat().st_size == SIZE
+    base = 60 << 20  # bytes of Python, of libraries, and what is on its way
+    for side in sides:
+        assert int(side) << 10 < 1.2 * SIZE + base
 
 
 def test_a_received_file_shows_progress(terminal, peer, tmp_path):
