@@ -16,7 +16,7 @@
 """
 
 try:
-    from . import errors, options, thread, zmqsocket
+    from . import errors, options, zmqsocket
 except ImportError as _error:
     # There is the folder of the extension's sources, but no extension: this is a checkout that is
     # not built, and Python has found it before the package that was installed.
@@ -27,7 +27,7 @@ except ImportError as _error:
             name=_error.name,
         ) from None
     raise
-from ._ratchet import Ratchet, new, run
+from ._on_demand import on_demand
 from ._zmq import configure, curve_keypair, curve_public, has, libzmq_version
 from .errors import (
     Alarm,
@@ -41,7 +41,12 @@ from .errors import (
     Timeout,
     UriError,
 )
-from .proxying import Proxy, ProxyStats, proxy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import thread
+    from ._ratchet import Ratchet, new, run
+    from .proxying import Proxy, ProxyStats, proxy
 
 __version__ = "0.1.0"
 
@@ -73,3 +78,17 @@ __all__ = [
     "thread",
     "zmqsocket",
 ]
+
+# Imported by those who need them: ratchet threads, and proxies.
+__getattr__, __dir__ = on_demand(
+    globals(),
+    {
+        "Proxy": "proxying",
+        "ProxyStats": "proxying",
+        "Ratchet": "_ratchet",
+        "new": "_ratchet",
+        "proxy": "proxying",
+        "run": "_ratchet",
+        "thread": "thread",
+    },
+)

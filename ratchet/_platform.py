@@ -14,14 +14,14 @@ import _socket
 import errno
 import os
 import select
-import selectors
-import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing is not imported: see _typing.py
 if TYPE_CHECKING:
+    import selectors
     from collections.abc import Callable
+    from typing import Any
 
 __all__ = [
     "MOST",
@@ -63,9 +63,7 @@ def main_thread_ident() -> int | None:
 # Of descriptors, which on Windows are those of sockets.
 close_descriptor = _socket.close
 duplicate_descriptor = _socket.dup
-_socketpair = getattr(_socket, "socketpair", None) or original(socket, "socketpair")
 _epoll: type[select.epoll] = original(select, "epoll")  # None where there is none
-_Selector: type[selectors.BaseSelector] = original(selectors, "DefaultSelector")
 
 
 def process() -> int:
@@ -111,7 +109,7 @@ class PairWakeup:
         self._reader = self._writer = -1
         self._process = process
         self._born = process()
-        reader, writer = _socketpair()
+        reader, writer = _pair()
         reader.setblocking(False)
         writer.setblocking(False)
         self._reader, self._writer = reader.detach(), writer.detach()
@@ -156,6 +154,15 @@ class PairWakeup:
         self.close()
 
 
+def _pair() -> Any:
+    """Return two sockets that are connected."""
+    if hasattr(_socket, "socketpair"):
+        return _socket.socketpair()
+    import socket  # whose Python makes a pair where the system has none
+
+    return original(socket, "socketpair")()
+
+
 def _read(fd: int, size: int) -> bytes:
     """Do what os.read does, which on Windows reads no sockets."""
     if sys.platform != "win32":
@@ -172,7 +179,7 @@ def _write(fd: int, data: bytes) -> None:
     if sys.platform != "win32":
         os.write(fd, data)
         return
-    writer = socket.socket(fileno=fd)
+    writer = _socket.socket(fileno=fd)
     try:
         writer.send(data)
     finally:
@@ -197,7 +204,10 @@ class Poll:
     edge = False
 
     def __init__(self) -> None:
-        self._selector = _Selector()
+        import selectors
+
+        made: type[selectors.BaseSelector] = original(selectors, "DefaultSelector")
+        self._selector = made()
         self._forgotten = 0
         self.method = type(self._selector).__name__.removesuffix("Selector").lower()
 
@@ -212,7 +222,7 @@ class Poll:
 
     def watch(self, fd: int, reads: bool, writes: bool) -> None:
         """Report ``fd`` while it is ready for one of these, until `forget` or the next `watch`."""
-        mask = (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if writes else 0)
+        mask = (1 if reads else 0) | (2 if writes else 0)  # EVENT_READ and EVENT_WRITE
         if fd in self._selector.get_map():
             self._selector.modify(fd, mask)
         else:

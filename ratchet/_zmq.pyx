@@ -44,22 +44,22 @@ from libc.string cimport memcpy
 from ratchet._zmq cimport *
 
 import atexit
-import collections
 import errno
 import os
-import re
-import signal
 import stat
 import sys
 import threading
 import time
 import warnings
-import weakref
+from _collections import OrderedDict, deque  # without the rest of collections
+from _weakref import ref as weak_ref
+from _weakrefset import WeakSet
 from sys import getswitchinterval
 from time import monotonic as python_monotonic
 from time import sleep
 from time import time as wall_clock
 
+import _signal as signal  # what signal makes enums of
 import _socket as socket  # gevent leaves it as it is
 
 from greenlet import GreenletExit, getcurrent, greenlet

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import warnings
-from typing import Any
 
 from ._zmq import rule_for_open_sockets
 from .errors import Error
 from .socket_types import TYPES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["OWN", "access_fault", "check_open", "guard", "zap_fault"]
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic
+from _collections_abc import Iterable, Mapping
 
 from .errors import StateError, argument_error
 from .option_kinds import Got, Key, Option, Seconds, Taken
 from .z85 import decode, encode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     # For the types of the bases, which stand in quotes.
     from . import _access  # noqa: F401
     from ._certificates import CurveKeys  # noqa: F401
@@ -26,7 +28,7 @@ __all__ = ["AuthTimeout", "Clients", "Curve", "Networks", "ServerKey", "Users"]
 LONGEST = 255  # bytes of a PLAIN name and a password (ZeroMQ's RFC 24)
 
 
-class _Rule(Option[Got, Taken], Generic[Got, Taken]):
+class _Rule(Option[Got, Taken]):
     """An option of ratchet's own that is kept in the socket's `Access`."""
 
     own = True
@@ -117,7 +119,7 @@ class ServerKey(_Rule["str | None", "str | bytes | CurveKeys"], Key):
         access.given[self.name] = encode(raw)
 
 
-class _Asked(_Rule[Got, Taken], Generic[Got, Taken]):
+class _Asked(_Rule[Got, Taken]):
     """A list, or a callable of the program's."""
 
     def _function(self, value: Any) -> Any:

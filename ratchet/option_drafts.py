@@ -7,12 +7,15 @@ which libzmq ends the process, or no longer finds a peer, are refused before it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from _collections_abc import Mapping
 
 from .errors import argument_error
 from .option_kinds import Bytes, Int, Option, Text
 from .option_publishers import Manual
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "DRAFT_RULES",

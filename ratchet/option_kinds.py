@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-import operator
-import reprlib
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, Never, Self, TypeVar, overload
+from _collections_abc import Iterable  # collections.abc without all of collections
+from _operator import index
 
+from ._typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeVar, overload
 from ._zmq import has, libzmq_version, real_number
 from .errors import ArgumentError, argument_error
 from .z85 import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BYTES = (bytes, bytearray, memoryview)
 NAMETYPES = ("GSSAPI_PRINCIPAL_NAMETYPE", "GSSAPI_SERVICE_PRINCIPAL_NAMETYPE")
@@ -153,6 +155,8 @@ class Option(Generic[Got, Taken]):
         getattr(zsock, f"_set_{self.via}")(self.number, raw)
 
     def _show(self, value: object) -> str:
+        import reprlib
+
         shown = "(not shown)" if self.secret else reprlib.repr(value)
         return "None" if value is None else f"{type(value).__name__} {shown}"
 
@@ -166,7 +170,7 @@ class Option(Generic[Got, Taken]):
     def _integer(self, value: Any, low: int, high: int) -> int:
         if isinstance(value, bool) or not hasattr(value, "__index__"):
             raise self._wrong(value, TypeError)
-        number = operator.index(value)
+        number = index(value)
         if not low <= number <= high and not (self.optional and number == -1):
             raise self._wrong(value, argument_error)
         return number

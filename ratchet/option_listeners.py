@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import _socket
-import socket
 import sys
-from typing import Any
 
 from .errors import argument_error
 from .option_kinds import OptionalInt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Filter", "Listener"]
 
@@ -29,9 +31,9 @@ class Listener(OptionalInt):
         except OSError:
             raise self._wrong(value, argument_error) from None
         if probe:
-            listens = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            listens = listens and probe.type == socket.SOCK_STREAM
-            families = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None))
+            listens = probe.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+            listens = listens and probe.type == _socket.SOCK_STREAM
+            families = (_socket.AF_INET, _socket.AF_INET6, getattr(_socket, "AF_UNIX", None))
             listens = listens and probe.family in families
             probe.detach()  # its owner closes it
             if not listens:

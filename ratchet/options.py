@@ -9,12 +9,9 @@ once.
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING, Any
-
+from ._on_demand import on_demand
 from .errors import argument_error
 from .option_access import AuthTimeout, Clients, Curve, Networks, ServerKey, Users
-from .option_arguments import OptionArguments
 from .option_drafts import UNUSED, Hello, LastValue, Metadata, Notify, Socks
 from .option_heartbeat import Heartbeat
 from .option_kinds import (
@@ -37,12 +34,17 @@ from .option_listeners import Filter, Listener
 from .option_publishers import Conflate, Manual, Told
 from .setup_rules import require_role, setup_fault, turn
 
+TYPE_CHECKING = False  # typing is not imported: see _typing.py
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from .option_arguments import OptionArguments
 
 __all__ = ["ALIASES", "KEYWORDS", "NAMES", "TABLE", "Option", "OptionArguments", "Options"]
 
 _MECHANISMS = ("NULL", "PLAIN", "CURVE", "GSSAPI")  # by libzmq's numbers for them
+__getattr__, __dir__ = on_demand(globals(), {"OptionArguments": "option_arguments"})
 
 
 class Options:
@@ -351,13 +353,7 @@ TABLE: dict[str, Option[Any, Any]] = {
     for option in (
         *(entry for entry in vars(Options).values() if isinstance(entry, Option)),
         Report("TYPE", 16, "str", lambda zsock: zsock.type, "The socket's type."),
-        Report(
-            "LAST_ENDPOINT",
-            32,
-            "str",
-            lambda z: z.last_endpoint,
-            "The endpoint used last.",
-        ),
+        Report("LAST_ENDPOINT", 32, "str", lambda z: z.last_endpoint, "The endpoint used last."),
         Prefixes("SUBSCRIBE", 6, None, "Receive messages that begin with a prefix, too."),
         Prefixes("UNSUBSCRIBE", 7, None, "Undo one SUBSCRIBE to a prefix."),
     )
@@ -393,5 +389,7 @@ def _find(name: str) -> Option[Any, Any]:
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, known)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -6,10 +6,7 @@ The former are refused, before libzmq tries for ever.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import errno
-import socket
-from typing import Any
 
 from ._zmq import curve_public
 from .access_rules import MISSING, OWN, ZAP, access_fault, check_open, guard, zap_fault
@@ -17,6 +14,10 @@ from .errors import argument_error
 from .option_drafts import DRAFT_RULES, draft_fault
 from .option_kinds import NAMETYPES
 from .socket_types import TYPES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # In 4.3.4, 4.3.5 and after them, socks_connecter_t::error() leaves a handle behind that is freed.
 _NO_SOCKS = (
@@ -138,15 +139,18 @@ def _became_client(server: str, cause: str) -> str:
 
 def _device_fault(device: str | None) -> tuple[str | None, int]:
     """Try bindtodevice on a socket of our own, since libzmq's connect would try for ever."""
-    if device is None or not hasattr(socket, "SO_BINDTODEVICE"):
+    if device is None or not hasattr(_socket, "SO_BINDTODEVICE"):
         return None, 0
     try:
-        with contextlib.closing(_socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        probe = _socket.socket()
+        try:
+            probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, device.encode())
+        finally:
+            probe.close()
     except OSError as error:
         why = f"bindtodevice {device!r}: {error.strerror}"
         if error.errno == errno.ENODEV:
-            names = ", ".join(name for _, name in socket.if_nameindex())
+            names = ", ".join(name for _, name in _socket.if_nameindex())
             why = (
                 f"no network interface is named as bindtodevice says, {device!r}; there are {names}"
             )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 __all__ = ["OLD_NAMES", "TYPES", "SocketType"]
 
 
-class SocketType(NamedTuple):
+class SocketType:
     """One row."""
 
-    name: str
-    number: int  # libzmq's (zmq.h)
     sends: bool = True
     receives: bool = True
     # "Not writable" means "no room"; of the other types it may mean that sending is an error.
@@ -26,6 +22,11 @@ class SocketType(NamedTuple):
     raw: bool = False  # speaks plain TCP: each message is a peer and bytes for it
     subscribes: str = ""  # how: by an "option", or by a "message"
     tracks: int = -1  # with track_peers, it is of this type to libzmq; -1: of its own
+
+    def __init__(self, name: str, number: int, **rest: object) -> None:
+        self.name = name
+        self.number = number  # libzmq's (zmq.h)
+        self.__dict__.update(rest)  # any of the above
 
     @property
     def tracked(self) -> int:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ._on_demand import on_demand
 from ._zmq import BlockingSocket, Frame, Tracker
 from .options import Options
-from .selecting import Selector, select
-from .uri import ZMQRecord, prepare_uri
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Unpack
+    from typing import Unpack
 
     from .monitoring import Monitor, MonitorEvent
-    from .options import OptionArguments
+    from .option_arguments import OptionArguments
     from .peers import Peer
+    from .selecting import Selector, select
+    from .uri import ZMQRecord, prepare_uri
 
 __all__ = [
     "Frame",
@@ -62,14 +62,16 @@ def new(type: str = "PAIR", **options: Unpack[OptionArguments]) -> ZMQSocket:
     return ZMQSocket(type, **options)
 
 
-def __getattr__(name: str) -> Any:
-    # Imported by those who need them.
-    if name in {"Monitor", "MonitorEvent"}:
-        from . import monitoring
-
-        return getattr(monitoring, name)
-    if name == "Peer":
-        from . import peers
-
-        return peers.Peer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Imported by those who need them.
+__getattr__, __dir__ = on_demand(
+    globals(),
+    {
+        "Monitor": "monitoring",
+        "MonitorEvent": "monitoring",
+        "Peer": "peers",
+        "Selector": "selecting",
+        "ZMQRecord": "uri",
+        "prepare_uri": "uri",
+        "select": "selecting",
+    },
+)

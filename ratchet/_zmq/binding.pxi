@@ -8,7 +8,7 @@
 # For tcp and ipc zmq_unbind would end the connections as well, with what they have to send.
 
 cdef tuple EVERY_HOST = ("*", "0.0.0.0", "[::]", "::")
-given_up = collections.OrderedDict()  # an endpoint, as libzmq resolved it -> when (monotonic)
+given_up = OrderedDict()  # an endpoint, as libzmq resolved it -> when (monotonic)
 
 
 cdef int give_up(str endpoint, str given) except -1:

@@ -2,8 +2,8 @@
 
 cdef void *context = NULL
 cdef int max_sockets = 0  # 0: as many as libzmq can
-open_sockets = weakref.WeakSet()     # of this process, for the exit
-closing_handles = weakref.WeakSet()  # of sockets that are closed but for their descriptor
+open_sockets = WeakSet()     # of this process, for the exit
+closing_handles = WeakSet()  # of sockets that are closed but for their descriptor
 # What a child of multiprocessing has to call before it ends (`exit.pxi` sets it).
 cdef object at_child_exit = None
 # A descriptor that is given back at the end, when libzmq may need one to end (ctx.cpp, 4.3.4).
@@ -21,6 +21,16 @@ cdef int head_room(int count, what) except -1:
     finally:
         for fd in found:
             os.close(fd)
+    return 0
+
+
+cdef int resolver_room(what) except -1:
+    """Raise unless a name can be resolved: what `head_room` does, at each bind and connect."""
+    cdef int error = ratchet_room(RESOLVER_ROOM)
+    if error < 0:
+        return head_room(RESOLVER_ROOM, what)
+    if error > 0:
+        raise from_errno(error, f"cannot {what}")
     return 0
 
 

@@ -173,7 +173,7 @@ cdef class EndpointSocket(OptionSocket):
                 "bind to that, or set use_fd to None first"
             )
         self.require(what)
-        head_room(RESOLVER_ROOM, what)
+        resolver_room(what)
         fd = duplicate(listener.fd, what)
         if os.name != "nt":
             # A peer that another process, or another bind, was faster to accept would stop
@@ -279,7 +279,7 @@ cdef class EndpointSocket(OptionSocket):
         self.require(what)
         if which <= 1:
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
-            head_room(RESOLVER_ROOM, what)
+            resolver_room(what)
             threads = self.threads_of(endpoint if which else None)
         try:
             if which == 3 and self.kind.look_takes_part:

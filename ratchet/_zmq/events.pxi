@@ -282,13 +282,13 @@ cdef class EventReader(Doorbell):
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
-        self.noted = collections.deque()
+        self.noted = deque()
         self._kept = KEPT_EVENTS
 
     cdef int begin(self, Feed feed, int mask, str name) except -1:
         """Read from now on."""
         self.feed, self.mask, self.name = feed, mask, name
-        feed.readers = [*feed.readers, weakref.ref(self)]
+        feed.readers = [*feed.readers, weak_ref(self)]
         return 0
 
     cdef void note(self, int number, int value, str endpoint) noexcept:

@@ -23,7 +23,7 @@ cdef class GreenletCaller(Caller):
 
     def __init__(self, GeventBase runtime not None, glet):
         self.runtime = runtime
-        self.glet = weakref.ref(glet)
+        self.glet = weak_ref(glet)
         link = getattr(glet, "rawlink", None)
         if link is None:
             self.silent = True  # a raw greenlet
@@ -99,7 +99,7 @@ cdef class GeventBase(Runtime):
 
     def __init__(self, hub):
         self.hub, self.loop, self.switch = hub, hub.loop, hub.switch
-        self.ready = collections.deque()
+        self.ready = deque()
         self.ident = PyThread_get_thread_ident()
         self.budget = BURST
 

@@ -6,14 +6,14 @@
 
 cdef dict inproc_bound = {}     # name -> weak reference to the socket
 cdef dict inproc_pending = {}   # name -> list of weak references to those that wait for it
-track_changes = weakref.WeakSet()  # what wants to know of changes: each has `changed()`
+track_changes = WeakSet()  # what wants to know of changes: each has `changed()`
 
 
 cdef int link_inproc(SocketBase bound, SocketBase other, str name) except -1:
     since = wall_clock()
     for one, two in ((bound, other), (other, bound)):
         (<SocketBase> one).inproc_links = [
-            *((<SocketBase> one).inproc_links or ()), (name, weakref.ref(two), one is other, since)]
+            *((<SocketBase> one).inproc_links or ()), (name, weak_ref(two), one is other, since)]
     return 0
 
 
@@ -29,7 +29,7 @@ cdef int note_inproc(SocketBase zsock, int which, str name) except -1:
     if zsock.home is not None:
         return 0  # in a context of the program's own, which has names of its own
     if which == 0:
-        inproc_bound[name] = weakref.ref(zsock)
+        inproc_bound[name] = weak_ref(zsock)
         for reference in inproc_pending.pop(name, ()):
             other = reference()
             if other is not None and other.handle != NULL:
@@ -40,7 +40,7 @@ cdef int note_inproc(SocketBase zsock, int which, str name) except -1:
         if other is not None and other.handle != NULL:
             link_inproc(other, zsock, name)
         else:
-            inproc_pending.setdefault(name, []).append(weakref.ref(zsock))
+            inproc_pending.setdefault(name, []).append(weak_ref(zsock))
     elif which == 2:
         inproc_bound.pop(name, None)
     else:

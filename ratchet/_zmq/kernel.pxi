@@ -116,8 +116,8 @@ cdef class KernelBase(Runtime):
     cdef Py_ssize_t turn_left           # how many of this turn are still to run
 
     def __cinit__(self, *args, **kwargs):
-        self.ready = collections.deque()
-        self.finished = collections.deque()
+        self.ready = deque()
+        self.finished = deque()
         self.write_fd = self.poll_fd = -1
         self.threads = set()
         self.bells = {}

@@ -168,6 +168,16 @@ cdef extern from *:
     #ifdef __linux__
     #include <fcntl.h>
     #include <sys/epoll.h>
+    #include <sys/eventfd.h>
+    /* Return 0 if so many descriptors can be opened, at most 8, else the errno that says why not;
+       -1: it is not known here. Nothing is faster to open than an eventfd. */
+    static int ratchet_room(int count) {
+        int fds[8], made = 0, error = 0;
+        while (made < count && (fds[made] = eventfd(0, EFD_CLOEXEC)) >= 0) made++;
+        if (made < count) error = errno;
+        while (made > 0) close(fds[--made]);
+        return error;
+    }
     static int ratchet_ledger(void) { return epoll_create1(EPOLL_CLOEXEC); }
     static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
         struct epoll_event nothing = {0};
@@ -179,6 +189,7 @@ cdef extern from *:
         return errno == ENOENT || (errno == EBADF && fcntl(ledger, F_GETFD) >= 0);
     }
     #else
+    static int ratchet_room(int count) { (void) count; return -1; }
     static int ratchet_ledger(void) { return -1; }
     static Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) {
         (void) ledger, (void) fd;
@@ -208,6 +219,7 @@ cdef extern from *:
     void ratchet_at_fork(void (*child)() noexcept nogil) noexcept
     int ratchet_try_threads(int count) noexcept
     void set_errno "ratchet_set_errno"(int number) noexcept
+    int ratchet_room(int count) noexcept
     int ratchet_ledger() noexcept
     Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) noexcept
     bint ratchet_gone(int ledger, Py_ssize_t fd) noexcept

@@ -1,6 +1,5 @@
 # Layer 4. Ranges of ports, of which bind takes the first free one: tcp://*:*[5000-5100].
 
-is_port_range = re.compile(r"(tcp://.+:)([^:\[\]]*)\[([^:\[\]]*)\]").fullmatch
 cdef str PORT_RANGE_FORM = (
     "the form of a range of ports is tcp://*:*[5000-5100] or tcp://*:[5000-5100], of ports from 1 "
     "to "
@@ -16,10 +15,13 @@ cdef tuple port_range(str endpoint):
     """
     if not endpoint.endswith("]"):
         return None
-    found = is_port_range(endpoint)
-    if found is None:
+    before, _, ports = endpoint[:-1].rpartition("[")
+    address, colon, star = before.rpartition(":")
+    if not address.startswith("tcp://") or address == "tcp://" or "\n" in address:
         return None
-    before, star, ports = found.groups()
+    if ":" in ports or "]" in ports or "[" in star or "]" in star:
+        return None
+    before = address + colon
     low, dash, high = ports.partition("-")
     high = high or "65535"
     if (

@@ -6,7 +6,7 @@
 # hears it. `term` waits, in any thread, until all sockets are closed and have lingered.
 
 # Of this process: for the exit, and for those that know only an address.
-program_contexts = weakref.WeakSet()
+program_contexts = WeakSet()
 
 
 cdef class ProgramContext:
@@ -23,7 +23,7 @@ cdef class ProgramContext:
     def __cinit__(self):
         self.reserve = -1
         self.io_threads = 1
-        self.sockets = weakref.WeakSet()
+        self.sockets = WeakSet()
 
     def __init__(self):
         refuse_at_exit()

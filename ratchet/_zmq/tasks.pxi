@@ -115,7 +115,7 @@ def caller_of(context, Caller new, AwaitedRuntime runtime, bint own):
             del callers[key]
             new.end()
 
-    callers[key] = new, weakref.ref(context, end)
+    callers[key] = new, weak_ref(context, end)
     if own and runtime is not None:
         runtime.at_end(end)
     return new

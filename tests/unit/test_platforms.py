@@ -62,7 +62,7 @@ def test_a_detached_wakeup_is_the_callers():
     del wakeup
     assert set(fds) == there
     for fd in fds:
-        _platform.socket.close(fd)  # raises if it was not open
+        _platform.close_descriptor(fd)  # raises if it was not open
 
 
 def test_a_socket_that_could_not_be_watched_is_watched_next(monkeypatch, inproc):

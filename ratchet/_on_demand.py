@@ -1,0 +1,42 @@
+"""Names of a module that are imported when they are first asked for, and stay there (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["on_demand"]
+
+
+def on_demand(
+    names: dict[str, Any], where: dict[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make the ``__getattr__`` and ``__dir__`` of a module.
+
+    They are assigned, not defined: type checkers take a module that defines ``__getattr__`` for one
+    that has every name.
+
+    Args:
+        names: what `globals` returns in the module.
+        where: for each such name, the module of this package that has it, or that it is.
+    """
+
+    def find(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(
+                f"module {names['__name__']!r} has no attribute {name!r}",
+                name=name,
+                obj=sys.modules[names["__name__"]],
+            )
+        home = __import__(f"{__package__}.{where[name]}", fromlist=[name])
+        found = names[name] = home if where[name] == name else getattr(home, name)
+        return found
+
+    def listed() -> list[str]:
+        return sorted({*names, *where})
+
+    return find, listed
