@@ -30,7 +30,8 @@ SCRIPTS := $(wildcard tools/*.sh tools/*/*.sh) .ci/run
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help test torture asan memcheck bench bench-full bench-threads bench-asyncio bench-proxy scale instructions \
+.PHONY: help test torture asan memcheck bench bench-full bench-threads bench-asyncio bench-waits bench-proxy \
+	bench-connections scale instructions \
 	memory soak pyzmq lint docs wheel matrix clean FORCE
 
 help:  ## list the targets
@@ -67,6 +68,9 @@ bench-waits: $(VENV)/.ratchet $(VENV)/.bench  ## measure a wait for ten sockets 
 
 bench-proxy: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages through a proxy, beside libzmq's in C
 	$(RUN) -m benchmarks.proxies $(ARGS)
+
+bench-connections: $(VENV)/.ratchet $(VENV)/.bench  ## measure new, connect, first message and close of 10,000 sockets
+	$(RUN) -m benchmarks.connections $(ARGS)
 
 scale: $(VENV)/.ratchet $(VENV)/.bench  ## measure up to 10,000 sockets and threads; refresh docs/benchmarks.md
 	$(RUN) -m benchmarks.scale --write docs/benchmarks.md $(ARGS)

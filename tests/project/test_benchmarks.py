@@ -54,6 +54,18 @@ def test_waits():
     assert "Selector, 50 sockets against 10: " in done.stdout
 
 
+def test_connections(tmp_path):
+    path = tmp_path / "result.json"
+    words = ["--number", "20", "--libs", "ratchet,c", "--json", str(path)]
+    done = run("benchmarks.connections", *words)
+    assert done.returncode == 0, done.stderr
+    samples = json.loads(path.read_text())["samples"]
+    assert list(samples) == ["ratchet", "c"]
+    for (found,) in samples.values():
+        assert list(found) == ["new", "connect", "first message", "close"]
+        assert all(phase["wall"] >= phase["calls"] > 0 for phase in found.values())
+
+
 def test_ratios_are_above_one_for_who_is_better():
     fast, slow = report.Sample(4.0, 1.0), report.Sample(2.0, 3.0)
     rate, trip = Case("one-call", "tcp", "16"), Case("round-trip", "tcp", "16")
