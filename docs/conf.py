@@ -54,5 +54,6 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_static_path = ["_static"]
 html_css_files = ["ratchet.css"]
+html_js_files = ["tables.js"]
 pygments_style = "default"
 pygments_dark_style = "github-dark"
