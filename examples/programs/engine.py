@@ -7,10 +7,12 @@ the next one all open requests, each with how many tokens its client has; client
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 
 from ratchet import Error, Timeout, zmqsocket
 from ratchet.asyncio import new
@@ -20,32 +22,34 @@ TOKENS = 50  # of each answer
 STEP = 0.02  # seconds in which the engine makes a token for each open request
 
 
+@dataclass
+class Request:
+    """What a client has asked for."""
+
+    prompt: bytes
+    count: int  # tokens that it wants
+    have: int = 0  # tokens that it has
+
+
 def engine(endpoint, step=STEP):
     """Make tokens: ``START id prompt count have`` and ``CANCEL id``, to ``id number token``."""
-    made = 0
-    requests = {}  # id -> prompt, how many tokens, how many are made
+    requests = {}  # by the id of the client
     with zmqsocket.new("PAIR") as pair:
         pair.bind(endpoint)
         while True:
-            try:
+            with contextlib.suppress(Timeout):
                 while True:  # all that has come; if nothing is to do, wait for it
                     what, name, *rest = pair.recv_multipart(timeout=0 if requests else None)
                     if what == b"START":
-                        requests[name] = [rest[0], int(rest[1]), int(rest[2])]
-                    elif what == b"CANCEL":
+                        requests[name] = Request(rest[0], int(rest[1]), int(rest[2]))
+                    else:
                         requests.pop(name, None)
-                    elif what == b"MADE":
-                        pair.send_multipart([b"MADE", b"%d" % made, b""])
-            except Timeout:
-                pass
             time.sleep(step)
             for name, request in list(requests.items()):
-                prompt, count, number = request
-                token = b"%s-%d %.6f" % (prompt, number, time.monotonic())
-                pair.send_multipart([name, b"%d" % number, token])
-                made += 1
-                request[2] += 1
-                if request[2] == count:
+                token = b"%s-%d %.6f" % (request.prompt, request.have, time.monotonic())
+                pair.send_multipart([name, b"%d" % request.have, token])
+                request.have += 1
+                if request.have == request.count:
                     del requests[name]
 
 
@@ -56,46 +60,47 @@ class FrontEnd:
         self.clients = new("ROUTER")
         self.engine = new("PAIR", linger=0)
         self.monitor = self.engine.monitor("HANDSHAKE_SUCCEEDED")
-        self.requests = {}  # client -> prompt, how many tokens, how many it has
-        self.made = asyncio.Queue()
+        self.requests = {}  # by client
+        self.made = 0  # tokens that came from the engine
         self.endpoint = self.clients.bind("tcp://127.0.0.1:*")
         self.engine.connect(engine)
 
     async def start(self, client):
         """Give the engine a request, or what is left of it."""
-        if client in self.requests:  # and has not cancelled meanwhile
-            prompt, count, have = self.requests[client]
-            parts = [prompt, b"%d" % count, b"%d" % have]
-            await self.engine.send_multipart([b"START", client, *parts])
+        if request := self.requests.get(client):  # it has not cancelled meanwhile
+            counts = b"%d" % request.count, b"%d" % request.have
+            await self.engine.send_multipart([b"START", client, request.prompt, *counts])
 
     async def from_clients(self):
-        """Take requests and cancellations."""
+        """Take requests, ``ASK prompt count``, and cancellations."""
         while True:
             client, what, *rest = await self.clients.recv_multipart()
             if what == b"ASK":
-                self.requests[client] = [rest[0], int(rest[1]), 0]
+                self.requests[client] = Request(rest[0], int(rest[1]))
                 await self.start(client)
-            elif self.requests.pop(client, None):
-                await self.engine.send_multipart([b"CANCEL", client])
+            else:
+                await self.end(client)
+
+    async def end(self, client):
+        """Have the engine make nothing more for a client."""
+        if self.requests.pop(client, None):
+            await self.engine.send_multipart([b"CANCEL", client])
 
     async def from_engine(self):
         """Hand out tokens, each once and in order."""
         while True:
             client, number, token = await self.engine.recv_multipart()
-            if client == b"MADE":
-                self.made.put_nowait(int(number))
-                continue
+            self.made += 1
             request = self.requests.get(client)
-            if request is None or request[2] != int(number):
+            if request is None or request.have != int(number):
                 continue  # it is cancelled, or both engines made it
-            request[2] += 1
+            request.have += 1
+            if request.have == request.count:
+                del self.requests[client]
             try:
                 await self.clients.send_multipart([client, token])
             except Error:  # EHOSTUNREACH: the client is gone
-                await self.engine.send_multipart([b"CANCEL", client])
-                request[1] = request[2]
-            if request[2] == request[1]:
-                self.requests.pop(client, None)  # unless it has cancelled meanwhile
+                await self.end(client)
 
     async def engines(self):
         """Give each engine that comes all that is open."""
@@ -113,44 +118,41 @@ class FrontEnd:
 
 async def ask(endpoint, prompt, count=TOKENS, cancel_after=None, delays=None):
     """Ask for tokens, and give up after ``cancel_after`` of them; return those that came."""
+    delays, tokens = [] if delays is None else delays, []
     with new("DEALER", linger=1.0) as dealer:
         dealer.connect(endpoint)
         await dealer.send_multipart([b"ASK", prompt, b"%d" % count])
-        tokens = []
         while len(tokens) < count:
             token, made = (await dealer.recv_all(timeout=30)).rsplit(b" ", 1)
             tokens.append(token)
-            if delays is not None:
-                delays.append(time.monotonic() - float(made))
+            delays.append(time.monotonic() - float(made))
             if len(tokens) == cancel_after:
                 await dealer.send(b"CANCEL")
                 break
-        return tokens
+    return tokens
 
 
 async def measure(front):
     """Ask with many clients, of which every fourth gives up after ten tokens."""
     counts = [TOKENS if n % 4 else 10 for n in range(CLIENTS)]
     await ask(front.endpoint, b"warm", 1)
-    began, delays = time.monotonic(), []
-    answers = await asyncio.gather(
-        *(
-            ask(front.endpoint, b"p%d" % n, TOKENS, None if count == TOKENS else count, delays)
+    began, before, delays = time.monotonic(), front.made, []
+    async with asyncio.TaskGroup() as group:
+        asked = [
+            group.create_task(ask(front.endpoint, b"p%d" % n, TOKENS, count, delays))
             for n, count in enumerate(counts)
-        )
-    )
+        ]
     seconds = time.monotonic() - began
-    await front.engine.send_multipart([b"MADE", b""])
-    wasted = await front.made.get() - 1 - sum(counts)
-    right = answers == [
-        [b"p%d-%d" % (n, number) for number in range(count)] for n, count in enumerate(counts)
-    ]
+    right = all(
+        task.result() == [b"p%d-%d" % (n, number) for number in range(counts[n])]
+        for n, task in enumerate(asked)
+    )
     delays.sort()
     print(
         f"{CLIENTS} clients, all answers right: {right}; {sum(counts) / seconds:.0f} tokens/s; "
         f"engine to client {statistics.median(delays) * 1e3:.1f} ms, "
         f"99 of 100 within {delays[int(0.99 * len(delays))] * 1e3:.1f} ms; "
-        f"{wasted} tokens made for who had cancelled"
+        f"{front.made - before - sum(counts)} tokens made for who had cancelled"
     )
     return right
 

@@ -85,7 +85,7 @@ def test_an_engine_is_killed_and_clients_see_no_gap(program, start, place):
                 if come is not None:
                     await true(lambda come=come: len(delays) >= come)
                     for client, request in list(front.requests.items()):
-                        again = [b"START", client, request[0], b"40", b"0"]
+                        again = [b"START", client, request.prompt, b"40", b"0"]
                         await front.engine.send_multipart(again)  # as if it had lain in a queue
                     await true(lambda come=come: len(delays) >= come + 20)
                     peer.kill()
@@ -102,11 +102,6 @@ def test_the_engine_works_for_nobody_who_is_gone(program, start, place):
 
     async def main():
         front = engine.FrontEnd(endpoint)
-
-        async def made():
-            await front.engine.send_multipart([b"MADE", b""])
-            return await front.made.get()
-
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(front.run())
             await asyncio.to_thread(start, "import engine; engine.engine(args[0], 0.005)", endpoint)
@@ -115,13 +110,13 @@ def test_the_engine_works_for_nobody_who_is_gone(program, start, place):
                 dealer.connect(front.endpoint)
                 await dealer.send_multipart([b"ASK", b"vanishes", b"1000000000"])
                 await dealer.recv_all(timeout=LONG)
-            await asyncio.wait_for(until_it_rests(made), LONG)
+            await asyncio.wait_for(until_it_rests(front), LONG)
             assert not front.requests
             serving.cancel()
 
-    async def until_it_rests(made):
+    async def until_it_rests(front):
         before = -1
-        while before != (before := await made()):  # noqa: ASYNC110 - its process is asked
+        while before != (before := front.made):  # noqa: ASYNC110 - its process is asked
             await asyncio.sleep(0.1)  # many steps of the engine's
 
     asyncio.run(main())
@@ -141,9 +136,8 @@ def test_jobs_survive_workers_and_the_broker(program, start, place, tmp_path):
     jobs.put(endpoint, names[:1])
     serving.kill()  # what was answered is kept
     serving = start(broker, endpoint, path, 0.3)
-    ask = jobs.Client(endpoint)
-    with ask.req:  # a worker that takes a job, and dies
-        assert ask(b"TAKE") == ["OK", "0", "job 0"]
+    with jobs.connect(endpoint) as req:  # a worker that takes a job, and dies
+        assert jobs.ask(req, "TAKE") == ["0", "job 0"]
     workers = [start(worker, endpoint) for _ in range(2)]
     putting = threading.Thread(target=jobs.put, args=[endpoint, names])
     putting.start()
