@@ -182,32 +182,36 @@ class KernelWaiter(Waiter):
 
     def __init__(self, thread: ThreadBase) -> None: ...
 
-class KernelBase(Runtime):
-    """The part of a kernel that a message passes through."""
+class KernelSleep(Runtime):
+    """What of a kernel is about its sleep."""
 
     @property
     def ready(self) -> deque[ThreadBase]: ...
+    heap: list[tuple[float, int, Any]]
+    stopping: bool
+    asleep: bool
+    born: int
+    write_fd: int
+    poll_fd: int
+    poll_wait: Callable[[float | None], Any]
+
+class KernelBase(KernelSleep):
+    """The part of a kernel that a message passes through."""
+
     @property
     def finished(self) -> deque[ThreadBase]: ...
     @property
     def current(self) -> ThreadBase | None: ...
     hub: Any
     owner: int | None
-    write_fd: int
-    asleep: bool
     closed: bool
-    born: int
     @property
     def threads(self) -> set[Any]: ...
-    heap: list[tuple[float, int, Any]]
     @property
     def bells(self) -> dict[int, ref[Selection | SocketBase | Tracker]]: ...
     foreground: int
     stuck: int
-    stopping: bool
     ending: bool
-    poll_wait: Callable[[float | None], Any]
-    poll_fd: int
     edge: bool
     def turn(self, block: bool) -> None: ...
     def resume(self, thread: ThreadBase) -> None: ...

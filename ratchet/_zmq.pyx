@@ -94,6 +94,7 @@ include "_zmq/runtime.pxi"
 include "_zmq/spinning.pxi"
 # 3: the runtimes in C.
 include "_zmq/osthread.pxi"
+include "_zmq/kernel_sleep.pxi"
 include "_zmq/kernel.pxi"
 include "_zmq/gevent.pxi"
 # 4: messages, the process's context, and those of a program's own.

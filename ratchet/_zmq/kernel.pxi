@@ -83,42 +83,29 @@ cdef class KernelWaiter(Waiter):
             return
         if bell.watcher is not kernel:
             kernel.watch(bell)
-        if bell.reply_expected(self.line):
-            kernel.reply_expected = True
+        if bell.reply_expected(self.line) and kernel.look_for_reply(until):
+            return
         kernel.suspend(thread, bell, until)
 
 
-cdef class KernelBase(Runtime):
+cdef class KernelBase(KernelSleep):
     """The part of a kernel that a message passes through."""
-    cdef readonly object ready          # deque of threads
     cdef readonly ThreadBase current    # the thread that runs; None: the hub
     cdef readonly object finished       # deque of threads that have ended and are not accounted for
     cdef public object hub
     cdef public object owner            # the OS thread that loops, by its ident; None: none does
-    cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
-    cdef public bint asleep             # the loop sleeps in the operating system
     cdef public bint closed
-    cdef public unsigned int born       # the process generation that made its descriptors
     cdef readonly set threads           # that have not ended
     cdef public Py_ssize_t foreground   # how many of them loop() waits for
     cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
-    cdef public bint stopping, ending
-    cdef public list heap               # of deadlines
+    cdef public bint ending
     cdef readonly dict bells            # descriptor -> weak reference to its socket
-    cdef public object poll_wait
-    cdef public Py_ssize_t poll_fd
     cdef public bint edge
     cdef int turns
-    cdef double asked_at                # when it asked, while threads were ready
     cdef bint missed                    # there was no memory to resume one: resume all
-    cdef bint reply_expected            # to what a thread has sent
-    cdef ReplyTimes replies
-    cdef Py_ssize_t turn_left           # how many of this turn are still to run
 
     def __cinit__(self, *args, **kwargs):
-        self.ready = deque()
         self.finished = deque()
-        self.write_fd = self.poll_fd = -1
         self.threads = set()
         self.bells = {}
 
@@ -257,55 +244,6 @@ cdef class KernelBase(Runtime):
         if self.heap:
             self.ring_deadlines()
 
-    cdef object ask(self, object seconds, bint block):
-        """Return what the operating system says has happened; sleep that long for it."""
-        cdef double began = 0, look
-        cdef bint spins = False
-        self.asleep = True  # from here on, a resume from another OS thread wakes this one
-        try:
-            if self.ready or not block or self.stopping:
-                seconds = 0.0
-            # Merely to look, epoll_wait releases the GIL and takes it back at once, again and
-            # again: an OS thread that waits for the GIL would be woken each time and never get it.
-            if seconds == 0.0 and not self.worth_asking():
-                if gevent_met:
-                    self.sleep_in_hub(seconds)
-                return ()
-            if self.reply_expected and seconds != 0.0 and self.poll_fd >= 0:
-                began = monotonic()
-                spins = worth_spinning(&self.replies)
-                if spins:
-                    look = spin if seconds is None else min(spin, <double> seconds)
-                    with nogil:
-                        ratchet_spin(self.poll_fd, -1, -1, look)
-                    if seconds is not None:
-                        seconds -= look
-            if gevent_met and self.sleep_in_hub(seconds):
-                seconds = 0.0
-                if self.born != generation:
-                    return ()  # what it asks is the parent's
-            events = self.poll_wait(None if seconds is None else min(seconds, LONGEST_SLEEP))
-            if began:
-                self.reply_expected = False
-                record_reply(&self.replies, spins, monotonic() - began)
-            return events
-        finally:
-            self.asleep = False
-
-    cdef bint sleep_in_hub(self, object seconds) except -1:
-        """Let gevent's hub run its greenlets until there is something to ask for.
-
-        With seconds of 0 they have one turn. False: no hub of gevent's is here that can.
-        """
-        cdef Runtime hub = gevent_runtime() if self.poll_fd >= 0 else None
-        if hub is None:
-            return False
-        put_runtime(hub)
-        try:
-            return hub.sleep_on(self.poll_fd, seconds)
-        finally:
-            put_runtime(self)
-
     cdef int ring_bells(self, events) except -1:
         """Ring the bells of sockets whose descriptors are among ``events``; `happened` does the
         rest."""
@@ -319,17 +257,6 @@ cdef class KernelBase(Runtime):
             if bell is not None and (not self.edge or bell.waiting):
                 bell.ring(bell.look(), None)
         return 0
-
-    cdef bint worth_asking(self):
-        """Return True if the operating system may have something to tell at once."""
-        cdef double now
-        if self.poll_fd >= 0:
-            return ratchet_readable(self.poll_fd)
-        now = monotonic()
-        if self.ready and now - self.asked_at < LOOK_EVERY:
-            return False
-        self.asked_at = now
-        return True
 
     cdef int let_others_run(self) except -1:
         cdef ThreadBase me = self.current

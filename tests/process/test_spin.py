@@ -80,6 +80,82 @@ def test_who_expects_an_answer_soon_looks_before_it_sleeps(
     run("\n".join(assignments) + SPINNING)
 
 
+BESIDE = """
+    ratchet.configure(spin=1)
+    near, far = pair("PAIR", "PAIR")
+    left, right = pair("PAIR", "PAIR", "inproc://other")
+    gone_on = threading.Event()
+
+    def answer():
+        far.recv(timeout=15)
+        far.send(b"soon")
+        far.recv(timeout=15)
+        until(lambda: paused_calls(near))
+        if who == "receives":
+            right.send(b"message")
+        elif who == "is unpaused":
+            thread.unpause(other)
+        elif who == "is killed":
+            thread.kill(other)
+        assert gone_on.wait(10)
+        far.send(b"late")
+
+    def go_on():
+        try:
+            if who == "receives":
+                left.recv()
+            elif who == "sleeps":
+                thread.timer(0.1)
+            else:
+                thread.pause()
+        finally:
+            note()
+
+    def note():
+        used.append(time.thread_time() - used[0])
+        gone_on.set()
+
+    def ask():
+        near.send(b"question")
+        near.recv()
+        near.send(b"question")
+        used.append(time.thread_time())
+        if who == "asks with a timeout":
+            try:
+                near.recv(timeout=0.1)
+            except ratchet.Timeout:
+                note()
+        near.recv()
+
+    other = None
+    used = []  # CPU time at the question, and from there until the other one goes on
+
+    def main():
+        global other
+        if who != "asks with a timeout":
+            other = thread.attach(go_on)
+            thread.timer(0)
+        ask()
+
+    answering = threading.Thread(target=answer, daemon=True)
+    answering.start()
+    ratchet.run(main)
+    answering.join()
+    for zsock in (near, far, left, right):
+        zsock.close()
+    assert used[1] < 0.4, used  # all of the looking takes a second
+"""
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="a kernel looks with epoll only")
+@pytest.mark.parametrize(
+    "who", ["receives", "sleeps", "is unpaused", "is killed", "asks with a timeout"]
+)
+def test_a_thread_that_looks_for_an_answer_lets_others_go_on(run, who):
+    """It looks until there is something for any of them, and no longer than the first deadline."""
+    run(f"    who = {who!r}\n" + BESIDE)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_who_is_answered_soon_keeps_the_gil_beside_a_busy_thread(run):
     """It would get it back only when Python forces the busy one to give it up."""
