@@ -1,6 +1,6 @@
 """Where the command ``ratchet`` begins: from here on, Ctrl-C ends it quietly.
 
-It is no part of the package, because ``import ratchet`` takes a third of the time of a short
+It is no part of the package, because ``import ratchet`` takes a good part of the time of a short
 command, and a Ctrl-C during that import would be shown as a traceback.
 """
 
