@@ -2,6 +2,7 @@
 # missing or out of date. GNU make 3.81 (macOS) is enough.
 #
 #   make test ARGS="-k close -x"          arguments for what is run
+#   make test ARGS="-n0"                  one test after the other, in one process
 #   make test PYTHON=python3.13 VENV=.venv-3.13
 #
 #   make test LIBZMQ=own                  with a libzmq as in the wheels (tools/own_libzmq.sh)
@@ -38,7 +39,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
 
 test: $(VENV)/.ratchet $(VENV)/.test  ## run the tests
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n auto $(ARGS)
 
 asan:  ## run the tests under gcc's address and undefined-behaviour sanitizers
 	PYTHON="$(PYTHON)" sh tools/sanitize.sh asan $(ARGS)

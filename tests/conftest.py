@@ -27,6 +27,7 @@ if sys.platform == "win32":  # its own default loop cannot watch descriptors
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
 
 PATIENCE = 5.0  # seconds; libzmq's reaper closes descriptors when it gets to it
+MOST_PROCESSORS = 8  # from there on, collecting the tests in each process takes what it saves
 
 
 def _descriptors():
@@ -37,6 +38,12 @@ def _descriptors():
         with contextlib.suppress(OSError):  # iterdir's own, gone by now
             found[link.name] = str(link.readlink())
     return found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """How many processes ``-n auto`` means: most tests wait more than they compute."""
+    return 2 * min(os.cpu_count() or 1, MOST_PROCESSORS)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ FLAGS = ["-X", "dev", "-W", "error"]
 # What `python -m ratchet` does, with SIGINT heard wherever the tests were started.
 PROGRAM = f"{CTRL_C}import sys\nfrom ratchet.cli import main\nsys.exit(main())\n"
 # The same at a terminal of its own, which is its stdin and stdout.
-AT_TERMINAL = "import os, sys\nos.login_tty(0)\nos.execvp(sys.argv[1], sys.argv[1:])\n"
+AT_TERMINAL = f"{CTRL_C}import os, sys\nos.login_tty(0)\nos.execvp(sys.argv[1], sys.argv[1:])\n"
 
 
 class Result(NamedTuple):
