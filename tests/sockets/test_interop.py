@@ -1,4 +1,4 @@
-"""On the wire with pyzmq and its own libzmq: every pair of types, both ways, and security."""
+"""On the wire with pyzmq and its own libzmq: every pair of types, security, and requests."""
 
 import contextlib
 import errno
@@ -9,6 +9,9 @@ import time
 
 import pytest
 import zmq
+from harness.behaviour import behaviour
+from harness.node import programs_of_node
+from harness.waiting import LONG, Task
 from zmq.utils import z85
 
 import ratchet
@@ -307,3 +310,58 @@ def test_curve_with_another_servers_key(make, tcp):
     assert server.recv() == b"fine"
     with pytest.raises(ratchet.Timeout):
         deceived.send(b"deceived", timeout=0.1)
+
+
+# request, of servers of other libraries
+
+
+@behaviour
+async def test_request_of_pyzmqs_rep(rt, tcp):
+    context = zmq.Context()
+    rep = context.socket(zmq.REP)
+    port = rep.bind_to_random_port("tcp://127.0.0.1")
+
+    def answer():
+        for _ in range(5):
+            parts = rep.recv_multipart()
+            rep.send_multipart(parts)
+
+    server = Task(answer)
+    try:
+        req = rt.new("REQ")
+        req.connect(f"tcp://127.0.0.1:{port}")
+        for n in range(4):
+            assert await req.request(b"%d" % n) == b"%d" % n
+        assert await req.request([b"a", b"b"]) == [b"a", b"b"]
+        server.value()
+    finally:
+        rep.close(linger=0)
+        context.term()
+
+
+NODES_REP = """
+const zmq = require("zeromq");
+(async () => {
+  const rep = new zmq.Reply();
+  await rep.bind("tcp://127.0.0.1:*");
+  console.log(rep.lastEndpoint);
+  for (let n = 0; ; n++) {
+    const parts = await rep.receive();
+    if (n === 0) await new Promise((done) => setTimeout(done, 500));
+    await rep.send(parts);
+  }
+})();
+"""
+
+node = pytest.fixture(programs_of_node)
+
+
+def test_request_of_nodes_rep(node):
+    """The first answer is late: that to a later try is taken, and the late ones never are."""
+    at = node(NODES_REP).stdout.readline().strip()
+    with zmqsocket.new("REQ", linger=0) as req:
+        req.connect(at)
+        assert req.request(b"first", timeout=0.1, retries=1_000) == b"first"
+        for n in range(4):
+            assert req.request(b"%d" % n, timeout=LONG) == b"%d" % n
+        assert req.request([b"a", b"", b"b"], timeout=LONG) == [b"a", b"", b"b"]
