@@ -46,6 +46,14 @@ def pytest_xdist_auto_num_workers():
     return 2 * min(os.cpu_count() or 1, MOST_PROCESSORS)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    """Have one of several processes say on stderr where a test hangs: its stdout is /dev/null."""
+    if hasattr(config, "workerinput"):
+        writer = type(config.get_terminal_writer())(sys.__stderr__)
+        config.get_terminal_writer = lambda: writer
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _warm():
     """Make what stays for good: the context, and the main thread's wake-up descriptor."""
@@ -89,6 +97,7 @@ def nothing_left(_warm):
         left.append(f"of what is counted, {counts} before and {internals.counts()} now")
     if left:
         pytest.fail("left behind: " + "; ".join(left))
+    gc.freeze()  # what is there still came to stay, such as modules
 
 
 @pytest.fixture
