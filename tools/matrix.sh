@@ -88,7 +88,7 @@ for version in $versions; do
         rm -r ratchet
         venv/bin/pip --quiet install --group test
         venv/bin/python -c "import ratchet, sys; print(sys.version, ratchet.libzmq_version())"
-        venv/bin/python -m pytest -p no:cacheprovider "$@"
+        venv/bin/python -m pytest -n auto -p no:cacheprovider "$@"
         ' matrix "$work" "python$version" "$@" </dev/null || failed="$failed $version"
 done
 [ -z "$failed" ] || fail "failed on Python$failed"

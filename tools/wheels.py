@@ -336,7 +336,8 @@ def test(wheel, bare, sdist, python, folder, asked):
     run(*pip, "--force-reinstall", wheel)
     run(*smoke, hide=hide, cwd=folder)
     run(*pip, "--group", "test", cwd=source)
-    run(inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *asked, hide=hide, cwd=source)
+    pytest = ["-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider"]
+    run(inside, *pytest, *asked, hide=hide, cwd=source)
 
 
 def build(versions, full, asked):
