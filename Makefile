@@ -39,7 +39,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
 
 test: $(VENV)/.ratchet $(VENV)/.test  ## run the tests
-	$(RUN) -m pytest -n auto $(ARGS)
+	$(RUN) -m pytest -n auto --maxschedchunk 4 $(ARGS)
 
 asan:  ## run the tests under gcc's address and undefined-behaviour sanitizers
 	PYTHON="$(PYTHON)" sh tools/sanitize.sh asan $(ARGS)

@@ -46,6 +46,14 @@ def pytest_xdist_auto_num_workers():
     return 2 * min(os.cpu_count() or 1, MOST_PROCESSORS)
 
 
+def pytest_collection_modifyitems(items):
+    """Have what may take long begin first, so that not all wait for it at the end."""
+    limits = {
+        item: max((m.args[0] for m in item.iter_markers("timeout")), default=0) for item in items
+    }
+    items.sort(key=limits.get, reverse=True)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     """Have one of several processes say on stderr where a test hangs: its stdout is /dev/null."""

@@ -160,16 +160,17 @@ def test_state_of_a_real_socket(new):
     assert zsock.getsockopt("LAST_ENDPOINT") == zsock.last_endpoint == "inproc://options"
 
 
-def test_timeouts_of_a_real_socket(new):
-    zsock = new("DEALER", rcvtimeo=0.0, sndtimeo=0.01)
-    with pytest.raises(Timeout):
-        zsock.recv()
-    with pytest.raises(Timeout):
-        zsock.send(b"nobody is there")
-    zsock.set_timeout(3.0)
-    assert (zsock.rcvtimeo, zsock.sndtimeo) == (3.0, 3.0)
-    zsock.rcvtimeo = None
-    assert (zsock.rcvtimeo, zsock.sndtimeo) == (None, 3.0)
+def test_timeouts_of_a_real_socket():
+    with zmqsocket.new("DEALER", rcvtimeo=0.0, sndtimeo=0.01) as zsock:
+        assert (zsock.rcvtimeo, zsock.sndtimeo) == (0.0, 0.01)
+        with pytest.raises(Timeout):
+            zsock.recv()
+        with pytest.raises(Timeout):
+            zsock.send(b"nobody is there")
+        zsock.set_timeout(3.0)
+        assert (zsock.rcvtimeo, zsock.sndtimeo) == (3.0, 3.0)
+        zsock.rcvtimeo = None
+        assert (zsock.rcvtimeo, zsock.sndtimeo) == (None, 3.0)
 
 
 def test_subscriptions_of_a_real_socket(new):
