@@ -1,6 +1,5 @@
 """Several hubs, their ends, and sockets that are shared with all other kinds of threads."""
 
-import asyncio
 import gc
 import threading
 import time
@@ -13,7 +12,7 @@ from harness.waiting import LONG, SHORT, Task, until
 
 import ratchet
 import ratchet.asyncio
-from ratchet import thread, zmqsocket
+from ratchet import thread
 
 
 def in_hub(function, *args):
@@ -22,60 +21,6 @@ def in_hub(function, *args):
         return gevent.spawn(function, *args).get(timeout=LONG)
     finally:
         gevent.get_hub().destroy(destroy_loop=True)
-
-
-def test_several_hubs_in_several_os_threads_share_a_socket(link, tcp):
-    pull, push = link("PULL", "PUSH", tcp)
-    hubs, each = 4, 300
-    got = []
-
-    def receive():
-        for _ in range(each):
-            got.append(int(pull.recv_all(timeout=LONG)))  # noqa: PERF401
-
-    def main():
-        gevent.joinall([gevent.spawn(receive) for _ in range(2)], raise_error=True)
-
-    tasks = [Task(in_hub, main) for _ in range(hubs)]
-    until(lambda: paused_calls(pull) > hubs)
-
-    def send():
-        for n in range(2 * hubs * each):
-            push.send(b"%d" % n)
-
-    gevent.spawn(send).get(timeout=LONG)
-    for task in tasks:
-        task.value(4 * LONG)
-    assert sorted(got) == list(range(2 * hubs * each))
-
-
-def test_a_socket_is_shared_by_every_kind_of_thread(inproc):
-    got, each = {}, 100
-    with ratchet.asyncio.new("PULL") as pull, zmqsocket.new("PUSH") as push:
-        pull.bind(inproc)
-        push.connect(inproc)
-
-        def receive(name):
-            got[name] = [pull.sync.recv_all(timeout=LONG) for _ in range(each)]
-
-        async def awaits():
-            got["task"] = [await pull.recv_all(timeout=LONG) for _ in range(each)]
-
-        others = [
-            Task(receive, "OS thread"),
-            Task(ratchet.run, receive, "ratchet thread"),
-            Task(asyncio.run, awaits()),
-            Task(in_hub, receive, "another hub"),
-        ]
-        mine = [gevent.spawn(receive, name) for name in ("greenlet", "second greenlet")]
-        for n in range(6 * each):
-            push.send(b"%d" % n)
-        gevent.joinall(mine, timeout=LONG, raise_error=True)
-        for other in others:
-            while other.is_alive():
-                gevent.sleep(0.001)
-            other.value()
-    assert sorted(int(data) for part in got.values() for data in part) == list(range(6 * each))
 
 
 def test_in_the_thread_pool_a_call_pauses_as_an_os_thread(pipe, paused):

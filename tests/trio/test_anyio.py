@@ -81,43 +81,6 @@ def test_cancel_scopes_lose_nothing(rt, inproc):
     rt.run(main)
 
 
-def test_a_task_group_with_many_sockets(rt):
-    async def main(rt):
-        pairs = [(rt.new("REP"), rt.new("REQ")) for _ in range(50)]
-
-        async def serve(rep):
-            async for data in rep:
-                await rep.send(data)
-
-        async def ask(n, req):
-            await req.send(b"%d" % n)
-            assert int(await req.recv_all()) == n
-
-        async with anyio.create_task_group() as servers:
-            for n, (rep, req) in enumerate(pairs):
-                req.connect(rep.bind(f"inproc://anyio-{n}"))
-                servers.start_soon(serve, rep)
-            async with anyio.create_task_group() as clients:
-                for n, (_, req) in enumerate(pairs):
-                    clients.start_soon(ask, n, req)
-            for rep, _ in pairs:
-                rep.close()
-
-    rt.run(main)
-
-
-def test_closing_ends_a_paused_call(rt):
-    async def main(rt):
-        pull = rt.new("PULL")
-        task = rt.spawn(pull.recv(timeout=LONG))
-        await rt.paused(pull, 1)
-        pull.close()
-        with pytest.raises(ClosedError):
-            await rt.join(task)
-
-    rt.run(main)
-
-
 def test_where_no_loop_runs_it_is_refused():
     with pytest.raises(StateError, match=r"ratchet\.asyncio\.new or ratchet\.trio\.new"):
         ratchet.anyio.new("PULL")

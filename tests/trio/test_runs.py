@@ -9,9 +9,8 @@ import sys
 import pytest
 import trio
 from harness.internals import paused_calls
-from harness.waiting import LONG, Task, until
+from harness.waiting import LONG, Task
 
-import ratchet
 from ratchet import ClosedError, StateError
 
 
@@ -36,80 +35,6 @@ def test_a_socket_goes_from_run_to_run(in_trio, pair):
 
     for _ in range(3):
         assert in_trio(pause) == b"x"
-
-
-def test_several_runs_in_several_os_threads_share_a_socket(make, tcp):
-    pull, push = make("PULL"), make("PUSH")
-    push.connect(pull.bind(tcp))
-    threads, each = 4, 300
-    got = []
-
-    async def receive():
-        for _ in range(each):
-            got.append(int(await pull.recv_all(timeout=LONG)))  # noqa: PERF401
-
-    async def main():
-        async with trio.open_nursery() as nursery:
-            for _ in range(2):
-                nursery.start_soon(receive)
-
-    tasks = [Task(trio.run, main) for _ in range(threads)]
-    until(lambda: paused_calls(pull) > threads)
-
-    async def send():
-        for n in range(2 * threads * each):
-            await push.send(b"%d" % n)
-
-    trio.run(send)
-    for task in tasks:
-        task.value()
-    assert sorted(got) == list(range(2 * threads * each))
-
-
-def test_all_kinds_of_threads_share_a_socket(make, tcp):
-    """Tasks of trio and asyncio, an OS thread and a ratchet thread."""
-    pull, push = make("PULL"), make("PUSH")
-    push.connect(pull.bind(tcp))
-    each, got, kinds = 200, [], []
-
-    async def receive():
-        for _ in range(each):
-            got.append(int(await pull.recv_all(timeout=LONG)))  # noqa: PERF401
-        kinds.append(1)
-
-    def receive_sync():
-        for _ in range(each):
-            got.append(int(pull.sync.recv_all(timeout=LONG)))  # noqa: PERF401
-        kinds.append(1)
-
-    def in_asyncio():
-        asyncio.run(receive())
-
-    tasks = [
-        Task(trio.run, receive),
-        Task(in_asyncio),
-        Task(receive_sync),
-        Task(ratchet.run, receive_sync),
-    ]
-    until(lambda: paused_calls(pull) == 4)
-
-    def send_in_asyncio():
-        async def main():
-            for n in range(2 * each):
-                await push.send(b"%d" % n)
-
-        asyncio.run(main())
-
-    async def send():
-        for n in range(2 * each, 4 * each):
-            await push.send(b"%d" % n)
-
-    sender = Task(send_in_asyncio)
-    trio.run(send)
-    for task in [*tasks, sender]:
-        task.value()
-    assert sorted(got) == list(range(4 * each))
-    assert len(kinds) == 4
 
 
 def test_a_task_of_asyncio_lets_the_others_run_too(pair):
