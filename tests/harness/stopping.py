@@ -24,14 +24,14 @@ class StoppedLoop:
         self.loop = self.factory()
 
     def begin(self, zsock, name, *args, **kwargs):
-        """Make a call, which pauses."""
+        """Make a call, which pauses, or is over before that is seen."""
         before = paused_calls(zsock)
 
         async def call():
             return await getattr(zsock, name)(*args, **kwargs)
 
         async def paused():
-            while paused_calls(zsock) == before:  # noqa: ASYNC110 - nothing tells
+            while paused_calls(zsock) == before and not task.done():  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0)
 
         task = self.loop.create_task(call())
@@ -122,7 +122,7 @@ class StoppedKernel:
         before = paused_calls(zsock)
         sync = getattr(zsock, "sync", zsock)
         task = self.kernel.attach(getattr(sync, name), *args, **kwargs)
-        while paused_calls(zsock) == before:
+        while paused_calls(zsock) == before and not task.done:
             self.kernel.loop_once(noblock=True)
         return task
 
