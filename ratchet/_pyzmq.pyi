@@ -58,6 +58,8 @@ class Socket:
 
     context: Any
     copy_threshold: int
+    type: Any
+    _type_name: str
     @property
     def _closed(self) -> bool: ...
     def __init__(
@@ -141,8 +143,10 @@ class OptionAttribute:
 
 originals: dict[str, Any]
 plain_loads: list[Any]
+set_unusual: list[Any]
 quick_calls: tuple[str, ...]
 
+def set_attribute(zsock: Socket, name: str, value: Any) -> None: ...
 def give_options(kind: type, constants: dict[str, Any]) -> None: ...
 def give_calls(kind: type) -> None: ...
 def zmq_errno() -> int: ...

@@ -1,6 +1,6 @@
-# Options as attributes, such as ``linger``.
+# Attributes of sockets: options, such as ``linger``, and what pyzmq or a program puts there.
 #
-# pyzmq finds them in a ``__getattr__`` in Python, and a class that has one pays for it in every
+# pyzmq finds options in a ``__getattr__`` in Python, and a class that has one pays for it in every
 # look-up of a method: as much as a message costs. As descriptors they cost the others nothing.
 
 cdef object WRITE_ONLY = (errno.EINVAL, errno.EFAULT)  # what reading such an option raises
@@ -38,6 +38,54 @@ def give_options(kind, constants):
     for name, option in constants.items():
         if isinstance(option, SocketOption):
             for spelling in (name, name.lower()):
-                # ``type`` stands in the dict of each socket, where it outlives the socket's end.
-                if spelling != "type" and not hasattr(kind, spelling):
+                if not hasattr(kind, spelling):  # ``type`` outlives the socket's end
                     setattr(kind, spelling, OptionAttribute(name, option))
+
+
+# A socket of `Socket`'s own class has no dict as long as nobody asks for its ``__dict__``; then
+# Python calls its methods without a look into the dict, and a ``send`` and a ``recv`` cost a
+# quarter less. pyzmq's own ``__setattr__`` asks for it each time.
+
+cdef extern from "Python.h":
+    int set_usual "PyObject_GenericSetAttr"(object thing, object name, object value) except -1
+    PyObject *get_usual "PyObject_GenericGetAttr"(object thing, object name)
+    void drop "Py_DECREF"(PyObject *thing)
+
+set_unusual = []  # pyzmq's own way, for names that nothing has
+cdef object names_of = weakref.WeakKeyDictionary()  # what the classes of sockets have or declare
+
+
+cdef set known_names(kind):
+    """Return the names of a class's attributes, and those that it has annotations for."""
+    cdef set names = names_of.get(kind)
+    if names is None:
+        names = set()
+        for base in kind.__mro__:
+            names.update(base.__dict__, base.__dict__.get("__annotations__", ()))
+        names_of[kind] = names
+    return names
+
+
+cdef bint has_attribute(Socket zsock, str name):
+    cdef PyObject *found = get_usual(zsock, name)
+    if found == NULL:
+        PyErr_Clear()
+        return False
+    drop(found)
+    return True
+
+
+def set_attribute(Socket zsock not None, str name not None, value):
+    """Set an attribute, or an option that is spelled in another way."""
+    if name.lower() in ("subscribe", "unsubscribe"):
+        zsock.set(
+            SocketOption[name.upper()], value.encode() if isinstance(value, str) else value
+        )
+    elif name in known_names(type(zsock)) or not set_unusual or has_attribute(zsock, name):
+        set_usual(zsock, name, value)
+        # A test, or a tracer of calls, may exchange what is called for each part.
+        zsock.own_send = zsock.own_send or name == "send"
+        zsock.own_recv = zsock.own_recv or name == "recv"
+        zsock.own_load = zsock.own_load or name == "_deserialize"
+    else:
+        set_unusual[0](zsock, name, value)

@@ -5,20 +5,17 @@ plain_loads.append(Socket._deserialize)
 cdef object plain_send = None, plain_recv = None  # `Socket`'s own, once they are quick (quick.pxi)
 
 
-cdef bint has_own(Socket self, str name, plain) except -1:
-    """Return True if a subclass, or the socket itself, has another method of this name by now."""
-    if getattr(type(self), name) is not plain:
-        return True
-    given = getattr(self, "__dict__", None)
-    return given is not None and name in given
+cdef bint sends_itself(Socket self) except -1:
+    """Return True if a part is not to be sent by `Socket`'s own ``send``."""
+    return self.own_send or type(self).send is not plain_send
 
 
 cdef bint loads_itself(Socket self) except -1:
     """Return True if what text and objects are received with is not `Socket`'s own."""
-    if has_own(self, "recv", plain_recv) or type(self)._deserialize not in plain_loads:
-        return True
-    given = getattr(self, "__dict__", None)
-    return given is not None and "_deserialize" in given
+    return (
+        self.own_recv or self.own_load
+        or type(self).recv is not plain_recv or type(self)._deserialize not in plain_loads
+    )
 
 
 cdef int send_part(Socket self, data, int flags) except -1:
@@ -30,6 +27,32 @@ cdef int send_part(Socket self, data, int flags) except -1:
     except CoreError as error:
         raise translated(error) from error
     return 0
+
+
+cdef int send_parts(Socket self, list parts, int flags) except -1:
+    """Send the parts of a whole message, or of the end of one."""
+    try:
+        if program_send_parts(self.core, parts, flags) is NOT_NOW:
+            raise again()
+    except CoreError as error:
+        raise translated(error) from error
+    return 0
+
+
+cdef object try_parts(Socket self, int flags):
+    """Receive a whole message as a list of bytes, or answer NOT_NOW."""
+    try:
+        return program_recv_parts(self.core, flags)
+    except CoreError as error:
+        raise translated(error) from error
+
+
+cdef object try_frames(Socket self, int flags):
+    """Receive a whole message as a list of ratchet's Frames, or answer NOT_NOW."""
+    try:
+        return program_recv_frames(self.core, flags)
+    except CoreError as error:
+        raise translated(error) from error
 
 
 cdef object try_part(Socket self, int flags):

@@ -3,10 +3,12 @@
 cdef str FLAGS_NAME = "flags"
 cdef str COPY_NAME = "copy"
 cdef object COPIES = True
-cdef Function usual_send, usual_recv
+cdef Function usual_send, usual_recv, usual_send_multipart, usual_recv_multipart
 
 cdef extern from "Python.h":
     bint is_int "PyLong_Check"(PyObject *thing)
+    bint is_list "PyList_CheckExact"(PyObject *thing)
+    bint is_tuple "PyTuple_CheckExact"(PyObject *thing)
     long as_long "PyLong_AsLong"(PyObject *thing)  # sets an error only for what is too large
 
 
@@ -77,6 +79,50 @@ cdef PyObject *quick_recv(
     return new_reference(found)
 
 
+cdef list bytes_only(PyObject *given):
+    """Return a new list of the parts if they are bytes in a list or tuple, else None."""
+    cdef list parts
+    if not is_list(given) and not is_tuple(given):
+        return None
+    parts = list(<object> given)
+    for part in parts:
+        if type(part) is not bytes:
+            return None
+    return parts or None
+
+
+cdef PyObject *quick_send_multipart(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    cdef int flags
+    if (
+        count > 0 and not self._closed and has_flags_only(args, count, names, 1, &flags)
+        and not flags & SNDMORE and not self.own_send
+    ):
+        parts = bytes_only(args[0])
+        if parts is not None:
+            send_parts(self, parts, flags)
+            return new_reference(None)
+    return usual_send_multipart(self, args, count, names)
+
+
+cdef PyObject *quick_recv_multipart(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names
+) except? NULL:
+    cdef int flags
+    if (
+        self._closed or not has_flags_only(args, count, names, 0, &flags)
+        or self.own_recv
+    ):
+        return usual_recv_multipart(self, args, count, names)
+    found = try_parts(self, flags)
+    if found is NOT_NOW:
+        return (<Fails> fail_again)()
+    return new_reference(found)
+
+
 usual_send = quicken(Socket, "send", <Function> quick_send)
 usual_recv = quicken(Socket, "recv", <Function> quick_recv)
+usual_send_multipart = quicken(Socket, "send_multipart", <Function> quick_send_multipart)
+usual_recv_multipart = quicken(Socket, "recv_multipart", <Function> quick_recv_multipart)
 plain_send, plain_recv = Socket.send, Socket.recv

@@ -38,11 +38,12 @@ cdef class Socket:
     cdef Calls receives, sends   # of `zmq.asyncio`, those that wait; made with the first
     cdef object core             # ratchet's ProgramSocket; shadows share it
     cdef public object context
-    cdef public object copy_threshold
+    cdef public object copy_threshold, type, _type_name
     cdef readonly bint _closed
-    cdef bint own_send, own_recv  # a subclass has its own `send` or `recv`, to be called for a part
+    cdef bint own_send, own_recv, own_load  # a subclass, or just this socket, does it otherwise
 
     def __cinit__(self, *args, **kwargs):
+        self._type_name = "UNKNOWN"
         self._closed = True  # until it has a socket of ratchet's, so that no call looks for one
 
     def __init__(self, context=None, int socket_type=-1, size_t shadow=0, copy_threshold=None):
@@ -257,7 +258,7 @@ cdef class Socket:
         for i in range(len(parts)):
             if type(parts[i]) is not bytes:
                 check_part(parts[i], i)
-        if self.own_send or flags & SNDMORE:
+        if flags & SNDMORE or self.own_send:
             for i in range(len(parts)):
                 more = flags if i == len(parts) - 1 else flags | SNDMORE
                 tracker = self.send(parts[i], more, copy=copy, track=track)
@@ -271,11 +272,7 @@ cdef class Socket:
                 tracker = None
             if track:
                 trackers.append(tracker)
-        try:
-            if program_send_parts(self.core, parts, flags) is NOT_NOW:
-                raise again()
-        except CoreError as error:
-            raise translated(error) from error
+        send_parts(self, parts, flags)
         return tracker_of_all(trackers, tracker)
 
     def recv(self, int flags=0, bint copy=True, bint track=False):
@@ -302,13 +299,7 @@ cdef class Socket:
         self.require()
         if self.own_recv:
             return self.recv_parts(flags, copy, track)
-        try:
-            found = (
-                program_recv_parts(self.core, flags) if copy
-                else program_recv_frames(self.core, flags)
-            )
-        except CoreError as error:
-            raise translated(error) from error
+        found = try_parts(self, flags) if copy else try_frames(self, flags)
         if found is NOT_NOW:
             raise again()
         if not copy:
@@ -332,7 +323,7 @@ cdef class Socket:
         if not isinstance(u, str):
             raise TypeError("str objects only")
         data = (<str> u).encode(encoding)
-        if kwargs or not copy or has_own(self, "send", plain_send):
+        if kwargs or not copy or sends_itself(self):
             return self.send(data, flags=flags, copy=copy, **kwargs)
         send_part(self, data, flags)
 
@@ -353,7 +344,7 @@ cdef class Socket:
         if kwargs:
             drafts = {key: kwargs.pop(key) for key in DRAFT_ARGUMENTS if key in kwargs}
         data = jsonapi.dumps(obj, **kwargs)
-        if drafts or has_own(self, "send", plain_send):
+        if drafts or sends_itself(self):
             return self.send(data, flags=flags, **(drafts or {}))
         send_part(self, data, flags)
 

@@ -6,12 +6,13 @@ classes through which messages pass are in C (`ratchet._pyzmq`).
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import re
 import sys
 import warnings
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 OLDEST, TOO_NEW = (25, 1), (28,)  # releases of pyzmq
 
@@ -39,6 +40,9 @@ from .._zmq import error_text as strerror  # noqa: E402
 from .._zmq import has as _has  # noqa: E402
 from .._zmq import libzmq_version as zmq_version_info  # noqa: E402
 from ._devices import device, monitored_queue, proxy, proxy_steerable  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "IPC_PATH_MAX_LEN",
@@ -135,10 +139,15 @@ class Context(_pyzmq.Context):
             cls.__getattr__ = _find_option  # type: ignore[attr-defined]
 
 
+def _set_attribute(self: Any, name: str, value: Any) -> None:
+    _pyzmq.set_attribute(self, name, value)
+
+
 class Socket(_pyzmq.Socket):
     """A socket; pyzmq's own class inherits from it."""
 
     __slots__ = ()
+    __setattr__ = _set_attribute
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Have pyzmq's own classes leave the calls of messages, waits and options to C."""
@@ -146,7 +155,8 @@ class Socket(_pyzmq.Socket):
         if cls.__module__ == "zmq.sugar.socket":
             _leave_out(cls, *_IN_C)
             _pyzmq.plain_loads.append(cls._deserialize)
-            _have_options_found_in_c(cls)
+            _have_attributes_found_in_c(cls)
+            cls.__init__ = _begun_without_a_dict(cls)  # type: ignore[method-assign]
         elif cls.__module__ == "zmq._future" and cls.__name__ == "_AsyncSocket":
             _pyzmq.give_calls(cls)
         elif cls.__module__ == "zmq.green.core" and cls.__name__ == "_Socket":
@@ -157,16 +167,36 @@ class Socket(_pyzmq.Socket):
             sys.modules["zmq.green.device"] = _module("zmq.green.device", device=device)
 
 
-def _have_options_found_in_c(cls: type) -> None:
+def _have_attributes_found_in_c(cls: type) -> None:
     """Give sockets their options as descriptors, in place of ``__getattr__`` (attributes.pxi)."""
     global _find_option
     from zmq import constants
 
     _pyzmq.give_options(cls, vars(constants))
+    _leave_out(cls, "__setattr__", "_type_name")
     for base in cls.__mro__:
         if base.__module__ == "zmq.sugar.attrsettr" and "__getattr__" in base.__dict__:
             _find_option = base.__dict__["__getattr__"]
             del base.__getattr__  # type: ignore[attr-defined]
+            _pyzmq.set_unusual.append(base.__dict__["__setattr__"])
+
+
+def _begun_without_a_dict(cls: type) -> Callable[..., None]:
+    """Return an ``__init__`` that does what pyzmq's does, but uses no dict (attributes.pxi)."""
+    from zmq.constants import SocketType
+
+    usual = cls.__dict__["__init__"]
+
+    @functools.wraps(usual)
+    def begin(self: Any, *args: Any, **kwargs: Any) -> None:
+        if len(args) == 2 and not isinstance(args[0], _pyzmq.Socket) and "shadow" not in kwargs:
+            super(cls, self).__init__(*args, **kwargs)  # type: ignore[arg-type]
+            self.type, self._type_name = SocketType(args[1]), SocketType(args[1]).name
+        else:
+            usual(self, *args, **kwargs)
+            self.type = self.__dict__.pop("type", None)
+
+    return begin
 
 
 def has(capability: str) -> bool:

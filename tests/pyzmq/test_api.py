@@ -50,9 +50,25 @@ def test_what_is_quick_is_quick():
     """Each is found, and called, without Python: what that takes is as much as a message."""
     text = (
         "import zmq, ratchet._pyzmq as core\n"
-        "assert set(core.quick_calls) == {'send', 'recv'}\n"
-        "assert zmq.Socket.send is core.Socket.send and zmq.Socket.recv is core.Socket.recv\n"
+        "names = {'send', 'recv', 'send_multipart', 'recv_multipart'}\n"
+        "assert set(core.quick_calls) == names\n"
+        "assert all(getattr(zmq.Socket, n) is getattr(core.Socket, n) for n in names)\n"
         "assert not any('__getattr__' in kind.__dict__ for kind in zmq.Socket.__mro__)\n"
+        "import dis, sys\n"
+        "def use(sockets):\n"
+        "    for _ in range(100):\n"
+        "        for sock in sockets:\n"
+        "            sock.poll(0)\n"
+        "with zmq.Context() as context:\n"
+        "    sockets = [context.socket(zmq.SUB) for _ in range(5)]\n"
+        "    for sock in sockets:\n"
+        "        sock.linger, sock.copy_threshold, sock.subscribe = 0, 1, 'topic'\n"
+        "        assert sock.type == zmq.SUB and 'SUB' in repr(sock)\n"
+        "    use(sockets)\n"
+        "    context.destroy()\n"
+        "found = [one.opname for one in dis.get_instructions(use, adaptive=True)]\n"
+        "quick = {'LOAD_METHOD_WITH_VALUES', 'LOAD_ATTR_METHOD_LAZY_DICT'}\n"
+        "assert quick & set(found) or sys.version_info[:2] == (3, 12), found\n"
     )
     assert program("-c", text, on_ratchet=True) == (0, "")
 

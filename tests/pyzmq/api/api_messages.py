@@ -236,6 +236,37 @@ def test_receiving_into_a_buffer(link):
         right.recv_into(b"read only")
 
 
+class Declares(zmq.Socket):
+    """A subclass with attributes of its own, as programs have them."""
+
+    note: str
+    given = None
+
+
+def test_attributes_of_a_socket(context):
+    with context.socket(zmq.SUB, socket_class=Declares) as zsock:
+        zsock.note, zsock.given = "a", "b"
+        zsock.Linger, zsock.SNDHWM, zsock.rcvhwm = 5, 6, 7  # options, as anybody spells them
+        assert (zsock.note, zsock.given) == ("a", "b")
+        assert (zsock.linger, zsock.sndhwm, zsock.RCVHWM) == (5, 6, 7)
+        zsock.subscribe = "topic"
+        zsock.unsubscribe = b"topic"
+        with pytest.raises(AttributeError, match="Declares has no such option: NOTHING"):
+            zsock.nothing = 1
+        assert not hasattr(zsock, "nothing")
+        assert zsock.type == zmq.SUB
+        with pytest.raises(zmq.ZMQError):
+            zsock.TYPE = zmq.PUB
+        object.__setattr__(zsock, "nothing", 1)
+        zsock.nothing += 1  # it has it now
+        assert zsock.nothing == 2
+        del zsock.nothing, zsock.note
+        with pytest.raises(AttributeError):
+            _ = zsock.note
+        assert vars(zsock)["given"] == "b"
+    assert zsock.type == zmq.SUB
+
+
 class OwnCalls(zmq.Socket):
     """A subclass by whose `send` and `recv` the parts of whole messages go, as zmq.green's do."""
 
@@ -257,6 +288,46 @@ def test_a_subclass_has_its_own_send_and_recv(context):
     left.send_multipart([b"a", b"b"])
     assert right.recv_multipart() == [b"a", b"b"]
     assert left.__dict__["sent"] == right.__dict__["got"] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_socket_is_given_another_send_and_recv(link, monkeypatch, copy):
+    """As a test does that looks what a program sends, or a tracer of calls."""
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    seen = []
+    send, recv = left.send, right.recv
+
+    def seen_send(data, *args, **kwargs):
+        seen.append(data)
+        return send(data, *args, **kwargs)
+
+    def seen_recv(*args, **kwargs):
+        seen.append("recv")
+        return recv(*args, **kwargs)
+
+    monkeypatch.setattr(left, "send", seen_send)
+    monkeypatch.setattr(right, "recv", seen_recv)
+    left.send_multipart([b"a", b"b"], copy=copy)
+    assert [bytes(part) for part in right.recv_multipart(copy=copy)] == [b"a", b"b"]
+    assert seen == [b"a", b"b", "recv", "recv"]
+    monkeypatch.undo()
+    left.send_multipart([b"c"], copy=copy)
+    assert [bytes(part) for part in right.recv_multipart(copy=copy)] == [b"c"]
+    assert len(seen) == 4
+
+
+def test_parts_of_other_kinds_and_in_other_sequences(link):
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    for parts in ((b"a", b"b"), [bytearray(b"a"), memoryview(b"b")], [b"a", zmq.Frame(b"b")]):
+        left.send_multipart(parts)
+        assert right.recv_multipart() == [b"a", b"b"]
+    with pytest.raises(TypeError, match=r"Frame 1 \('b'\) does not support the buffer interface"):
+        left.send_multipart([b"a", "b"])
+    left.send_multipart([b"a", b"b"], zmq.SNDMORE | zmq.NOBLOCK)
+    left.send(b"c")
+    assert right.recv_multipart() == [b"a", b"b", b"c"]
+    with pytest.raises(zmq.Again):
+        right.recv_multipart(flags=zmq.NOBLOCK)
 
 
 def test_a_router_drops_what_is_for_nobody(context):
