@@ -10,6 +10,15 @@
 # RATCHET_ZMQ_PREFIX and RATCHET_ZMQ_STATIC choose the libzmq, RATCHET_DEBUG has the extension count
 # what it opens (see setup.py).
 
+# Benchmarks that compare run on a Python that has the newest releases of all peers, if one is here.
+COMPARING := bench bench-full bench-threads bench-asyncio bench-waits bench-proxy bench-connections scale
+ifneq ($(filter $(COMPARING),$(MAKECMDGOALS)),)
+ifeq ($(origin PYTHON) $(origin VENV),undefined undefined)
+FOUND := $(shell sh tools/bench_python.sh)
+PYTHON := $(word 1,$(FOUND))
+VENV := $(word 2,$(FOUND))
+endif
+endif
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
@@ -51,7 +60,7 @@ bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyz
 	$(RUN) -m benchmarks $(ARGS)
 
 bench-full: $(VENV)/.ratchet $(VENV)/.bench  ## measure beside all libraries, 15 minutes; refresh docs/benchmarks.md
-	-$(MAKE) $(OWN)/.ratchet  # where it cannot be built, it is left out
+	-$(MAKE) PYTHON="$(PYTHON)" VENV="$(VENV)" $(VENV)/.own  # where it cannot be built, it is left out
 	$(RUN) -m benchmarks --full --write docs/benchmarks.md $(ARGS)
 	$(RUN) tools/draw_rates.py docs/benchmarks
 
@@ -151,9 +160,14 @@ $(OWN_LIBZMQ): tools/own_libzmq.sh
 	sh tools/own_libzmq.sh $(OWN)
 
 # Beside the editable one: a ratchet as in the wheels, for benchmarks that compare the two.
-$(OWN)/.ratchet: $(VENV)/.ratchet $(OWN_LIBZMQ)
+$(VENV)/.own: $(VENV)/.ratchet $(OWN_LIBZMQ)
 	RATCHET_ZMQ_STATIC=$(abspath $(OWN)) $(PIP) install --no-build-isolation --no-deps \
-		--upgrade --target $(OWN)/site .
+		--upgrade --target $(OWN)/site-$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])') .
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.made pyproject.toml tools/install_peers.py
+	$(PIP) install --group bench
+	$(RUN) tools/install_peers.py
 	touch $@
 
 $(VENV)/.%: $(VENV)/.made pyproject.toml

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_LIBRARIES = "ratchet,pyzmq,c"
 # The tables of the full report; in each the first is compared with the others.
 GROUPS = {
-    "Plain calls": "ratchet,ratchet-own,pyzmq,pyomq,pynng,c,c-own",
+    "Plain calls": "ratchet,ratchet-own,pyzmq,pyomq,zenoh,iceoryx2,pynng,c,c-own",
     "Calls of many threads in one OS thread": "ratchet-threads,ratchet-gevent,pyzmq-green",
     "Calls awaited in asyncio": "ratchet-asyncio,pyzmq-asyncio,pyomq-asyncio",
     "Large messages, plain calls, without copies and with": (

@@ -672,3 +672,6 @@ def libzmq() -> ctypes.CDLL:
     maps = Path("/proc/self/maps").read_text(encoding="utf-8")
     found = [path for path in re.findall(r"/.*/libzmq.*\.so.*", maps) if "pyzmq" not in path]
     return ctypes.CDLL(found[0] if found else None)
+
+
+from . import others  # noqa: E402, F401 - it adds to ADAPTERS, and its base stands above

@@ -21,7 +21,17 @@ from . import machine
 from .adapters import ADAPTERS
 from .report import align, cell, write_json
 from .scale import SPARE, descriptors
-from .workers import ENVIRONMENT, HERE, OWN, WorkerError, run, static_flags, workshop, zmq_flags
+from .workers import (
+    ENVIRONMENT,
+    HERE,
+    OWN,
+    WorkerError,
+    own_site,
+    run,
+    static_flags,
+    workshop,
+    zmq_flags,
+)
 
 PHASES = ("new", "connect", "first message", "close")
 NUMBER = 10_000
@@ -94,9 +104,7 @@ def command(name: str, folder: Path, endpoint: str, number: int) -> list[str]:
         return [str(compiled(folder, name)), "near", endpoint, str(number)]
     words = ["--near", name, endpoint, str(number)]
     if name == "ratchet-own":
-        if not (OWN / "site").is_dir():
-            raise WorkerError(f"there is no {OWN / 'site'}: make bench-full makes it")
-        return [sys.executable, "-c", OWN_NEAR, str(OWN / "site"), *words]
+        return [sys.executable, "-c", OWN_NEAR, str(own_site()), *words]
     return [sys.executable, "-m", f"{__package__}.connections", *words]
 
 

@@ -96,12 +96,18 @@ def run(line: list[str], limit: float | None = None) -> str:
     return done.stdout
 
 
+def own_site() -> Path:
+    """Where a ratchet is that was built for this Python with a libzmq as in the wheels."""
+    site = OWN / f"site-{sys.version_info[0]}.{sys.version_info[1]}"
+    if not site.is_dir():
+        raise WorkerError(f"there is no {site}: make bench-full makes it")
+    return site
+
+
 def command(library: str, folder: Path) -> list[str]:
     """What starts a worker; for C it is compiled into the folder first."""
     if library == "ratchet-own":
-        if not (OWN / "site").is_dir():
-            raise WorkerError(f"there is no {OWN / 'site'}: make bench-full makes it")
-        return [sys.executable, "-c", OWN_PEER, str(OWN / "site"), library]
+        return [sys.executable, "-c", OWN_PEER, str(own_site()), library]
     if library not in ("c", "c-own"):
         return [sys.executable, "-m", f"{__package__}.peer", library]
     program = folder / library

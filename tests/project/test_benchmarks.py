@@ -66,6 +66,50 @@ def test_connections(tmp_path):
         assert all(phase["wall"] >= phase["calls"] > 0 for phase in found.values())
 
 
+@pytest.mark.parametrize(
+    ("here", "said"),
+    [
+        ({"python3": (11, 0)}, "python3 .venv"),
+        ({"python3": (13, 0), "python3.12": (12, 0)}, "python3 .venv"),
+        ({"python3": (11, 0), "python3.12": (12, 0)}, "python3.12 .venv-3.12"),
+        (
+            {"python3": (11, 0), "python3.12": (12, 0), "python3.13": (13, 0)},
+            "python3.13 .venv-3.13",
+        ),
+        ({"python3": (11, 0), "python3.13": (13, 1)}, "python3 .venv"),  # without its headers
+    ],
+)
+def test_the_python_of_benchmarks(here, said, tmp_path):
+    for name, (minor, status) in here.items():
+        fake = tmp_path / name
+        fake.write_text(
+            f'#!/bin/sh\ncase "$2" in *version_info*) echo {minor};; *) exit {status};; esac\n'
+        )
+        fake.chmod(0o755)
+    env = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    line = ["/bin/sh", str(ROOT / "tools/bench_python.sh")]
+    done = subprocess.run(line, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{said}\n"
+
+
+def test_a_peer_without_a_wheel_is_left_out(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import install_peers
+
+    asked = []
+
+    def install(*peers):
+        asked.append(peers)
+        return len(peers) == 1 and not peers[0].startswith("pyomq")
+
+    monkeypatch.setattr(install_peers, "install", install)
+    install_peers.main()
+    assert len(asked[0]) > 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.endswith(": pyomq>=0.21\n")
+
+
 def test_ratios_are_above_one_for_who_is_better():
     fast, slow = report.Sample(4.0, 1.0), report.Sample(2.0, 3.0)
     rate, trip = Case("one-call", "tcp", "16"), Case("round-trip", "tcp", "16")
@@ -90,7 +134,8 @@ def test_the_other_build_is_found_before_this_one(tmp_path, monkeypatch):
         workers.command("ratchet-own", tmp_path)
     with pytest.raises(workers.WorkerError, match="make bench-full makes build/own"):
         workers.command("c-own", tmp_path)
-    package = tmp_path / "site/ratchet"
+    version = "{}.{}".format(*sys.version_info)
+    package = tmp_path / f"site-{version}/ratchet"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(
         "__version__ = 'own'\n"
