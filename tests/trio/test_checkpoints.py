@@ -23,6 +23,14 @@ async def paused(zsock, count=1):
         await trio.lowlevel.checkpoint()
 
 
+@pytest.fixture
+def narrow(make, inproc):
+    """A PULL and a PUSH with room for few messages."""
+    pull, push = make("PULL", rcvhwm=1), make("PUSH", sndhwm=1)
+    push.connect(pull.bind(inproc))
+    return pull, push
+
+
 @pytest.mark.parametrize("call", RECEIVES.values(), ids=RECEIVES)
 @pytest.mark.parametrize("shown", ["cancelled", "late"])
 def test_a_ready_receive_in_a_cancelled_scope_takes_nothing(in_trio, pair, call, shown):
@@ -123,8 +131,7 @@ def test_another_trio_whose_fields_are_not_known(in_trio, make, inproc, monkeypa
     asked = []
     read_of_trio(monkeypatch, None if fields == "none" else types.SimpleNamespace(task=object()))
     pull, push = make("PULL"), make("PUSH")
-    pull.bind(inproc)
-    push.connect(inproc)
+    push.connect(pull.bind(inproc))
 
     def check():
         asked.append(True)
@@ -246,10 +253,8 @@ def test_receives_given_up_at_random_lose_nothing(in_trio, make, tcp, rng, how):
     in_trio(main)
 
 
-def test_a_cancelled_send_sent_nothing_and_is_repeated(in_trio, make, inproc):
-    pull, push = make("PULL", rcvhwm=1), make("PUSH", sndhwm=1)
-    pull.bind(inproc)
-    push.connect(inproc)
+def test_a_cancelled_send_sent_nothing_and_is_repeated(in_trio, narrow):
+    pull, push = narrow
 
     async def main():
         sent = await sockets.afill(push)
@@ -264,10 +269,8 @@ def test_a_cancelled_send_sent_nothing_and_is_repeated(in_trio, make, inproc):
     in_trio(main)
 
 
-def test_send_many_that_is_cancelled_tells_how_many_went(in_trio, make, inproc):
-    pull, push = make("PULL", rcvhwm=1), make("PUSH", sndhwm=1)
-    pull.bind(inproc)
-    push.connect(inproc)
+def test_send_many_that_is_cancelled_tells_how_many_went(in_trio, narrow):
+    pull, push = narrow
 
     async def main():
         call = push.send_many([b"%d" % n for n in range(100)])
