@@ -15,6 +15,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ... import zmqsocket
@@ -171,14 +172,18 @@ def serve(endpoint: str) -> None:
 
 
 def local() -> None:
-    """Obey the process that has started this one, until it closes stdin."""
+    """Obey the process that has started this one, until that ends."""
+    threading.Thread(target=end_with_stdin, daemon=True).start()
     with listening("tcp://127.0.0.1:*") as (rep, far):
         print(rep.last_endpoint, flush=True)
         while True:
-            readable, _ = zmqsocket.select([rep, sys.stdin])
-            if sys.stdin in readable:
-                break
             far.obey(rep)
+
+
+def end_with_stdin() -> None:
+    """End this process when stdin is closed, also in the middle of a work that nobody wants."""
+    sys.stdin.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":
