@@ -1,4 +1,8 @@
-"""Functions for ratchet threads: other threads, time, descriptors, signals and their own end."""
+"""Functions for ratchet threads: other threads, time, descriptors, signals and their own end.
+
+`block_on`, `kill`, `kill_all`, `self` and `unpause` may be called anywhere. The others are for
+ratchet threads; elsewhere they raise `ratchet.Error` with code EPERM.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +86,9 @@ def attach(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
     """Queue a new thread that calls ``func(*args, **kwargs)``; it starts on the loop's next turn.
 
     The new thread has a copy of this thread's context variables.
+
+    Raises:
+        Error: EPERM: the caller is no ratchet thread; `ratchet.Ratchet.attach` is for others.
     """
     return _me("attach")[1].attach(func, args, kwargs)
 
@@ -108,6 +115,9 @@ def pause() -> Any:
 
     Returns:
         the values given to `unpause`: None, a single value, or a tuple of several.
+
+    Raises:
+        Error: EPERM: the caller is no ratchet thread.
     """
     me, kernel = _me("pause")
     me.parked = True
@@ -135,7 +145,12 @@ def unpause(thread: Thread, *values: Any) -> None:
 
 
 def timer(seconds: float) -> None:
-    """Pause for ``seconds``; ``timer(0)`` lets the other threads run."""
+    """Pause for ``seconds``; ``timer(0)`` lets the other threads run.
+
+    Raises:
+        ValueError: a negative time.
+        Error: EPERM: the caller is no ratchet thread.
+    """
     me, kernel = _me("timer")
     seconds = _seconds(seconds, "timer")
     until = monotonic() + seconds
@@ -151,7 +166,14 @@ def alarm(seconds: float | None, callback: Callable[[], object] | None = None) -
     """Call ``callback``, then raise `Alarm` in this thread, if it has not ended after ``seconds``.
 
     A thread has one alarm; a new one takes the place of the last, ``alarm(None)`` cancels it.
-    The callback runs between threads, so it must not pause.
+
+    Args:
+        seconds: from now on, a number from 0 up; None: no alarm.
+        callback: a function without arguments. It runs between threads, so it must not pause.
+
+    Raises:
+        ValueError: a negative time.
+        Error: EPERM: the caller is no ratchet thread.
     """
     me, kernel = _me("alarm")
     if callback is not None and not callable(callback):
@@ -160,7 +182,12 @@ def alarm(seconds: float | None, callback: Callable[[], object] | None = None) -
 
 
 def wait_all(threads: Iterable[Thread]) -> None:
-    """Pause until all ``threads`` have ended; `Thread.result` tells how each of them did."""
+    """Pause until all ``threads`` have ended; `Thread.result` tells how each of them did.
+
+    Raises:
+        StateError: EDEADLK: the calling thread is among them.
+        Error: EPERM: the caller is no ratchet thread.
+    """
     me, _ = _me("wait_all")
     others = [_thread(thread, "wait_all") for thread in threads]
     if me in others:
@@ -210,6 +237,10 @@ def sigwait(signal: int | str) -> None:
 
     Args:
         signal: a number, ``signal.SIGTERM``, or ``"SIGTERM"``.
+
+    Raises:
+        ArgumentError: (a ValueError) there is no such signal.
+        Error: EPERM: the caller is no ratchet thread.
     """
     me, kernel = _me("sigwait")
     try:
@@ -244,7 +275,19 @@ def kill_all(threads: Iterable[Thread]) -> None:
 
 
 def offload(func: Callable[..., T], *args: Any) -> T:
-    """Run a blocking function in a worker OS thread, and pause until its result is there."""
+    """Run a blocking function in a worker OS thread, and pause until its result is there.
+
+    At most 32 such functions run at a time; the next ones wait. If the calling thread is killed,
+    only the wait ends: the function goes on.
+
+    Returns:
+        what ``func(*args)`` returned.
+
+    Raises:
+        BaseException: what the function raised.
+        ForkedError: the process is a fork, and the function began in the parent process.
+        Error: EPERM: the caller is no ratchet thread.
+    """
     me, kernel = _me("offload")
     if not callable(func):
         raise TypeError(f"offload() takes a function, not {type(func).__name__}")

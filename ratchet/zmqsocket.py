@@ -36,6 +36,10 @@ class ZMQSocket(BlockingSocket, Options):
 
     `new` makes one. Any number of threads may use it at the same time. Its options are properties:
     ``zsock.sndhwm = 1000``. Times are in seconds.
+
+    Every call raises `ClosedError` once the socket is closed, also one that is paused meanwhile,
+    and `ForkedError` in a forked child. A call in the wrong direction, such as a send of a PULL,
+    raises `Error` with code ENOTSUP.
     """
 
     __slots__ = ()

@@ -50,7 +50,10 @@ cdef class Calls(EndpointSocket):
             prefix (bytes): only those that want messages which begin so; None: to anything.
 
         Returns:
-            int
+            int: how many there are.
+
+        Raises:
+            StateError: the socket was made without ``track_peers=True``.
         """
         return tracked(self, "count subscribers", True).subscribers(prefix)
 
@@ -62,8 +65,7 @@ cdef class Calls(EndpointSocket):
         """Send one part; pause until libzmq has taken the message.
 
         Parts sent with ``more`` are held until the last one, then sent as one message. Other
-        callers
-        that send meanwhile pause.
+        callers that send meanwhile pause.
 
         Args:
             data: bytes, or any object with a C-contiguous buffer, which is not read after the call.
@@ -94,7 +96,7 @@ cdef class Calls(EndpointSocket):
         return self.perform(&SEND, snapshot(data), limit)
 
     def send_multipart(self, parts, *, timeout=..., copy=True):
-        """Send one whole message of many parts; atomic, whatever happens.
+        """Send one whole message of one or more parts: all of them, or none.
 
         Args:
             parts: an iterable of bytes-like parts, at least one.
@@ -103,6 +105,12 @@ cdef class Calls(EndpointSocket):
 
         Returns:
             None, or with ``copy=False`` the `Tracker`.
+
+        Raises:
+            Timeout: no peer could take it in time; nothing was sent.
+            StateError: a REQ or REP that must receive first.
+            TypeError, BufferError: a part is not bytes-like, or not contiguous.
+            ValueError: there is no part.
         """
         cdef double limit = send_limit(self, timeout)
         cdef list message = to_messages(parts, "parts", None if copy else Tracker())
@@ -150,18 +158,30 @@ cdef class Calls(EndpointSocket):
         return self.perform(&RECV, None, recv_limit(self, timeout))
 
     def recv_all(self, *, timeout=...):
-        """Receive every part of one message, joined: bytes. In mid-message, what is left of it.
+        """Receive every part of one message, joined. In mid-message, what is left of it.
 
         Args:
             timeout: seconds for this call, instead of the socket's; 0: now or never.
+
+        Returns:
+            bytes: the message.
+
+        Raises:
+            Timeout, StateError: as for `recv`.
         """
         return self.perform(&RECV_ALL, None, recv_limit(self, timeout))
 
     def recv_multipart(self, *, timeout=...):
-        """Receive one whole message: a list of its parts. In mid-message, what is left of it.
+        """Receive one whole message. In mid-message, what is left of it.
 
         Args:
             timeout: seconds for this call, instead of the socket's; 0: now or never.
+
+        Returns:
+            list[bytes]: its parts.
+
+        Raises:
+            Timeout, StateError: as for `recv`.
         """
         return self.perform(&RECV_MULTIPART, None, recv_limit(self, timeout))
 
@@ -176,24 +196,39 @@ cdef class Calls(EndpointSocket):
 
         Returns:
             list[bytes]: at least one message; the parts of a multi-part one are joined.
+
+        Raises:
+            Timeout, StateError: as for `recv`.
+            ValueError: ``max`` is less than 1.
         """
         cdef double limit = recv_limit(self, timeout)
         return self.perform(&RECV_MANY, to_most(max), limit)
 
     def recv_frame(self, *, timeout=...):
-        """Receive one part without a copy: a `Frame`, whose ``more`` says if others follow.
+        """Receive one part without a copy.
 
         Args:
             timeout: seconds for this call, instead of the socket's; 0: now or never.
+
+        Returns:
+            Frame: the part; its ``more`` tells whether others follow.
+
+        Raises:
+            Timeout, StateError: as for `recv`.
         """
         return self.perform(&RECV_FRAME, None, recv_limit(self, timeout))
 
     def recv_frames(self, *, timeout=...):
-        """Receive one whole message without a copy, a list of `Frame`; in mid-message, the rest of
-        it.
+        """Receive one whole message without a copy. In mid-message, what is left of it.
 
         Args:
             timeout: seconds for this call, instead of the socket's; 0: now or never.
+
+        Returns:
+            list[Frame]: its parts.
+
+        Raises:
+            Timeout, StateError: as for `recv`.
         """
         return self.perform(&RECV_FRAMES, None, recv_limit(self, timeout))
 
@@ -210,39 +245,49 @@ cdef class Calls(EndpointSocket):
             int: the size of the part, in bytes.
 
         Raises:
+            Timeout, StateError: as for `recv`.
             ValueError: the part is larger than the buffer; it stays the next one for this caller.
+            BufferError: the buffer is not writable, or not contiguous.
         """
         return self.perform(&RECV_INTO, Target(buffer), recv_limit(self, timeout))
 
     def recv_latest(self, *, timeout=...):
-        """Receive the newest message that is there, its parts joined: bytes. Older ones are
-        dropped.
+        """Receive the newest message that is there, its parts joined. Older ones are dropped.
 
         Args:
             timeout: seconds to wait if there is none, instead of the socket's; 0: now or never.
 
+        Returns:
+            bytes: the message.
+
         Raises:
+            Timeout: nothing came in time.
             Error: ENOTSUP on REQ and REP, which owe or are owed an answer to each message.
         """
         self.refuse_lock_step("recv_latest")
         return self.perform(&RECV_LATEST, None, recv_limit(self, timeout))
 
     def recv_latest_multipart(self, *, timeout=...):
-        """Receive the newest message that is there as a list of its parts. Older ones are dropped.
+        """Receive the newest message that is there. Older ones are dropped.
 
         Args:
             timeout: seconds to wait if there is none, instead of the socket's; 0: now or never.
 
+        Returns:
+            list[bytes]: its parts.
+
         Raises:
+            Timeout: nothing came in time.
             Error: ENOTSUP on REQ and REP, which owe or are owed an answer to each message.
         """
         self.refuse_lock_step("recv_latest_multipart")
         return self.perform(&RECV_LATEST_MULTIPART, None, recv_limit(self, timeout))
 
     def request(self, data, *, timeout=..., retries=0):
-        """Send a request, and receive the answer to it, which no late one is taken for. On a REQ.
+        """Send a request, and receive the answer to it. On a REQ.
 
-        If no answer comes in time, the request is sent again. Requests of several threads take
+        If no answer comes in time, the request is sent again. A late answer to an earlier request
+        is dropped. Requests of several threads take
         turns. The first one sets ``req_relaxed`` and ``req_correlate``.
 
         Args:

@@ -39,10 +39,15 @@ cdef class EndpointSocket(OptionSocket):
         return actual
 
     def connect(self, endpoint):
-        """Connect to ``endpoint`` (zmq_connect(3)): in the background, whenever it is there.
+        """Connect to ``endpoint`` (zmq_connect(3)), now or as soon as somebody listens there.
+
+        It returns at once. libzmq connects in the background, and again when a connection breaks.
 
         Returns:
             bool: True, always.
+
+        Raises:
+            ArgumentError: (a ValueError) not an endpoint, or one that can never work.
         """
         endpoint = plain_endpoint(endpoint)
         if port_range(endpoint) is not None:
@@ -70,11 +75,19 @@ cdef class EndpointSocket(OptionSocket):
         return True
 
     def unbind(self, endpoint):
-        """Stop listening on ``endpoint``, as it was given to `bind` or as `bind` returned it."""
+        """Stop listening on ``endpoint``, as it was given to `bind` or as `bind` returned it.
+
+        Raises:
+            Error: ENOENT: the socket does not listen there.
+        """
         self.undo(2, "bound to", endpoint)
 
     def disconnect(self, endpoint):
-        """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3))."""
+        """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3)).
+
+        Raises:
+            Error: ENOENT: the socket is not connected there.
+        """
         self.undo(3, "connected to", endpoint)
 
     cdef int admit(self, str endpoint, bint binding) except -1:
@@ -323,6 +336,10 @@ cdef class EndpointSocket(OptionSocket):
         """Receive messages that begin with ``prefix`` (bytes; b"" for all): SUB and XSUB.
 
         On an XPUB with ``xpub_manual``: subscribe the peer whose request was received last.
+
+        Raises:
+            ArgumentError: (a ValueError) the prefix has more than 200 bytes, or the socket is of
+                another type.
         """
         self.filter(snapshot(prefix), True)
 

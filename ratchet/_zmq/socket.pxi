@@ -258,11 +258,18 @@ cdef class SocketBase(Doorbell):
         return from_errno(number, f"{self.describe()}: cannot {what}")
 
     def set_timeout(self, seconds):
-        """Limit every method that pauses to so many seconds; None or negative: no limit."""
+        """Limit every method that pauses.
+
+        Args:
+            seconds: how long each call may take; 0: now or never; None or negative: no limit.
+
+        Raises:
+            TypeError, ValueError: not a number of seconds.
+        """
         self._recv_timeout = self._send_timeout = to_seconds(seconds)
 
     def get_timeout(self):
-        """Return the timeout in seconds, or None."""
+        """Return the timeout of receiving calls in seconds (float); None: no limit."""
         return None if self._recv_timeout < 0 else self._recv_timeout
 
     # State
@@ -301,7 +308,10 @@ cdef class SocketBase(Doorbell):
         return self.fd
 
     def get_fd(self):
-        """Return ZMQ_FD, which tells an event loop to ask `is_readable` (zmq_getsockopt(3))."""
+        """Return libzmq's descriptor of the socket (int), for an event loop (zmq_getsockopt(3)).
+
+        When it becomes readable, something has happened: ask `is_readable` and `is_writable`.
+        """
         self.require("get the descriptor")
         return self.fd
 
