@@ -45,7 +45,31 @@ def test_bash():
     assert completed("ratchet", "recv", "--format", "") == ["text", "hex", "json", "raw"]
 
 
-@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is asked")
+def test_zsh():
+    """`source <(…)`, as in bash, would call the function and not make it known."""
+    ask = 'autoload -Uz compinit; compinit -D; eval "$(cat)"; print -r -- $_comps[ratchet]'
+    done = subprocess.run(
+        ["zsh", "-f", "-c", ask], input=script("zsh"), capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("_shtab_ratchet\n", "")
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is asked")
+def test_fish():
+    ask = "source -; complete -C 'ratchet rec'; complete -C 'ratchet recv --format '"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", ask],
+        input=script("fish"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert words == ["recv", "text", "hex", "json", "raw"]
+
+
+@pytest.mark.parametrize("shell", ["powershell", "tcsh"])
 def test_other_shells(shell):
     assert "ratchet" in script(shell)
 
