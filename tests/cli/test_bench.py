@@ -106,6 +106,28 @@ def test_nobody_answers(main, monkeypatch):
     assert result.err.count("\n") == 1
 
 
+def test_two_at_a_time(command, run):
+    far = command("bench", "tcp://127.0.0.1:*")
+    endpoint = bound_to(far)
+    first = command("bench", endpoint, "--seconds", "60", "--sizes", "16")
+    assert first.line()  # it measures
+    result = run("bench", endpoint, *SHORT)
+    assert (result.status, result.out) == (1, b"")
+    assert result.err.startswith("ratchet bench: the other side cannot obey: another one measures")
+    first.interrupt()
+    assert first.end()[::2] == (-signal.SIGINT, "")
+    assert run("bench", endpoint, *SHORT).status == 0  # at once
+
+
+def test_the_other_side_is_killed(command):
+    far = command("bench", "tcp://127.0.0.1:*")
+    bench = command("bench", bound_to(far), "--seconds", "8", "--sizes", "16")
+    until(lambda: b"second" in bench.line(), "the first row")
+    far.process.kill()
+    words = "ratchet bench: the other side has ended, or its connection has\n"
+    assert bench.end()[::2] == (1, words)
+
+
 @pytest.mark.parametrize("answer", [b"nonsense", b"[]", b"{}", None], ids=str)
 def test_what_is_no_bench(command, peer, answer):
     rep = peer("REP")
@@ -188,7 +210,7 @@ def bench():
     """One whose samples are given."""
     side = {"libraries": dict.fromkeys(LIBRARIES, "1"), "load": 0.0, "processors": 2}
     side |= {"host": "here", "python": "3"}
-    return Bench(FarSide(None, "", True), side, (16, 1000), 1.0, 3)
+    return Bench(FarSide(None, None, "", True), side, (16, 1000), 1.0, 3)
 
 
 @pytest.mark.parametrize(

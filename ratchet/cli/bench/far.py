@@ -16,6 +16,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from ... import zmqsocket
@@ -24,13 +25,14 @@ from ..info import processors
 from .libraries import LIBRARIES, Peer, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ...zmqsocket import ZMQSocket
 
 __all__ = ["LIMIT", "about", "local", "serve", "within"]
 
 LIMIT = 30  # seconds that one work may take; it aims at a fraction of one
+LOOK = 0.5  # seconds between two looks whether the other side is there
 
 
 class TooLong(Exception):
@@ -38,24 +40,28 @@ class TooLong(Exception):
 
 
 @contextlib.contextmanager
-def within(seconds: int) -> Iterator[None]:
-    """Raise `TooLong` in what takes longer.
+def within(seconds: int, gone: Callable[[], bool]) -> Iterator[None]:
+    """Raise `TooLong` in what takes longer, and soon when the other side has ``gone``.
 
     SIGALRM costs the loops nothing, while a timeout for each call would be measured with it.
     """
     if not hasattr(signal, "SIGALRM"):
         yield
         return
+    until = time.monotonic() + seconds
 
     def ring(*_: Any) -> None:
-        raise TooLong(f"the other side has not done its part within {seconds} s")
+        if gone():
+            raise TooLong("the other side has ended, or its connection has")
+        if time.monotonic() > until:
+            raise TooLong(f"the other side has not done its part within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
@@ -86,22 +92,31 @@ class Far:
         order: Any = None
         try:
             order = json.loads(rep.recv_all())
-            reply, work = self.reply(order), getattr(self, f"do_{order['do']}", None)
+            reply, work = self.reply(order, len(rep.peers)), None
+            if "error" not in reply:
+                work = getattr(self, f"do_{order['do']}", None)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             reply, work = {"error": f"{order!r}: {error!r}"}, None
         rep.send(json.dumps(reply).encode(), timeout=LIMIT)
         if work:
             try:
-                with within(LIMIT):
+                with within(LIMIT, lambda: not rep.peers):
                     work(order)
             except TooLong as error:
                 ends.tell(str(error))
                 self.close()
 
-    def reply(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to an order, and check it."""
+    def reply(self, order: dict[str, Any], peers: int) -> dict[str, Any]:
+        """Return the answer to an order, and check it.
+
+        Args:
+            order: what to do.
+            peers: how many are connected, who asks among them.
+        """
         match order["do"]:
             case "facts":
+                if peers > 1:
+                    return {"error": "another one measures with it; try again when that has ended"}
                 self.close()
                 return about()
             case "open":
@@ -151,7 +166,8 @@ def pattern_for(bound: str) -> str:
 @contextlib.contextmanager
 def listening(endpoint: str) -> Iterator[tuple[ZMQSocket, Far]]:
     """Bind the socket for orders."""
-    with zmqsocket.new("REP", ipv6=endpoint.startswith("tcp://["), linger=1) as rep:
+    ipv6 = endpoint.startswith("tcp://[")
+    with zmqsocket.new("REP", ipv6=ipv6, linger=1, track_peers=True) as rep:
         far = Far(pattern_for(rep.bind(endpoint)))
         try:
             yield rep, far

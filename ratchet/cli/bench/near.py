@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import libzmq_version, zmqsocket
 from ...errors import Timeout
-from .. import ends, terminal
-from ..ends import Failure
+from .. import terminal
+from ..ends import Failure, tell
 from .far import LIMIT, TooLong, about, within
 from .libraries import LIBRARIES, Peer, hwm_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ...zmqsocket import ZMQSocket
+    from ...zmqsocket import Monitor, ZMQSocket
 
 __all__ = ["WORKS", "Bench", "Row", "connected"]
 
@@ -44,23 +44,35 @@ class Row(NamedTuple):
 class FarSide:
     """The process on the other side."""
 
-    def __init__(self, req: ZMQSocket, endpoint: str, local: bool) -> None:
+    def __init__(self, req: ZMQSocket, ends: Monitor, endpoint: str, local: bool) -> None:
         self.req = req
+        self.ends = ends  # of its connections
         self.endpoint = endpoint
         self.local = local  # it was started here
 
     def ask(self, timeout: float = LIMIT + 5, **order: Any) -> Any:
         """Give an order and return the answer."""
         self.req.send(json.dumps(order).encode(), timeout=timeout)
-        reply = json.loads(self.req.recv_all(timeout=timeout))
+        readable, _ = zmqsocket.select([self.req, self.ends], timeout=timeout)
+        if self.ends in readable and self.req not in readable:
+            raise Failure("the other side has ended, or its connection has")
+        reply = json.loads(self.req.recv_all(timeout=0))
         if isinstance(reply, dict) and "error" in reply:
             raise Failure(f"the other side cannot obey: {reply['error']}")
         return reply
 
+    def gone(self) -> bool:
+        """Return whether the other side has ended, or the connection to it."""
+        try:
+            self.ends.recv(timeout=0)
+        except Timeout:
+            return False
+        return True
+
     def greet(self) -> dict[str, Any]:
         """Give the first order; return what the other side says of itself."""
         if not self.local and terminal.is_terminal(sys.stderr):
-            ends.tell(f"asking {self.endpoint}")
+            tell(f"asking {self.endpoint}")
         try:
             found = self.ask(CONNECT, do="facts")
         except Timeout:
@@ -89,8 +101,9 @@ def connected(endpoint: str | None) -> Iterator[tuple[FarSide, dict[str, Any]]]:
         endpoint = endpoint or stack.enter_context(started())
         ipv6 = endpoint.startswith("tcp://[")
         req = stack.enter_context(zmqsocket.new("REQ", linger=0, ipv6=ipv6))
+        ends = stack.enter_context(req.monitor("DISCONNECTED"))
         req.connect(endpoint)
-        far = FarSide(req, endpoint, local)
+        far = FarSide(req, ends, endpoint, local)
         yield far, far.greet()
         far.ask(do="close")
 
@@ -204,7 +217,7 @@ class Bench:
         name, data = peer.library.name, bytes(row.size)
         does = "pull" if row.work == "rate" else "answer"
         self.far.ask(do=does, library=name, count=count, size=row.size)
-        with within(LIMIT):
+        with within(LIMIT, self.far.gone):
             if row.work == "rate":
                 peer.push(data, count)
             else:

@@ -39,7 +39,7 @@ def shown(bench: Bench, *, quiet: bool) -> Iterator[Callable[[Row, bool], None]]
         yield lambda _row, _done: None
         return
     else:
-        print(heading(bench))
+        print(heading(bench), flush=True)
 
         def show(row: Row, done: bool) -> None:
             if done:
