@@ -33,6 +33,7 @@ __all__ = ["LIMIT", "about", "local", "serve", "within"]
 
 LIMIT = 30  # seconds that one work may take; it aims at a fraction of one
 LOOK = 0.5  # seconds between two looks whether the other side is there
+LEAVING = 0.5  # seconds until it is known that one has gone
 
 
 class TooLong(Exception):
@@ -76,6 +77,21 @@ def about() -> dict[str, Any]:
     }
 
 
+def since(rep: ZMQSocket) -> set[float]:
+    """Return since when each peer is connected, which tells one from another."""
+    return {peer.since for peer in rep.peers}
+
+
+def alone(rep: ZMQSocket) -> bool:
+    """Return whether who asks is the only one; another one may just be leaving."""
+    until = time.monotonic() + LEAVING
+    while len(rep.peers) > 1:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 class Far:
     """The sockets on this side, and the orders."""
 
@@ -92,30 +108,26 @@ class Far:
         order: Any = None
         try:
             order = json.loads(rep.recv_all())
-            reply, work = self.reply(order, len(rep.peers)), None
+            reply, work = self.reply(order, rep), None
             if "error" not in reply:
                 work = getattr(self, f"do_{order['do']}", None)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             reply, work = {"error": f"{order!r}: {error!r}"}, None
+        here = since(rep)
         rep.send(json.dumps(reply).encode(), timeout=LIMIT)
         if work:
             try:
-                with within(LIMIT, lambda: not rep.peers):
+                with within(LIMIT, lambda: here.isdisjoint(since(rep))):
                     work(order)
             except TooLong as error:
                 ends.tell(str(error))
                 self.close()
 
-    def reply(self, order: dict[str, Any], peers: int) -> dict[str, Any]:
-        """Return the answer to an order, and check it.
-
-        Args:
-            order: what to do.
-            peers: how many are connected, who asks among them.
-        """
+    def reply(self, order: dict[str, Any], rep: ZMQSocket) -> dict[str, Any]:
+        """Return the answer to an order that came from ``rep``, and check it."""
         match order["do"]:
             case "facts":
-                if peers > 1:
+                if not alone(rep):
                     return {"error": "another one measures with it; try again when that has ended"}
                 self.close()
                 return about()
