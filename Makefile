@@ -59,7 +59,7 @@ memcheck:  ## run the leak tests under valgrind
 bench: $(VENV)/.ratchet $(VENV)/.bench  ## measure messages a second, beside pyzmq
 	$(RUN) -m benchmarks $(ARGS)
 
-bench-full: $(VENV)/.ratchet $(VENV)/.bench  ## measure beside all libraries, 15 minutes; refresh docs/benchmarks.md
+bench-full: $(VENV)/.ratchet $(VENV)/.bench  ## measure beside all libraries, 10 minutes; refresh docs/benchmarks.md
 	-$(MAKE) PYTHON="$(PYTHON)" VENV="$(VENV)" $(VENV)/.own  # where it cannot be built, it is left out
 	$(RUN) -m benchmarks --full --write docs/benchmarks.md $(ARGS)
 	$(RUN) tools/draw_rates.py docs/benchmarks

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import cases, machine, plot, report
+from . import cases, machine, plot, report, summary
 from .adapters import ADAPTERS
 from .workers import LIBRARIES, Team, WorkerError, workshop
 
@@ -33,7 +33,7 @@ GROUPS = {
         "ratchet-frames,ratchet,ratchet-copies,pyzmq,pyzmq-frames,pyomq,pynng,c"
     ),
 }
-FULL_SECONDS = 780
+FULL_SECONDS = 480
 # The warm-up's runs last about so many seconds, enough to guess a rate from.
 GUESS_SECONDS = 0.02
 # Below this a run is all start-up, so more --rounds in too few --seconds take longer.
@@ -275,17 +275,44 @@ def results(bench: Bench, groups: dict[str, list[str]]) -> list[tuple[str, list[
         for name in bench.teams:
             found = [bench.peaks.get((work, name)) for work in works]
             rows.append([name, *("-" if peak is None else f"{peak / 2**20:.1f}" for peak in found)])
-        parts.append(("Resident memory at its peak, both processes", report.align(rows, left=1)))
+        parts.append((SHOWN[0], report.align(rows, left=1)))
     if bench.failed:
         lines = [f"{name}: {case}: {error}" for (case, name), error in bench.failed.items()]
-        parts.append(("What failed", lines))
+        parts.append((SHOWN[1], lines))
     return [(title, lines) for title, lines in parts if lines]
 
 
+# The tables that the page shows; the others are in a file beside it.
+SHOWN = ("Resident memory at its peak, both processes", "What failed")
 NOTE = """\
 Median (lowest-highest run). Against it: how many times better the first library of the table is
 (more messages, less time), of the medians and in the worst and the best pair of runs that followed
 each other. CPU time is of both processes, in the program and in the kernel."""
+
+
+def write(
+    page: Path, bench: Bench, heading: str, parts: list[tuple[str, list[str]]], rounds: int
+) -> None:
+    """Refresh the made parts of the page, and the file beside it that has all tables."""
+    beside = page.with_suffix("")
+    report.write_page(page, "bench-full, in short", summary.table(bench.samples))
+    texts = [heading, "", NOTE]
+    for title, lines in parts:
+        texts += ["", "", title, "=" * len(title), *lines]
+    (beside / "results.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    shown = [
+        f"{rounds} rounds.",
+        "",
+        "```text",
+        heading,
+        "```",
+        "",
+        *plot.report(bench.samples, beside),
+    ]
+    for title, lines in parts:
+        if title in SHOWN:
+            shown += [f"### {title}", "", "```text", *lines[not lines[0] :], "```", ""]
+    report.write_page(page, "bench-full", shown[:-1])
 
 
 def main() -> int:
@@ -328,11 +355,7 @@ def main() -> int:
     elif args.write:
         beside = args.write.with_suffix("")
         report.write_json(beside / "results.json", **document)
-        page = [f"Rounds: {args.rounds}.", *NOTE.splitlines(), "", "```text", heading, "```", ""]
-        page += plot.report(bench.samples, beside)
-        for title, lines in parts:
-            page += [f"### {title}", "", "```text", *lines[not lines[0] :], "```", ""]
-        report.write_page(args.write, "bench-full", page[:-1])
+        write(args.write, bench, heading, parts, args.rounds)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, workers
+from benchmarks import report, summary, workers
 from benchmarks.cases import FULL, WORKS, Case, expand
 from benchmarks.scale import slope
 
@@ -108,6 +108,23 @@ def test_a_peer_without_a_wheel_is_left_out(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.endswith(": pyomq>=0.21\n")
+
+
+def test_the_page_begins_with_ratios_of_what_was_measured():
+    one, trip = Case("one-call", "tcp", "16"), Case("round-trip", "tcp", "16")
+    samples = {
+        (one, "ratchet"): [report.Sample(3e6, 1.0)],
+        (one, "ratchet-own"): [report.Sample(4e6, 1.0)],
+        (one, "pyzmq"): [report.Sample(2e6, 1.0)],
+        (one, "c"): [report.Sample(4e6, 1.0)],
+        (one, "c-own"): [report.Sample(5e6, 1.0)],
+        (trip, "ratchet"): [report.Sample(20.0, 1.0)],
+        (trip, "c"): [report.Sample(30.0, 1.0)],
+    }
+    assert summary.table(samples)[2:] == [
+        "| 16 bytes, tcp | 4.00M/s | 2 | – | – | 0.8 |",
+        "| round trip, tcp | 20 µs | – | – | – | 1.5 |",
+    ]
 
 
 def test_ratios_are_above_one_for_who_is_better():
