@@ -115,15 +115,15 @@ def test_the_page_begins_with_ratios_of_what_was_measured():
     samples = {
         (one, "ratchet"): [report.Sample(3e6, 1.0)],
         (one, "ratchet-own"): [report.Sample(4e6, 1.0)],
-        (one, "pyzmq"): [report.Sample(2e6, 1.0)],
+        (one, "pyzmq"): [report.Sample(2e6, 3.0)],
         (one, "c"): [report.Sample(4e6, 1.0)],
-        (one, "c-own"): [report.Sample(5e6, 1.0)],
+        (one, "c-own"): [report.Sample(5e6, 0.5)],
         (trip, "ratchet"): [report.Sample(20.0, 1.0)],
         (trip, "c"): [report.Sample(30.0, 1.0)],
     }
     assert summary.table(samples)[2:] == [
-        "| 16 bytes, tcp | 4.00M/s | 2 | – | – | 0.8 |",
-        "| round trip, tcp | 20 µs | – | – | – | 1.5 |",
+        "| 16 bytes, tcp | 4.00M/s | 2 / 3 | – | – | 0.8 / 0.5 |",
+        "| round trip, tcp | 20 µs | – | – | – | 1.5 / 1 |",
     ]
 
 

@@ -47,7 +47,7 @@ def test_an_import_imports_little():
     own = {name for name in found if name.partition(".")[0] == "ratchet"}
     assert len(own) <= 20, sorted(own)
     # Of the standard library, threading alone needs half of these.
-    assert len(found - own) <= 32, sorted(found - own)
+    assert len(found - own) <= 36, sorted(found - own)
 
 
 @pytest.mark.parametrize("name", LATER)
