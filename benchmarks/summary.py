@@ -50,7 +50,7 @@ ROWS = (
 
 
 def ratio(samples: Samples, case: Case, mine: str, other: str) -> str:
-    """How many times better mine is in the figure and in CPU time, by the medians, if both are there.
+    """How many times better mine is in the figure and in CPU time, by the medians, if both exist.
 
     On a busy machine the second says more.
     """
