@@ -66,7 +66,10 @@ def test_select_and_selectors_of_a_patched_program(patched):
                 gevent.sleep(0.001)
                 turns.append(1)
         gevent.spawn(turn)
-        print(zmqsocket.select([pull], timeout=0.1), len(turns) > 3)
+        while len(turns) <= 3:  # on a machine that is busy, not at once
+            turns.clear()
+            found = zmqsocket.select([pull], timeout=0.1)
+        print(found)
         with zmqsocket.Selector() as selector:
             selector.register(pull, 1)
             gevent.spawn_later(0.01, push.send, b"x")
@@ -75,7 +78,7 @@ def test_select_and_selectors_of_a_patched_program(patched):
         pull.close()
         push.close()
     """)
-    assert said == "([], []) True\n1\nTrue b'x'\n"
+    assert said == "([], [])\n1\nTrue b'x'\n"
 
 
 def test_a_ratchet_kernel_beside_greenlets(patched):
@@ -88,20 +91,19 @@ def test_a_ratchet_kernel_beside_greenlets(patched):
                 gevent.sleep(0.001)
                 turns.append(1)
         def blocks():
-            import time
-            monkey.get_original("time", "sleep")(0.05)
+            turns.clear()
+            while len(turns) <= 3:
+                monkey.get_original("time", "sleep")(0.01)
             return _zmq.thread_ident()
         def main():
-            before = len(turns)
-            thread.timer(0.1)
-            slept = len(turns) > before + 3
+            while len(turns) <= 3:  # on a machine that is busy, not at once
+                turns.clear()
+                thread.timer(0.1)
             task = thread.attach(pull.recv_all)
             thread.timer(0)
             push.send(b"x")
-            before = len(turns)
             worker = thread.offload(blocks)
-            other = worker != _zmq.thread_ident()
-            return slept, task.result(5), other, len(turns) > before + 3
+            return task.result(5), worker != _zmq.thread_ident()
         def busy():
             before, rounds = len(turns), 0
             while len(turns) < before + 5 and rounds < 1_000_000:
@@ -115,7 +117,7 @@ def test_a_ratchet_kernel_beside_greenlets(patched):
         pull.close()
         push.close()
     """)
-    assert said == "(True, b'x', True, True) True\n"
+    assert said == "(b'x', True) True\n"
 
 
 def test_a_fork_of_a_patched_program(patched):
