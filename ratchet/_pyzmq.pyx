@@ -25,6 +25,7 @@ from libc.string cimport memcpy
 
 from ratchet._zmq cimport (
     program_give_back,
+    program_is_watched,
     program_limit,
     program_not_now,
     program_recv,

@@ -71,3 +71,4 @@ cdef double program_limit(object socket, bint writes)
 cpdef bint spend_turn() noexcept
 cdef object program_try(object socket, object waiter, str name, object arg, bint *knock)
 cdef int program_give_back(object socket, object found, str name) except -1
+cdef bint program_is_watched(object socket, object runtime)

@@ -25,10 +25,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import _awaited, errors
-from ._awaited import AwaitedSocket, LoopRuntime, ring, set_burst
+from ._awaited import AwaitedSocket, LoopRuntime, set_burst
 from ._awaited_proxy import awaited_proxy
 from ._awaited_select import awaited_select
-from ._zmq import RuntimeGone, add_event_loop, process_generation, thread_ident
+from ._zmq import AsyncioBase, RuntimeGone, process_generation, thread_ident, use_asyncio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -78,14 +78,13 @@ def _close_all(copies: set[int], _: object) -> None:
         _close_copy(copies.pop())
 
 
-class AsyncioRuntime(LoopRuntime):
-    """How the tasks of one event loop pause: by futures, with one reader for each socket."""
-
-    _ring: Callable[..., None] = staticmethod(ring)
+class AsyncioRuntime(AsyncioBase, LoopRuntime):
+    """How the tasks of one event loop pause; one reader for each socket."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
+        self.set_loop(self._loop)
         # Its own is_running() may run a signal handler, whose exception nobody could take.
         self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
         self._timer: asyncio.TimerHandle | None = None
@@ -113,7 +112,7 @@ class AsyncioRuntime(LoopRuntime):
         copy = zsock._duplicate()
         try:
             self._copies.add(copy)
-            self._watches = _add_reader(loop, copy, self._ring, bell)
+            self._watches = _add_reader(loop, copy, self.rang, bell)
         except BaseException:
             with contextlib.suppress(Exception):
                 loop.remove_reader(copy)
@@ -137,15 +136,13 @@ class AsyncioRuntime(LoopRuntime):
 
     # Tasks
 
-    def suspend(self, waiter: TaskWaiter) -> Iterator[Any]:
-        """Return the iterator of a future that `wake` sets, or the waiter's deadline."""
-        waiter.future = future = asyncio.get_running_loop().create_future()
+    def arm(self, waiter: TaskWaiter) -> None:
+        """Wake ``waiter`` when its time is up."""
         self._arm(waiter)
-        return future.__await__()
 
-    def wake(self, waiter: TaskWaiter) -> None:
-        """Set the waiter's future. From any OS thread."""
-        self._call(_set, waiter, waiter.future)
+    def have_called(self, callback: Callable[[], object]) -> None:
+        """Have the loop call it, from outside the loop."""
+        self._call(callback)
 
     def never(self) -> Iterator[Any]:
         """Return the iterator of a future that nobody sets."""
@@ -193,31 +190,6 @@ class AsyncioRuntime(LoopRuntime):
                 self._set_timer()
 
 
-def _set(waiter: TaskWaiter, future: asyncio.Future[None] | None) -> None:
-    """Set a future, once: its task goes on in the next turn.
-
-    A signal handler that raises in here may leave a future that is done, and its task not told.
-    """
-    if future is None:
-        return
-    try:
-        if not future.done():
-            waiter.callbacks = future._callbacks
-            future.set_result(None)
-            waiter.callbacks = None
-    finally:
-        if waiter.callbacks is not None:
-            future.get_loop().call_soon(_tell, waiter, future)
-
-
-def _tell(waiter: TaskWaiter, future: asyncio.Future[None]) -> None:
-    """Do what should have been done a turn ago, if it was not."""
-    callbacks, waiter.callbacks = waiter.callbacks, None
-    if waiter.future is future:  # its task has not gone on
-        for callback, context in callbacks or ():
-            future.get_loop().call_soon(callback, future, context=context)
-
-
 def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
@@ -254,7 +226,7 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
-add_event_loop(asyncio._get_running_loop)
+use_asyncio(asyncio._get_running_loop)
 
 
 async def wait_for_tracker(tracker: Tracker) -> None:

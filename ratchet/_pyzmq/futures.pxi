@@ -7,7 +7,7 @@
 
 cdef object BaseFuture = asyncio.Future
 cdef object running_loop = asyncio._get_running_loop
-cdef object runtime_of_loop = None  # of `pyzmq/_loops.py`, which the first that waits imports
+cdef object runtime_of_loop = None  # of `ratchet.asyncio`, which the first that waits imports
 cdef bint turn_owed = False  # a task has used up its turn, but is in mid-message
 cdef double REKNOCK = 0.05  # seconds between two attempts where nobody may tell when
 cdef str POLL = "poll"
@@ -164,6 +164,43 @@ cdef object finished(future, Calls calls, str name, found):
     return future
 
 
+# A future tells its task in the loop's next turn that it is done, for which the loop would ask the
+# operating system once more. Where the loop has called us, the task can as well go on at once.
+
+cdef object BuiltinFunction = type(len)
+cdef object Task = asyncio.Task
+
+
+cdef tuple take_task(future):
+    """Take from a future that is about to be done how the task goes on that alone waits for it.
+
+    None: it is not known of whom it tells.
+    """
+    callbacks = future._callbacks
+    if not callbacks or len(callbacks) != 1:
+        return None
+    callback, context = callbacks[0]
+    if type(callback) is not BuiltinFunction or not isinstance(callback.__self__, Task):
+        return None
+    found = callback, future, context
+    future.remove_done_callback(callback)
+    return found
+
+
+cdef int let_go_on(list tasks) except -1:
+    """Let tasks go on, each in its own context."""
+    cdef Py_ssize_t count = 0
+    try:
+        for callback, future, context in tasks:
+            count += 1
+            context.run(callback, future)
+    except BaseException:  # KeyboardInterrupt and such leave the loop; the others go on later
+        for callback, future, context in tasks[count:]:
+            future.get_loop().call_soon(callback, future, context=context)
+        raise
+    return 0
+
+
 cdef class Calls:
     """The calls of one direction of one socket that wait in a loop, in their order."""
     cdef object core
@@ -173,36 +210,23 @@ cdef class Calls:
     cdef object runtime    # of the loop in which they wait
     cdef object waiter
     cdef bint scheduled, serving
+    cdef list going        # tasks of what is served: they go on when all is; None: in a task's call
     cdef object __weakref__
-
-    # What `ratchet.asyncio` asks of the future by which it wakes a waiter.
-    _callbacks = None
 
     def __init__(self, Socket socket, bint writes):
         self.core, self.writes = socket.core, writes
         self.plain = socket._Future is BaseFuture
         self.queue = collections.deque()
 
-    def done(self):
-        """Return False: it can always be woken."""
-        return False
+    # What wakes a waiter asks of that for which it stands.
 
-    def set_result(self, _):
-        """Try again soon: something may have come."""
-        self.serve_soon()
-
-    cdef int serve_soon(self) except -1:
+    def wake_soon(self):
+        """Serve the queue in the loop's next turn: something may have come."""
         if not self.scheduled and self.runtime is not None:
-            due = self.runtime.due
-            if due is not None:
-                self.scheduled = True
-                due.append(self)
-                return 0
             loop = self.runtime.loop
             if loop is not None:
-                self.scheduled = True
                 loop.call_soon(self.serve)
-        return 0
+                self.scheduled = True
 
     cdef object converted(self, str name, found):
         """Return what a receive returns for what came from the socket."""
@@ -216,15 +240,14 @@ cdef class Calls:
         """Queue a future; ``limit`` in seconds, negative: for ever."""
         global runtime_of_loop
         if runtime_of_loop is None:
-            from ratchet.pyzmq._loops import runtime_here as runtime_of_loop
-        runtime = runtime_of_loop()
-        if runtime is not self.runtime:
+            from ratchet.asyncio import _runtime as runtime_of_loop
+        if self.runtime is None or not self.runtime.runs_here():
             self.drop()  # what waited in another loop waits for ever, as the loop does
-            self.runtime = runtime
+            self.runtime = runtime_of_loop()
         future.calls, future.name, future.arg = self, name, arg
         self.queue.append(future)
         if limit >= 0:
-            future.timer = runtime.loop.call_later(limit, time_up, future)
+            future.timer = self.runtime.loop.call_later(limit, time_up, future)
         if self.waiter is None:
             try:
                 self.stand_in_line()
@@ -248,8 +271,9 @@ cdef class Calls:
         waiter.future = self
         self.waiter = waiter
         core.join(self.core, self.writes, waiter)
-        self.runtime.watch(self.core)
-        self.serve()  # once in line, it has to look
+        if not program_is_watched(self.core, self.runtime):
+            self.runtime.watch(self.core)
+        self.serve_queue()  # once in line, it has to look
 
     cdef int gave_up(self) except -1:
         """Leave the line if no future is left that anybody waits for."""
@@ -270,7 +294,7 @@ cdef class Calls:
                 except CoreError:
                     pass  # it is closed, or the parent process's: nobody watches it here
             else:
-                self.runtime.finished(waiter)
+                waiter.future = None
         return 0
 
     cdef int drop(self) except -1:
@@ -280,6 +304,16 @@ cdef class Calls:
         return 0
 
     def serve(self):
+        """Perform what can be performed now, and let its tasks go on: called by the loop."""
+        self.going = []
+        try:
+            self.serve_queue()
+        finally:
+            going, self.going = self.going, None
+            if going:
+                let_go_on(going)
+
+    cdef int serve_queue(self) except -1:
         """Perform what can be performed now, in order."""
         cdef bint knock = False
         cdef int left = MOST_SERVED
@@ -296,16 +330,17 @@ cdef class Calls:
                     break
         except BaseException:  # of what makes an object of a message: the others shall go on
             if self.queue:
-                self.serve_soon()
+                self.wake_soon()
             raise
         finally:
             self.serving = False
         if not self.queue:
             self.leave(False)
         elif left == 0:
-            self.serve_soon()
+            self.wake_soon()
         elif knock:
             self.runtime.loop.call_later(REKNOCK, self.serve)
+        return 0
 
     cdef bint perform(self, future, bint *knock) except -1:
         """Perform a call if it can be done now, and take it out of the queue."""
@@ -321,12 +356,17 @@ cdef class Calls:
         self.queue.popleft()
         if future.timer is not None:
             future.timer.cancel()
-        if isinstance(found, BaseException):
-            future.set_exception(found)
-        elif name is POLL:
-            future.set_result(None)
-        else:
-            finished(future, self, name, future.answer if self.writes else found)
+        task = None if self.going is None else take_task(future)
+        try:
+            if isinstance(found, BaseException):
+                future.set_exception(found)
+            elif name is POLL:
+                future.set_result(None)
+            else:
+                finished(future, self, name, future.answer if self.writes else found)
+        finally:
+            if task is not None:
+                self.going.append(task)
         return True
 
     def cancel_all(self):

@@ -14,6 +14,9 @@ cdef class AwaitableSocket(Calls):
 
     cdef AwaitedRuntime runtime_here(self):
         """Return the runtime of the event loop that runs here."""
+        watcher = self.watcher
+        if isinstance(watcher, AsyncioBase) and (<AsyncioBase> watcher).runs_here():
+            return watcher
         return self._runtime_here()
 
     cdef object perform(self, const Operation *op, object arg, double limit):

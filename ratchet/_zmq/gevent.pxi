@@ -9,9 +9,8 @@
 # pause any more is left out.
 #
 # Whether a hub runs cannot be read from it: the greenlet that it has switched to may never come
-# back, for it sleeps in the operating system, or computes. So a hub that somebody depends on is
-# asked, and one that has not answered in time counts as stopped, until it does
-# (docs/decisions/033-gevent.md).
+# back. So a hub that somebody depends on is asked, and one that has not answered in time counts as
+# stopped, until it does (docs/decisions/033-gevent.md).
 
 cdef str CALLER_NAME = intern("_ratchet_caller")  # of a greenlet's attribute
 
@@ -96,6 +95,7 @@ cdef class GeventBase(Runtime):
     cdef public bint over       # its OS thread has ended
     cdef double asked_at        # when it was asked whether it runs; 0: it has said so since
     cdef double ran_at
+    cdef Look look              # of the greenlet that looks for a reply
 
     def __init__(self, hub):
         self.hub, self.loop, self.switch = hub, hub.loop, hub.switch
@@ -172,8 +172,7 @@ cdef class GeventBase(Runtime):
 
     cdef int suspend(self, GreenletWaiter waiter, Bell bell, double until) except -1:
         """Pause the running greenlet until it is resumed, or until that time."""
-        glet = getcurrent()
-        if glet is self.hub:
+        if getcurrent() is self.hub:
             raise errors.StateError(
                 errno.EDEADLK,
                 "a call that has to wait was made in gevent's hub, which cannot pause; make it in "
@@ -183,11 +182,26 @@ cdef class GeventBase(Runtime):
             return 0
         if bell.watcher is not self:
             self.watch(bell)
+        if bell.reply_expected(waiter.line):
+            return self.wait_for_reply(waiter, bell, until)
+        return self.sleep(waiter, until)
+
+    cdef int sleep(self, GreenletWaiter waiter, double until) except -1:
+        """Pause the running greenlet until it is resumed, or until that time."""
         if until != INFINITY:
             self.set_deadline(waiter, until)
         if waiter.woken:
             return 0
-        waiter.glet, glet = glet, None
+        try:
+            self.switch_away(waiter)
+        finally:
+            if until != INFINITY and waiter.timer is not None:
+                waiter.timer.wanted = INFINITY
+        return 0
+
+    cdef int switch_away(self, GreenletWaiter waiter) except -1:
+        """Switch to the hub until the waiter is resumed."""
+        waiter.glet = getcurrent()
         self.pausing += 1
         if self.pausing == 1:
             self.keeper.ref = True
@@ -198,11 +212,26 @@ cdef class GeventBase(Runtime):
             self.switch()
         finally:
             waiter.glet = None
-            if until != INFINITY and waiter.timer is not None:
-                waiter.timer.wanted = INFINITY
             self.pausing -= 1
-            if self.pausing == 0:
-                self.keeper.ref = False
+            self.keeper.ref = self.pausing > 0
+        return 0
+
+    cdef int wait_for_reply(self, GreenletWaiter waiter, Bell bell, double until) except -1:
+        """Look for a reply between turns of the hub if it is worth it, then sleep."""
+        cdef double began = monotonic()
+        cdef bint looks = begin_look(&self.look, until)
+        cdef int found = 0 if looks else -1
+        try:
+            while found == 0 and not waiter.woken:
+                waiter.glet = getcurrent()
+                self.resume(waiter)
+                self.switch_away(waiter)
+                found = 1 if waiter.woken else look_on(&self.look, bell.descriptor())
+        finally:
+            self.look.taken = self.look.taken and not looks
+        if found <= 0:
+            self.sleep(waiter, until)
+        record_reply(&self.look.replies, looks, monotonic() - began)
         return 0
 
     cdef int resume(self, GreenletWaiter waiter) except -1:

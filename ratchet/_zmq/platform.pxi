@@ -42,6 +42,7 @@ cdef extern from *:
         return 0;
     }
     static double ratchet_clock(void) { return 0; }
+    static double ratchet_used(void) { return 0; }
     static void ratchet_nap(void) { Sleep(1); }
     static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
     static void ratchet_drain(Py_ssize_t fd) {
@@ -86,6 +87,11 @@ cdef extern from *:
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
+    }
+    static double ratchet_used(void) {
+        struct timespec used;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+        return (double) used.tv_sec + (double) used.tv_nsec * 1e-9;
     }
     /* Look instead of sleeping, and let other threads have the core in between. */
     static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
@@ -210,6 +216,7 @@ cdef extern from *:
     void ratchet_set_item(ratchet_pollfd *item, Py_ssize_t fd, int mask) noexcept
     int ratchet_item_ready(const ratchet_pollfd *item) noexcept
     double ratchet_clock() noexcept nogil  # seconds; 0 where there is no ratchet_spin
+    double ratchet_used() noexcept nogil   # seconds of CPU time of this OS thread; 0 as well
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept
     Py_ssize_t ratchet_duplicate(Py_ssize_t fd) noexcept  # -1: errno tells

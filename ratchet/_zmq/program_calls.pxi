@@ -239,6 +239,11 @@ cdef object program_try(object socket, object waiter, str name, object arg, bint
         raise
 
 
+cdef bint program_is_watched(object socket, object runtime):
+    """Return True if ``runtime`` watches the socket's descriptor already."""
+    return (<ProgramSocket> socket).watcher is runtime
+
+
 cdef int program_give_back(object socket, object found, str name) except -1:
     """Have what a receive has taken received next: its caller was cancelled before it had it."""
     cdef ProgramSocket zsock = <ProgramSocket> socket

@@ -61,3 +61,42 @@ cdef void record_kept(GilCost *gil, bint found) noexcept:
     else:
         gil.missed = min(gil.missed + 1, LONGEST_BACKOFF)
         gil.skip = (1 << gil.missed) - 1
+
+
+# Where other callers share the OS thread with the one that waits, it looks for a moment and lets
+# them have their turn, and so on for as long as an OS thread would spin. One caller of a loop does
+# so at a time, and none while the others have much to do: the CPU time of a turn tells.
+
+cdef struct Look:
+    ReplyTimes replies
+    bint taken         # somebody looks
+    double until       # monotonic seconds
+    double turn_began  # in CPU time of the OS thread
+
+
+cdef bint begin_look(Look *look, double until) noexcept:
+    """Return True if the caller, whose time is up at ``until``, is to look before it sleeps."""
+    if look.taken or not worth_spinning(&look.replies):
+        return False
+    look.taken = True
+    look.until = min(monotonic() + spin, until)
+    look.turn_began = ratchet_used()
+    return True
+
+
+cdef int look_on(Look *look, Py_ssize_t fd) noexcept:
+    """Look for a moment after the others' turn: 1: ``fd`` is readable, 0: go on, -1: give up."""
+    cdef double left = min(look.until - monotonic(), LOOK)
+    cdef int found
+    if left <= 0 or ratchet_used() - look.turn_began > BUSY_TURN:
+        return -1
+    with nogil:
+        found = ratchet_spin(fd, -1, -1, left)
+    look.turn_began = ratchet_used()
+    return found != 0
+
+
+def set_spin(double seconds, double busy_turn):
+    """Set what `configure(spin=…)` does, and BUSY_TURN, also while there are sockets: for tests."""
+    global spin, BUSY_TURN
+    spin, BUSY_TURN = seconds, busy_turn

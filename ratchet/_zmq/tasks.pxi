@@ -12,7 +12,7 @@ callers = {}  # the callers in the middle of a message, by the id of the context
 
 cdef class AwaitedRuntime(Runtime):
     """A runtime whose callers await: one event loop. `asyncio.py` and `trio.py` have subclasses."""
-    cdef public object ident  # of the OS thread that runs it
+    cdef public unsigned long ident  # of the OS thread that runs it
 
     def suspend(self, TaskWaiter waiter):
         """Return an iterator that the task runs until ``waiter`` is woken or ``waiter.until`` is
@@ -65,10 +65,11 @@ cdef class TaskWaiter(Waiter):
     cdef readonly AwaitedRuntime loop  # its runtime
     cdef unsigned int born     # the process generation
     cdef public object future  # what the runtime wakes it by, while it is suspended
-    cdef public list callbacks  # of the future, while that is being set
     cdef double deadline       # monotonic seconds
     cdef readonly double until  # the deadline, or an earlier time to try again
     cdef public object timer   # its `Deadline`, if it has one
+    cdef double asked_at       # when it began to wait for a reply; 0: it does not
+    cdef bint looks, looked    # for the reply, before it sleeps
 
     def __init__(self, Caller caller, AwaitedRuntime runtime):
         self.caller = caller

@@ -203,7 +203,7 @@ class Loop(asyncio.SelectorEventLoop):
     """A loop in which the signal comes in the middle of what a wake-up asks of it."""
 
     signals = 0
-    within = "wake"  # the function that must be under way
+    within = "have_called"  # the function that must be under way
 
     def call_soon(self, callback, *args, **rest):
         self.strike()
@@ -280,13 +280,18 @@ def test_ctrl_c_in_a_loop_that_wakes_its_own_task(raised, inproc):
         task = loop.create_task(take(pull))
         loop.run_until_complete(asyncio.sleep(0))
         push.send(b"message")
-        loop.signals = 1
+
+        def look():  # where the descriptor is answered, the task would go on at once
+            pull.is_readable()
+
+        loop.call_soon(look)
+        loop.within, loop.signals = "look", 1
         try:
             loop.run_until_complete(task)
         except BaseException as error:
             seen.append(type(error))
             loop.run_until_complete(asyncio.wait_for(task, LONG))
-        assert (task.result(), seen) == (b"message", [raised])
+        assert (task.result(), seen, loop.signals) == (b"message", [raised], 0)
         loop.close()
 
 

@@ -93,7 +93,7 @@ async def test_calls_are_coroutines():
         assert "recv" in repr(call)
         task = asyncio.create_task(call)
         await paused(pull)
-        assert isinstance(call.cr_await, asyncio.Future)
+        assert asyncio.isfuture(call.cr_await)
         assert "recv" in repr(task)
         task.print_stack(file=io.StringIO())
         await push.send(b"x")
