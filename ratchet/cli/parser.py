@@ -10,7 +10,7 @@ from . import bench, ends, info, keygen, monitor, proxy, recv, request, send, se
 from .layout import Formatter, examples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
 __all__ = ["Parser", "command", "make"]
@@ -43,6 +43,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **how: Any) -> None:
         super().__init__(formatter_class=Formatter, allow_abbrev=False, **how)
 
+    # What puts the words of a command into the order in which argparse understands them.
+    prepare: Callable[[Sequence[str], Mapping[str, argparse.Action]], list[str]] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the words, prepared."""
+        if self.prepare is not None and args is not None:
+            args = self.prepare(args, self._option_string_actions)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and where help is."""
         ends.set_name(self.prog)
@@ -64,6 +73,7 @@ def make() -> Parser:
             epilog=examples(module.EXAMPLES),
         )
         module.add_arguments(sub)
+        sub.prepare = getattr(module, "in_order", None)
         sub.set_defaults(run=module.run, parser=sub)
     return parser
 
@@ -94,7 +104,6 @@ def command(argv: Sequence[str] | None) -> int:
     if not hasattr(args, "run"):
         parser.error(f"give a command: {', '.join(COMMANDS)}")
     ends.set_name(args.parser.prog)
-    # Before 3.13 argparse gives up on DATA once an option stood between it and URI.
-    if rest and not (hasattr(args, "pieces") and send.take_rest(args, rest)):
+    if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return int(args.run(args))

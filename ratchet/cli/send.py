@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import itertools
 import os
@@ -16,7 +17,7 @@ from .formats import FORMATS, decoder
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ..zmqsocket import ZMQSocket
 
@@ -76,6 +77,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     sockets.add_uri(parser)
     add = parser.add_argument
     add("pieces", metavar="DATA", nargs="*", action=Pieces, help="a message each")
+    add("--data", dest="pieces", action=Pieces, help=argparse.SUPPRESS)  # of `in_order`
     parser.set_defaults(pieces=None, part=False)
     add(
         "--file",
@@ -110,12 +112,31 @@ def rate(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no number of messages a second")
 
 
-def take_rest(args: Namespace, rest: list[str]) -> bool:
-    """Take as DATA what the parser has left over; return False if there are options in it."""
-    if any(word.startswith("-") and word != "-" for word in rest):
-        return False
-    args.pieces = [*(args.pieces or []), *(Piece("text", word) for word in rest)]
-    return True
+def in_order(words: Sequence[str], options: Mapping[str, argparse.Action]) -> list[str]:
+    """Return the words after ``send`` with each DATA as a ``--data=…`` in its place.
+
+    argparse takes all DATA at the first place where some stands, and before Python 3.13 gives up on
+    what follows an option, so DATA beside ``--part`` and ``--file`` would lose its place.
+    """
+    found: list[str] = []
+    positional = 0  # of which the first is URI
+    left = collections.deque(words)
+    while left:
+        word = left.popleft()
+        if word == "--":
+            found += [f"--data={data}" for data in left]
+            break
+        if word.startswith("-") and word != "-":
+            found.append(word)
+            takes = options.get(word)  # None: also for --option=value, which is one word
+            needs = takes is not None and takes.nargs is None
+            may = takes is not None and takes.nargs == "?"
+            if left and (needs or (may and not left[0].startswith("-"))):
+                found.append(left.popleft())
+        else:
+            found.append(f"--data={word}" if positional else word)
+            positional += 1
+    return found
 
 
 def run(args: Namespace) -> int:

@@ -148,6 +148,28 @@ def test_peers_that_do_not_come(run):
     assert result.err.count("\n") == 2  # where it was bound, and what happened
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--part", "a", "b", "--part", "c"], ["a", "b", "c"]),
+        (["a", "--part", "--", "-b", "--part"], ["a", "-b", "--part"]),
+        (
+            ["--part", "a", "", "--timeout", "20", "b", "--file", "FILE", "c"],
+            ["a", "", "b", "file", "c"],
+        ),
+        (["--timeout=20", "a", "--file", "FILE", "b", "--part"], ["a", "file", "b"]),
+    ],
+)
+def test_what_is_sent_keeps_its_order(command, peer, tmp_path, words, parts):
+    (tmp_path / "file").write_bytes(b"file")
+    pull = peer("PULL")
+    port = pull.bind_to_random_port("tcp://127.0.0.1")
+    words = [str(tmp_path / "file") if word == "FILE" else word for word in words]
+    send = command("send", f"push:tcp://127.0.0.1:{port}", *words)
+    assert pull.recv_multipart() == [part.encode() for part in parts]
+    assert send.end() == (0, b"", "")
+
+
 def test_it_ends_when_all_has_been_taken(command, peer):
     """More than both queues and the sockets' buffers hold, to a peer that is slow to begin."""
     size, count = 1000, 20_000
