@@ -14,7 +14,7 @@ socket. A call succeeds, raises, or answers NOT_NOW, which is a value. Only wait
 GIL.
 
 libzmq is at a message boundary whenever the GIL can change hands: the parts of a message go in
-and come out in one go (`send.pxi`, `receive.pxi`). So a sender or receiver that ends half way,
+and come out in one go (`send.pxi`, `taking.pxi`). So a sender or receiver that ends half way,
 or is cancelled, leaves nothing torn.
 
 Every call that pauses has a fast path, which reads one flag (`Line.contended`) and tries, and a
@@ -33,7 +33,13 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_CheckSignals, PyErr_Clear, PyErr_SetObject, PyErr_WriteUnraisable
+from cpython.exc cimport (
+    PyErr_CheckSignals,
+    PyErr_Clear,
+    PyErr_ExceptionMatches,
+    PyErr_SetObject,
+    PyErr_WriteUnraisable,
+)
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -123,6 +129,7 @@ include "_zmq/message_rules.pxi"
 include "_zmq/pairs.pxi"
 include "_zmq/operations.pxi"
 include "_zmq/send.pxi"
+include "_zmq/taking.pxi"
 include "_zmq/receive.pxi"
 include "_zmq/latest.pxi"
 include "_zmq/half_messages.pxi"
@@ -136,6 +143,7 @@ include "_zmq/engine.pxi"
 # 8: the calls, in two ways.
 include "_zmq/calls.pxi"
 include "_zmq/blocking.pxi"
+include "_zmq/quick_calls.pxi"
 include "_zmq/selection.pxi"
 include "_zmq/selecting.pxi"
 include "_zmq/transfer.pxi"

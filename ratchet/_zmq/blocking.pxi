@@ -1,4 +1,7 @@
-# Layer 9. The socket whose calls block the thread that makes them, and its fast paths.
+# Layer 9. The socket whose calls block the thread that makes them.
+
+cdef object CLOSED = errors.ClosedError  # found beforehand: at the exit modules are gone
+
 
 cdef class BlockingSocket(Calls):
     """A socket whose calls pause the thread that makes them, of whatever kind."""
@@ -82,10 +85,11 @@ cdef class BlockingSocket(Calls):
         return self
 
     def __next__(self):
-        try:
-            return receive_all(self)
-        except errors.ClosedError:
+        cdef PyObject *found = (<Next> receive_all)(self)  # a try would cost a tenth of a receive
+        if found == NULL and PyErr_ExceptionMatches(CLOSED):
+            PyErr_Clear()
             return stop()
+        return own(found)
 
 
 def wait_peers(Calls zsock not None, count, timeout):
@@ -103,17 +107,21 @@ cdef object stop():
     raise StopIteration
 
 
-cdef inline object receive_all(BlockingSocket zsock):
-    """Receive a whole message within the socket's own timeout."""
+ctypedef PyObject *(*Next)(BlockingSocket zsock) noexcept
+
+
+cdef PyObject *receive_all(BlockingSocket zsock) except NULL:
+    """Receive a whole message within the socket's own timeout; a new reference."""
     cdef int size
+    cdef PyObject *found
     breathe()
     if zsock.born == generation and not zsock.rx.contended:
-        data = small_one(zsock.handle, &size)
-        if data is None:
-            return receive_other(zsock, size, True, zsock._recv_timeout)
+        found = small_one(zsock.handle, &size, BYTES)
+        if found == NULL:
+            return new_reference(receive_other(zsock, size, True, zsock._recv_timeout))
         zsock.after()
-        return data
-    return zsock.perform(&RECV_ALL, None, zsock._recv_timeout)
+        return found
+    return new_reference(zsock.perform(&RECV_ALL, None, zsock._recv_timeout))
 
 
 cdef object receive_other(BlockingSocket zsock, int size, bint joined, double limit):
@@ -128,104 +136,3 @@ cdef object receive_other(BlockingSocket zsock, int size, bint joined, double li
         if owed:
             zsock.after()
     return proceed(zsock, &RECV_ALL if joined else &RECV, None, limit)
-
-
-# A call without keywords (of a send: with bytes), or with timeout=0, is made before its arguments
-# are parsed, which would cost a quarter of it. These functions return a new reference, or NULL
-# after an error; an error that is set here has no line of ours in its traceback, which costs more
-# than all the rest of a call that finds nothing.
-
-cdef str TIMEOUT_NAME = intern("timeout")
-cdef object ZERO = 0
-cdef object TIMEOUT = errors.Timeout
-cdef Function usual_send, usual_recv, usual_recv_all
-
-# For calls whose error is passed on as it is: Cython would add a line to the traceback.
-ctypedef PyObject *(*Now)(BlockingSocket zsock, bint joined) noexcept
-ctypedef PyObject *(*Quick)(
-    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, bint joined,
-    Function usual
-) noexcept
-
-
-cdef inline bint is_now(PyObject *names, PyObject **args):
-    """Return True if ``timeout=0`` is the only keyword."""
-    return (
-        length_of(names) == 1
-        and item_of(names, 0) == <PyObject *> TIMEOUT_NAME and args[0] == <PyObject *> ZERO
-    )
-
-
-cdef inline bint is_quick(SocketBase zsock):
-    """Return True if the call may be made at once: this process's socket, and nobody to let run."""
-    return zsock.born == quick_generation or may_be_quick(zsock.born)
-
-
-cdef PyObject *quick_send(
-    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
-) except? NULL:
-    if (
-        count == 1 and names == NULL and is_bytes(args[0]) and size_of(args[0]) < <Py_ssize_t> LEND
-        and is_quick(zsock) and not zsock.tx.contended
-    ):
-        if zmq_send(zsock.handle, start_of(args[0]), size_of(args[0]), ZMQ_DONTWAIT) >= 0:
-            zsock.asked = ASKED | SENT
-            zsock.after()
-            return new_reference(None)
-        zsock.after()
-    return usual_send(zsock, args, count, names)
-
-
-cdef inline PyObject *quick_receive(
-    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names, bint joined,
-    Function usual
-) except? NULL:
-    cdef int size
-    if count == 0 and is_quick(zsock) and not zsock.rx.contended:
-        if names == NULL:
-            data = small_one(zsock.handle, &size)
-            if data is None:
-                return new_reference(receive_other(zsock, size, joined, zsock._recv_timeout))
-            zsock.after()
-            return new_reference(data if joined else single(data))
-        if is_now(names, args):
-            return (<Now> receive_now)(zsock, joined)
-    return usual(zsock, args, count, names)
-
-
-cdef PyObject *quick_recv(
-    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
-) except? NULL:
-    return (<Quick> quick_receive)(zsock, args, count, names, False, usual_recv)
-
-
-cdef PyObject *quick_recv_all(
-    BlockingSocket zsock, PyObject **args, Py_ssize_t count, PyObject *names
-) except? NULL:
-    return (<Quick> quick_receive)(zsock, args, count, names, True, usual_recv_all)
-
-
-cdef PyObject *receive_now(BlockingSocket zsock, bint joined) except? NULL:
-    """Receive with a timeout of 0."""
-    # When a receive found nothing and no call since may have silenced the bell, the bell tells all.
-    cdef bint empty = False
-    if zsock.empty_since != zsock.touched or ratchet_readable(zsock.fd):
-        try:
-            result = try_recv_all(zsock, None, None) if joined else try_recv(zsock, None, None)
-            empty = result is NOT_NOW
-        finally:
-            if empty:
-                zsock.after_empty()
-            else:
-                zsock.after()
-        if not empty:
-            return new_reference(result)
-    if zsock.empty_error_args is None:
-        zsock.empty_error_args = timed_out(zsock, zsock.rx, 0).args
-    ratchet_raise(TIMEOUT, zsock.empty_error_args)
-    return NULL
-
-
-usual_send = quicken(BlockingSocket, "send", <Function> quick_send)
-usual_recv = quicken(BlockingSocket, "recv", <Function> quick_recv)
-usual_recv_all = quicken(BlockingSocket, "recv_all", <Function> quick_recv_all)

@@ -232,8 +232,7 @@ cdef class Call:
     cdef object queue_up(self, Line line, Caller me):
         """Stand in line from here on, and try again."""
         cdef AwaitableSocket zsock = self.zsock
-        # Only a receive has looked by trying.
-        cdef bint tried = line is zsock.rx and not line.contended
+        cdef bint tried = not line.contended and self.op != &REQUEST
         cdef unsigned int touched = zsock.touched
         cdef AwaitedRuntime runtime = zsock.runtime_here()
         if me is None or me is UNNAMED_TASK:

@@ -1,7 +1,7 @@
 # Layer 7. The course of every call: try; if not now, queue, look, pause, and try again.
 #
-# The fast paths stand in `blocking.pxi` and `awaitable.pxi`; both come here when a first try says
-# "not now" or the line is contended.
+# The fast paths stand in `quick_calls.pxi` and `awaitable.pxi`; both come here when a first try
+# says "not now" or the line is contended.
 
 cdef object attempt(SocketBase zsock, const Operation *op, object arg, Caller me):
     """Perform ``op`` now or return NOT_NOW. The caller, ``me``, must be entitled to it.
@@ -122,8 +122,8 @@ cdef object wait(
     Args:
         name: whose message it is, if not that of the caller that waits.
     """
-    # Only a receive has looked by trying, and a copy of something large has let others run.
-    cdef bint tried = line is zsock.rx and not line.contended
+    # Otherwise it stands behind others or has more to do. Only in its turn does a request try.
+    cdef bint tried = not line.contended and op != &REQUEST
     cdef unsigned int touched = zsock.touched
     cdef Waiter me
     cdef Caller own

@@ -40,8 +40,10 @@ cdef kind_of(value):
     return type(value).__name__
 
 
-cdef double monotonic():
-    return python_monotonic()
+cdef inline double monotonic():
+    """Return what Python's time.monotonic() does: deadlines come from both."""
+    cdef double now = ratchet_clock()
+    return now if now else python_monotonic()
 
 
 cdef double to_number(value) except? -2:

@@ -14,7 +14,7 @@ cdef class Frame:
 
     It has the buffer protocol, read-only: ``memoryview(frame)``, ``numpy.frombuffer(frame, …)``.
     """
-    # No object fields: making one must not start a garbage collection (see `receive.pxi`).
+    # No object fields: making one must not start a garbage collection (see `taking.pxi`).
     cdef zmq_msg_t msg
     cdef readonly bint more  # another part of the same message follows
 

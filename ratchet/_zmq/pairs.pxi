@@ -1,43 +1,105 @@
-# Layer 6. The pair that recv() returns.
+# Layer 6. What recv() returns: bytes and pairs of those received last, which are used again.
+#
+# Making and freeing 16 bytes costs more than all else that ratchet does for a receive. A program
+# drops most messages before the next ones come, so those returned last are remembered, each in a
+# pair. If nobody else holds the two, the next message of that size is copied into them
+# (docs/decisions/051-what-a-message-costs.md).
 
 cdef extern from *:
     """
     #if PY_VERSION_HEX >= 0x03100000
-    #warning "ratchet_pair() writes into a tuple as CPython up to 3.15 lets it: check the layout"
+    #warning "pairs.pxi writes into bytes and tuples, as CPython up to 3.15 lets it: check"
     #endif
-    #if PY_VERSION_HEX >= 0x030E0000  /* from 3.14 on a tuple caches its hash */
+    #if PY_VERSION_HEX >= 0x030E0000  /* from 3.14 on a tuple caches its hash, as bytes do */
     #define RATCHET_FORGET_HASH(pair) (((PyTupleObject *) (pair))->ob_hash = -1)
     #else
     #define RATCHET_FORGET_HASH(pair) ((void) 0)
     #endif
-    #ifdef Py_GIL_DISABLED  /* a reference count proves nothing without the GIL */
-    #define ratchet_pair(data) PyTuple_Pack(2, data, Py_False)
-    #else
-    /* Returns (data, False). For speed: the pair returned last is used again when nothing else
-    refers to
-       it, as zip() does; making one costs half as much as a receive. zip() also has the garbage
-       collector track its tuple again, which is not needed here: bytes and a bool form no cycle. */
-    RATCHET_INLINE PyObject *ratchet_pair(PyObject *data) {
-        static PyObject *spare = NULL;
-        if (PyBytes_GET_SIZE(data) >= RATCHET_LARGEST_RECYCLED)
-            return PyTuple_Pack(2, data, Py_False);
-        if (spare != NULL && Py_REFCNT(spare) == 1) {
-            PyObject *old = PyTuple_GET_ITEM(spare, 0);
-            Py_INCREF(data);
-            PyTuple_SET_ITEM(spare, 0, data);
-            RATCHET_FORGET_HASH(spare);
-            Py_DECREF(old);
-        } else {
-            PyObject *fresh = PyTuple_Pack(2, data, Py_False);
-            if (fresh == NULL) return NULL;
-            Py_XSETREF(spare, fresh);
+    #define ratchet_own(thing) (thing)
+    /* A list of these new references, which are given away; NULL: no memory, and they are gone. */
+    static PyObject *ratchet_list(PyObject **few, int count) {
+        PyObject *list = PyList_New(count);
+        int i;
+        for (i = 0; i < count; i++) {
+            if (list == NULL) Py_DECREF(few[i]);
+            else PyList_SET_ITEM(list, i, few[i]);
         }
-        Py_INCREF(spare);
-        return spare;
+        return list;
+    }
+    #ifdef Py_GIL_DISABLED  /* a reference count proves nothing without the GIL */
+    static int ratchet_make_pairs(void) { return 0; }
+    #define ratchet_bytes(data, size) PyBytes_FromStringAndSize(data, size)
+    static PyObject *ratchet_pair(const char *data, Py_ssize_t size) {
+        return Py_BuildValue("y#O", data, size, Py_False);
+    }
+    #else
+    /* Each is (bytes, False) of one of the last receives; after `ratchet_last` comes the oldest. */
+    typedef struct ratchet_kept { PyObject *pair; struct ratchet_kept *next; } ratchet_kept;
+    static ratchet_kept ratchet_ring[RATCHET_PAIRS], *ratchet_last = ratchet_ring;
+    static int ratchet_make_pairs(void) {
+        int i;
+        for (i = 0; i < RATCHET_PAIRS; i++) {
+            ratchet_ring[i].next = &ratchet_ring[(i + 1) % RATCHET_PAIRS];
+            if ((ratchet_ring[i].pair = Py_BuildValue("yO", "", Py_False)) == NULL) return -1;
+        }
+        return 0;
+    }
+    /* The oldest pair with this data, if nobody else holds it or its bytes; else NULL. */
+    RATCHET_INLINE PyObject *ratchet_filled(const char *data, Py_ssize_t size) {
+        PyObject *pair, *bytes;
+        ratchet_last = ratchet_last->next;
+        pair = ratchet_last->pair;
+        bytes = PyTuple_GET_ITEM(pair, 0);
+        if (PyBytes_GET_SIZE(bytes) != size || Py_REFCNT(bytes) != 1 || Py_REFCNT(pair) != 1)
+            return NULL;
+        _Py_COMP_DIAG_PUSH
+        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+        ((PyBytesObject *) bytes)->ob_shash = -1;
+        _Py_COMP_DIAG_POP
+        RATCHET_FORGET_HASH(pair);
+        memcpy(PyBytes_AS_STRING(bytes), data, size);
+        return pair;
+    }
+    RATCHET_APART PyObject *ratchet_new_bytes(const char *data, Py_ssize_t size) {
+        PyObject *bytes = PyBytes_FromStringAndSize(data, size), *pair = ratchet_last->pair, *old;
+        if (bytes != NULL && size <= RATCHET_LARGEST_RECYCLED && Py_REFCNT(pair) == 1) {
+            old = PyTuple_GET_ITEM(pair, 0);
+            PyTuple_SET_ITEM(pair, 0, Py_NewRef(bytes));
+            RATCHET_FORGET_HASH(pair);
+            Py_DECREF(old);
+        }
+        return bytes;
+    }
+    RATCHET_APART PyObject *ratchet_new_pair(const char *data, Py_ssize_t size) {
+        PyObject *bytes = ratchet_new_bytes(data, size), *pair = ratchet_last->pair;
+        if (bytes == NULL) return NULL;
+        if (PyTuple_GET_ITEM(pair, 0) == bytes && Py_REFCNT(pair) == 1) {
+            Py_INCREF(pair);
+        } else {  /* the oldest is in use, or this is too large to be kept */
+            pair = PyTuple_Pack(2, bytes, Py_False);
+            if (pair != NULL && size <= RATCHET_LARGEST_RECYCLED)
+                Py_SETREF(ratchet_last->pair, Py_NewRef(pair));
+        }
+        Py_DECREF(bytes);
+        return pair;
+    }
+    /* Return bytes; NULL: no memory. It makes nothing that the garbage collector knows. */
+    RATCHET_INLINE PyObject *ratchet_bytes(const char *data, Py_ssize_t size) {
+        PyObject *pair = ratchet_filled(data, size);
+        return pair == NULL ? ratchet_new_bytes(data, size) : Py_NewRef(PyTuple_GET_ITEM(pair, 0));
+    }
+    /* Return (data, False); NULL: no memory. */
+    RATCHET_INLINE PyObject *ratchet_pair(const char *data, Py_ssize_t size) {
+        PyObject *pair = ratchet_filled(data, size);
+        return pair == NULL ? ratchet_new_pair(data, size) : Py_NewRef(pair);
     }
     #endif
-    #define ratchet_own(thing) (thing)
     """
-    tuple single "ratchet_pair"(bytes data)
+    int ratchet_make_pairs() except -1
+    PyObject *bytes_of "ratchet_bytes"(const char *data, Py_ssize_t size) noexcept
+    PyObject *pair_of "ratchet_pair"(const char *data, Py_ssize_t size) noexcept
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) noexcept
-    bytes own "ratchet_own"(PyObject *new)  # raises the error that came with a NULL
+    list ratchet_list(PyObject **few, int count)
+    object own "ratchet_own"(PyObject *new)
+
+ratchet_make_pairs()

@@ -5,11 +5,13 @@
 
 cdef extern from *:
     """
-    /* Compilers: what one thread has for itself, and counters and lists without a lock. */
+    /* Compilers: what one thread has for itself, what is inlined and what never is, since it would
+       cost the usual course registers, and counters and lists without a lock. */
     #ifdef _MSC_VER
     #include <intrin.h>
     #define RATCHET_LOCAL static __declspec(thread)
     #define RATCHET_INLINE static __forceinline
+    #define RATCHET_APART static __declspec(noinline)
     #define RATCHET_ADD(at, n) (_InterlockedExchangeAdd((long volatile *) (at), n) + (n))
     #define RATCHET_TAKE(at) _InterlockedExchangePointer((void *volatile *) (at), NULL)
     #define RATCHET_CAS(at, old, new) \\
@@ -17,6 +19,7 @@ cdef extern from *:
     #else
     #define RATCHET_LOCAL static __thread
     #define RATCHET_INLINE static inline __attribute__((always_inline))
+    #define RATCHET_APART static __attribute__((noinline))
     #define RATCHET_ADD(at, n) __atomic_add_fetch(at, n, __ATOMIC_SEQ_CST)
     #define RATCHET_TAKE(at) __atomic_exchange_n(at, NULL, __ATOMIC_SEQ_CST)
     #define RATCHET_CAS(at, old, new) __sync_bool_compare_and_swap(at, old, new)
@@ -83,11 +86,18 @@ cdef extern from *:
         return rc <= 0 ? rc : (items[0].revents ? 1 : 0) | (items[1].revents ? 2 : 0)
                               | (items[2].revents ? 4 : 0);
     }
+    /* The clock of Python's time.monotonic(), with its rounding. */
+    #ifdef __APPLE__
+    static double ratchet_clock(void) {
+        return (double) clock_gettime_nsec_np(CLOCK_UPTIME_RAW) / 1e9;
+    }
+    #else
     static double ratchet_clock(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
+        return (double) ((int64_t) now.tv_sec * 1000000000 + now.tv_nsec) / 1e9;
     }
+    #endif
     static double ratchet_used(void) {
         struct timespec used;
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
@@ -215,8 +225,8 @@ cdef extern from *:
     int ratchet_poll(ratchet_pollfd *items, Py_ssize_t count) noexcept nogil
     void ratchet_set_item(ratchet_pollfd *item, Py_ssize_t fd, int mask) noexcept
     int ratchet_item_ready(const ratchet_pollfd *item) noexcept
-    double ratchet_clock() noexcept nogil  # seconds; 0 where there is no ratchet_spin
-    double ratchet_used() noexcept nogil   # seconds of CPU time of this OS thread; 0 as well
+    double ratchet_clock() noexcept nogil  # seconds; 0 on Windows, where Python is asked
+    double ratchet_used() noexcept nogil   # seconds of CPU time of this OS thread; 0 there
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept
     Py_ssize_t ratchet_duplicate(Py_ssize_t fd) noexcept  # -1: errno tells

@@ -134,6 +134,7 @@ cdef object program_recv(object socket, int flags):
     """Receive one part: bytes, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
     cdef int size
+    cdef PyObject *small
     cdef bint owed = True, empty = False
     if is_quick(zsock) and not zsock.rx.contended and not zsock.home.terminated:
         # When a receive found nothing and no call since may have silenced the bell, it tells all.
@@ -143,10 +144,10 @@ cdef object program_recv(object socket, int flags):
         ):
             return NOT_NOW
         zsock.may_have_pipes = True
-        data = small_one(zsock.handle, &size)
-        if data is not None:
+        small = small_one(zsock.handle, &size, BYTES)
+        if small != NULL:
             zsock.after()
-            return data
+            return own(small)
         try:
             found = other_one(zsock, size, False, program_caller(zsock, zsock.rx))
             if found is not NOT_NOW:

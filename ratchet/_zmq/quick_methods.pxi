@@ -55,7 +55,7 @@ cdef extern from *:
 
 
 quick_calls = ()  # the names of the methods that have a quick form; a test asks for all
-cdef PyMethodDef[4] quick_definitions
+cdef PyMethodDef[5] quick_definitions
 
 
 cdef Function quicken(type kind, str name, Function quick) except? NULL:

@@ -1,48 +1,7 @@
-# Layer 6. Whole messages out of libzmq, and the operations that receive them.
+# Layer 6. The operations that receive, and messages that are handed out in parts.
 #
-# A message received part by part is taken whole and handed out, so a receiver that ends half way
-# leaves nothing torn. Between taking the first part from libzmq and the last, nothing here may
-# allocate an object that the garbage collector knows: a collection could run a finalizer that uses
-# the same socket. (Python 3.11 collects at an allocation; from 3.12 on it waits for the next
-# bytecode.)
-
-cdef enum:
-    NO_MEMORY = -2  # as the size of a message: it was taken, and there was no memory for its bytes
-
-cdef list parts_being_taken = []  # made beforehand, and replaced when it is handed on
-cdef Caller TAKING = Caller()     # owns a line while its message is being taken
-
-
-# The message that is received first. libzmq frees what was in it before (zmq_msg_recv(3)), so it
-# need not be closed, which costs as much as copying out what is small. Only what a zmq_msg_t holds
-# in itself may stay in it, not memory that a sender waits for.
-cdef zmq_msg_t recv_buffer
-zmq_msg_init(&recv_buffer)
-
-
-cdef inline bytes small_one(void *handle, int *size):
-    """Take the next message if it has one part and is not large; else None: see `other_one`.
-
-    It raises nothing, so that a fast path need not look for the others after an error as well.
-    """
-    cdef char *start
-    cdef PyObject *data
-    size[0] = zmq_msg_recv(&recv_buffer, handle, ZMQ_DONTWAIT)
-    if size[0] < 0 or size[0] >= <int> LARGE or zmq_msg_more(&recv_buffer):
-        return None
-    start = <char *> zmq_msg_data(&recv_buffer)
-    data = new_bytes(start, size[0])
-    if <size_t> (start - <char *> &recv_buffer) >= sizeof(recv_buffer):
-        zmq_msg_close(&recv_buffer)
-        zmq_msg_init(&recv_buffer)
-    else:
-        ratchet_left_in(&recv_buffer)
-    if data == NULL:
-        PyErr_Clear()
-        size[0] = NO_MEMORY
-        return None
-    return own(data)
-
+# A message received part by part is taken whole (`taking.pxi`) and handed out, so a receiver that
+# ends half way leaves nothing torn.
 
 cdef object other_one(SocketBase zsock, int size, bint joined, Caller me):
     """Go on after `small_one`: a large message or one of many parts, an error, or NOT_NOW."""
@@ -62,81 +21,9 @@ cdef object other_one(SocketBase zsock, int size, bint joined, Caller me):
     if joined:
         return b"".join(take_rest(zsock, &msg, False)) if zmq_msg_more(&msg) else copy_out(&msg)
     if not zmq_msg_more(&msg):
-        return single(copy_out(&msg))
+        return copy_out(&msg), False
     keep(zsock, &msg, me, False)
     return next_part(zsock)
-
-
-cdef int take(SocketBase zsock, zmq_msg_t *msg) except -1:
-    """Take the next frame: 1, and it must be closed; or 0 for not now."""
-    cdef int error
-    zmq_msg_init(msg)
-    while zmq_msg_recv(msg, zsock.handle, ZMQ_DONTWAIT) < 0:
-        error = zmq_errno()
-        if error == EAGAIN:
-            return 0
-        if error != EINTR:
-            raise zsock.fail(error, "receive")
-    return 1
-
-
-cdef list take_rest(SocketBase zsock, zmq_msg_t *msg, bint frames):
-    """Take every part of the message that begins with ``msg``: as bytes, or all as Frames."""
-    global parts_being_taken
-    cdef list parts
-    cdef Frame frame
-    cdef Py_ssize_t i
-    cdef bint large = False, more = True
-    if zsock.conflate and zmq_msg_more(msg):
-        tear(zsock, msg)
-    parts, parts_being_taken = parts_being_taken, None
-    if parts is None:  # in a finalizer, while the end of this function makes a new list
-        parts = []
-    try:
-        while more:
-            more = zmq_msg_more(msg)
-            if not frames and zmq_msg_size(msg) < LARGE:
-                parts.append(copy_out(msg))
-            else:
-                large = True
-                frame = Frame()
-                zmq_msg_move(&frame.msg, msg)
-                parts.append(frame)
-            if more and not take(zsock, msg):
-                raise errors.Error(errno.EPROTO, "libzmq returned half a message")
-    except BaseException:
-        zmq_msg_close(msg)
-        while more and take(zsock, msg):  # no memory: lose the whole message, not its head only
-            more = zmq_msg_more(msg)
-            zmq_msg_close(msg)
-        parts_being_taken = []
-        raise
-    parts_being_taken = []
-    if large and not frames:
-        for i in range(len(parts)):
-            parts[i] = as_bytes(parts[i])
-    return parts
-
-
-cdef int tear(SocketBase zsock, zmq_msg_t *msg) except -1:
-    """Give up a socket with conflate whose peer sends several parts, and close ``msg``.
-
-    libzmq keeps the part that came last, whichever message it belongs to. After one with more to
-    come
-    it expects the next, and ends the process if that is not there (fq.cpp, 4.3.4).
-    """
-    zmq_msg_close(msg)
-    zsock.broken = True
-    raise torn(zsock)
-
-
-cdef torn(SocketBase zsock):
-    return errors.Error(
-        errno.EPROTO,
-        f"{zsock.describe()}: a peer sends messages of several parts, of which conflate=True "
-        "keeps the part that came last; have it send one part, or make a new socket without "
-        "conflate. This one receives no more",
-    )
 
 
 # Prefetched messages: taken by a look or a failed recv_many, and received next.
@@ -225,31 +112,32 @@ cdef list rest(SocketBase zsock, bint frames):
 
 cdef object try_recv(SocketBase zsock, object arg, Caller me):
     cdef int size
+    cdef PyObject *found
     if zsock.parts:
         return next_part(zsock)
-    data = small_one(zsock.handle, &size)
-    return other_one(zsock, size, False, me) if data is None else single(data)
+    found = small_one(zsock.handle, &size, PAIR)
+    return other_one(zsock, size, False, me) if found == NULL else own(found)
 
 
 cdef object try_recv_all(SocketBase zsock, object arg, Caller me):
     cdef int size
+    cdef PyObject *found
     if zsock.parts:
         parts = zsock.parts
-        found = b"".join(rest(zsock, False))
+        joined = b"".join(rest(zsock, False))
         drop_handed_out(zsock, parts, 0)
-        return found
-    data = small_one(zsock.handle, &size)
-    return other_one(zsock, size, True, me) if data is None else data
+        return joined
+    found = small_one(zsock.handle, &size, BYTES)
+    return other_one(zsock, size, True, me) if found == NULL else own(found)
 
 
 cdef object try_recv_multipart(SocketBase zsock, object arg, Caller me):
-    cdef zmq_msg_t msg
     if zsock.parts:
         parts = zsock.parts
         found = rest(zsock, False)
         drop_handed_out(zsock, parts, 0)
         return found
-    return take_rest(zsock, &msg, False) if take(zsock, &msg) else NOT_NOW
+    return take_parts(zsock)
 
 
 cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
@@ -257,6 +145,7 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
     cdef list found = []
     cdef double began = 0
     cdef int size
+    cdef PyObject *small
     if zsock.parts:
         found.append(None)  # make room for it before it is handed out
         found[0] = try_recv_all(zsock, None, me)
@@ -264,8 +153,10 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
     # A large part is copied without the GIL: another caller may be in mid-message after it.
     try:
         while count < most and zsock.rx.owner is None and zsock.prefetched is None:
-            data = small_one(zsock.handle, &size)
-            if data is None:
+            small = small_one(zsock.handle, &size, FRESH)
+            if small != NULL:
+                data = own(small)
+            else:
                 data = one_of_many(zsock, size, len(found) > 0)
                 if data is NOT_NOW:
                     break

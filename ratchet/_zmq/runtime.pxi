@@ -80,7 +80,6 @@ def use_gevent(here):
 
 cdef inline bint may_be_quick(unsigned int born):
     """While some OS thread has a runtime: may a call be made at once, as it may while none has?"""
-    cdef Runtime runtime
     global ratchet_unasked
     if born != generation:
         return False
@@ -91,10 +90,9 @@ cdef inline bint may_be_quick(unsigned int born):
             return False  # `breathe` asks
         ratchet_unasked -= 1
         return True
-    runtime = <Runtime> ratchet_runtime_here
-    if runtime.budget <= 1:
+    if (<Runtime> ratchet_runtime_here).budget <= 1:
         return False  # `breathe` lets the others run
-    runtime.budget -= 1
+    (<Runtime> ratchet_runtime_here).budget -= 1
     return True
 
 

@@ -5,6 +5,9 @@
 # is cancelled, leaves nothing torn. The functions return 1 when libzmq has taken the message, 0 for
 # "not now".
 
+cdef extern from "Python.h":
+    PyObject **items_of "PySequence_Fast_ITEMS"(list parts)
+
 cdef class Batch:
     """The messages of a send_many, and how many of them libzmq has taken."""
     cdef list messages
@@ -94,31 +97,56 @@ cdef list to_frames(list parts):
     return frames
 
 
+cdef inline Py_ssize_t put_small_parts(
+    void *handle, PyObject **parts, Py_ssize_t first, Py_ssize_t count
+) noexcept:
+    """Send parts, which are bytes, from one on; return where it ended: errno says why."""
+    cdef Py_ssize_t i
+    for i in range(first, count):
+        if zmq_send(
+            handle, start_of(parts[i]), size_of(parts[i]),
+            ZMQ_DONTWAIT | ZMQ_SNDMORE if i < count - 1 else ZMQ_DONTWAIT
+        ) < 0:
+            return i
+    return count
+
+
+cdef Py_ssize_t put_made(void *handle, list frames, Py_ssize_t first) noexcept:
+    """Send the same in the frames that were made of parts."""
+    cdef Py_ssize_t i, count = len(frames)
+    for i in range(first, count):
+        if zmq_msg_send(
+            &(<Frame> frames[i]).msg, handle,
+            ZMQ_DONTWAIT | ZMQ_SNDMORE if i < count - 1 else ZMQ_DONTWAIT
+        ) < 0:
+            return i
+    return count
+
+
 cdef int put_all(SocketBase zsock, list parts) except -1:
     """Send one message of many parts, bytes or Loans."""
-    cdef Py_ssize_t i = 0, count = len(parts)
-    cdef int error, flags, rc
-    cdef Frame frame
     cdef list frames = to_frames(parts)
     if frames is not None:
         zsock.require("send")  # making them may have run a finalizer
-    while i < count:
-        flags = ZMQ_DONTWAIT | (ZMQ_SNDMORE if i < count - 1 else 0)
-        if frames is None:
-            part = parts[i]
-            rc = zmq_send(zsock.handle, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part), flags)
-        else:
-            frame = <Frame> frames[i]
-            rc = zmq_msg_send(&frame.msg, zsock.handle, flags)
-        if rc >= 0:
-            i += 1
-            continue
-        error = zmq_errno()
-        if error == EINTR:
-            continue
-        if error != EAGAIN:
+    return put_rest(zsock, parts, frames, 0, EINTR)
+
+
+cdef int put_rest(
+    SocketBase zsock, list parts, list frames, Py_ssize_t sent, int error
+) except -1:
+    """Go on with a message of which ``sent`` parts have been taken, then came ``error``."""
+    cdef Py_ssize_t count = len(parts)
+    while sent < count:
+        if error == EAGAIN:
+            return peer_left(zsock, parts, sent)
+        if error != EINTR:
             raise zsock.fail(error, "send")
-        return peer_left(zsock, parts, i, flags)
+        if frames is None:
+            sent = put_small_parts(zsock.handle, items_of(parts), sent, count)
+        else:
+            sent = put_made(zsock.handle, frames, sent)
+        if sent < count:
+            error = zmq_errno()
     if frames is not None:
         for part in parts:
             clear_pending(part)
@@ -126,7 +154,7 @@ cdef int put_all(SocketBase zsock, list parts) except -1:
     return 1
 
 
-cdef int peer_left(SocketBase zsock, list parts, Py_ssize_t sent, int flags) except -1:
+cdef int peer_left(SocketBase zsock, list parts, Py_ssize_t sent) except -1:
     """Handle "not now" for a message of which ``sent`` parts have been taken.
 
     If there are any, their peer went away between two parts and libzmq has taken them back.
@@ -135,7 +163,7 @@ cdef int peer_left(SocketBase zsock, list parts, Py_ssize_t sent, int flags) exc
     if sent == 0:
         return 0
     # A load balancer (lb.cpp, 4.3.4) now swallows the rest of that message: end it, and start anew.
-    if flags & ZMQ_SNDMORE and zsock.kind.balances:
+    if sent < len(parts) - 1 and zsock.kind.balances:
         zmq_send(zsock.handle, NULL, 0, ZMQ_DONTWAIT)
     if zsock.kind.requests:
         raise zsock.fail(EHOSTUNREACH, "send: the peer left in mid-message")

@@ -15,8 +15,11 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* Bytes from which recv() makes a new pair: the recycled one keeps no large data alive. */
-    #define RATCHET_LARGEST_RECYCLED 4096
+    /* Messages received last that are remembered with their pairs, to be used again: twice as many
+       as a message of three parts has, and more (docs/decisions/051-what-a-message-costs.md). */
+    #define RATCHET_PAIRS 8
+    /* Bytes of the largest of them, so that no large data is kept alive. */
+    #define RATCHET_LARGEST_RECYCLED 4095
     """
 
 # Messages that a batch moves before it lets other OS threads have the GIL.

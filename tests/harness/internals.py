@@ -56,6 +56,16 @@ def open_sockets():
     return set(_zmq.open_sockets)
 
 
+def quick_calls():
+    """Names of the methods whose arguments are read in C where they are what most programs give."""
+    return set(_zmq.quick_calls)
+
+
+def deadline(seconds):
+    """When so many seconds from now are over, as the core reads the clock."""
+    return _zmq.to_deadline(seconds)
+
+
 def counts():
     """What a build with RATCHET_DEBUG=1 has counted; None in others."""
     return _zmq.counts()

@@ -1,4 +1,5 @@
-"""recv's pair is a tuple as any other, although the one returned last is used again."""
+"""Pairs and bytes that are received are as any others, although the ones returned last are used
+again."""
 
 import pytest
 from harness.behaviour import behaviour
@@ -54,3 +55,78 @@ def test_every_size_and_every_way_to_receive(inproc, size):
                 hash((fill * size, True)),
                 hash((fill, False)),
             ]
+
+
+RECEIVING = ("recv", "recv_all", "recv_multipart", "recv_many", "iteration")
+
+
+async def received(zsock, way):
+    """Receive one message of one part in one of the ways; its bytes."""
+    match way:
+        case "recv":
+            return (await zsock.recv())[0]
+        case "recv_all":
+            return await zsock.recv_all()
+        case "recv_multipart":
+            return (await zsock.recv_multipart())[0]
+        case "recv_many":
+            return (await zsock.recv_many(1))[0]
+        case _:
+            return await anext(aiter(zsock))
+
+
+@pytest.mark.parametrize("way", RECEIVING)
+@behaviour
+async def test_what_is_kept_stays_what_it_is(rt, inproc, way):
+    """Each message is kept for another while, by itself, in a list, as a key or in a view."""
+    push, pull = await rt.link("PUSH", "PULL", inproc)
+    kept, keys, views = [], {}, []
+    for number in range(200):
+        sent = b"%016d" % number
+        await push.send(sent)
+        data = await received(pull, way)
+        assert data == sent
+        if number % 3 == 0:
+            kept.append((sent, data))
+        elif number % 3 == 1:
+            keys[data] = sent
+        else:
+            views.append((sent, memoryview(data)))
+        del data
+        if number % 40 == 0:
+            kept.clear()
+    for sent, data in [*kept, *keys.items(), *views]:
+        assert data == sent
+
+
+@pytest.mark.parametrize("way", RECEIVING)
+@behaviour
+async def test_bytes_are_hashed_by_what_is_in_them(rt, inproc, way):
+    """Bytes remember their hash; those that are used again must forget it."""
+    push, pull = await rt.link("PUSH", "PULL", inproc)
+    names = {b"%08d" % number: number for number in range(50)}
+    for _ in range(2):
+        for name, number in names.items():
+            await push.send(name)
+            assert names[await received(pull, way)] == number
+
+
+@pytest.mark.parametrize("size", [0, 1, 16, 33, 34, 4095, 4096, 200_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 40])
+def test_every_number_of_parts_is_a_list_of_its_own(inproc, count, size):
+    """What a program does to a list that it got changes no other."""
+    with zmqsocket.new("PUSH") as push, zmqsocket.new("PULL") as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        for kind in (list, tuple, iter):
+            before = None
+            for fill in (b"a", b"b", b"c"):
+                parts = [fill * (size + place % 2) for place in range(count)]
+                push.send_multipart(kind(parts))
+                found = pull.recv_multipart()
+                assert type(found) is list
+                assert found == parts
+                assert found is not before
+                before = found
+                found[0] = None
+                found.append(fill)

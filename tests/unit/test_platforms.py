@@ -8,11 +8,12 @@ import select
 import selectors
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from harness.behaviour import RatchetThreads
-from harness.internals import use_poll
+from harness.internals import deadline, quick_calls, use_poll
 from harness.waiting import LONG
 
 import ratchet
@@ -141,3 +142,16 @@ def test_symbols_have_no_names_of_winsock(monkeypatch):
     other = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(other)
     assert other.Error(10048, "listens").code == "EADDRINUSE"
+
+
+def test_deadlines_are_of_pythons_clock():
+    """They are compared with those that event loops and the kernel make."""
+    for _ in range(1000):
+        before = time.monotonic()
+        now = deadline(0)
+        assert before <= now <= time.monotonic()
+
+
+def test_what_is_quick_is_quick():
+    """Python and Cython make methods in a way that lets their arguments be read in C."""
+    assert quick_calls() == {"send", "recv", "recv_all", "send_multipart", "recv_multipart"}
