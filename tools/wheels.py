@@ -241,8 +241,7 @@ def findings(path):
     print(path.name, "bundles", *sorted(bundled))
     package = ROOT / "ratchet"
     wanted = {f"ratchet/{p.name}" for p in package.glob("*.py*") if p.suffix != ".pyx"}
-    wanted |= {"ratchet_command.py", "ratchet/py.typed"}
-    wanted |= {*(f"{info}{n}" for n in ("WHEEL", "RECORD", "licenses/LICENSE"))}
+    wanted |= {"ratchet/py.typed", *(f"{info}{n}" for n in ("WHEEL", "RECORD", "licenses/LICENSE"))}
     yield from (f"{name} is missing" for name in sorted(wanted - held.keys()))
     sources = [name for name in held if name.endswith((".pyx", ".pxi", ".pxd", ".c"))]
     yield from (f"{name} has no place in it" for name in sources)

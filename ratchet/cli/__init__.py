@@ -9,7 +9,7 @@ imported by ``import ratchet``.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,18 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-def main(argv: Sequence[str] | None = None, heard: Any = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``, by default the process's own, and return its exit status.
 
     The process ends inside this call where a signal asks for it.
-
-    Args:
-        argv: what is written after ``ratchet``.
-        heard: the handler of SIGINT that the process began with, if it has another one by now.
     """
     # Until there is anything to clean up, Ctrl-C ends the process at once, and quietly: the imports
     # take most of the time of a short command.
-    heard = heard or signal.getsignal(signal.SIGINT)
+    heard = signal.getsignal(signal.SIGINT)
     if heard is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from . import ends, parser
