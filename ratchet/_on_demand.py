@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -10,6 +12,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["on_demand"]
+
+_homes: set[str] = set()  # the modules in which such names are
+
+
+def _before_fork() -> None:
+    """Import the rest: in a child, what another thread is importing would never be ready."""
+    if _thread._count() > 0:
+        for home in sorted(_homes):
+            __import__(home)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
 
 
 def on_demand(
@@ -24,6 +39,7 @@ def on_demand(
         names: what `globals` returns in the module.
         where: for each such name, the module of this package that has it, or that it is.
     """
+    _homes.update(f"{__package__}.{home}" for home in where.values())
 
     def find(name: str) -> Any:
         if name not in where:

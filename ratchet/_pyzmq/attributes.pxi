@@ -24,6 +24,9 @@ cdef class OptionAttribute:
                 raise AttributeError(f"{self.name} cannot be read: {error}") from None
             raise
 
+    def __delete__(self, zsock):
+        raise AttributeError(f"{self.name} is an option and cannot be deleted")
+
     def __set__(self, zsock, value):
         zsock._set_attr_opt(self.name, self.option, value)
 
@@ -75,8 +78,9 @@ cdef bint has_attribute(Socket zsock, str name):
     return True
 
 
-def set_attribute(Socket zsock not None, str name not None, value):
+def set_attribute(Socket zsock not None, given, value):
     """Set an attribute, or an option that is spelled in another way."""
+    cdef str name = str.__str__(given)  # a subclass of str is one, too
     if name.lower() in ("subscribe", "unsubscribe"):
         zsock.set(
             SocketOption[name.upper()], value.encode() if isinstance(value, str) else value
@@ -84,8 +88,8 @@ def set_attribute(Socket zsock not None, str name not None, value):
     elif name in known_names(type(zsock)) or not set_unusual or has_attribute(zsock, name):
         set_usual(zsock, name, value)
         # A test, or a tracer of calls, may exchange what is called for each part.
-        zsock.own_send = zsock.own_send or name == "send"
-        zsock.own_recv = zsock.own_recv or name == "recv"
-        zsock.own_load = zsock.own_load or name == "_deserialize"
+        zsock.given_send = zsock.given_send or name == "send"
+        zsock.given_recv = zsock.given_recv or name == "recv"
+        zsock.given_load = zsock.given_load or name == "_deserialize"
     else:
         set_unusual[0](zsock, name, value)

@@ -5,17 +5,41 @@ plain_loads.append(Socket._deserialize)
 cdef object plain_send = None, plain_recv = None  # `Socket`'s own, once they are quick (quick.pxi)
 
 
-cdef bint sends_itself(Socket self) except -1:
+cdef extern from *:
+    """
+    /* Python gives a class a new number when it, or a base, is changed; 0: none. */
+    #define ratchet_version(thing) (Py_TYPE(thing)->tp_version_tag)
+    """
+    unsigned int version_of "ratchet_version"(object thing)
+
+
+cdef int study_class(Socket self) except -1:
+    """Find out what its class does in a way of its own: one that inherits, or that is patched."""
+    kind = type(self)
+    self.class_send = kind.send is not plain_send
+    self.class_recv = kind.recv is not plain_recv
+    self.class_load = kind._deserialize not in plain_loads
+    self.class_version = version_of(self)
+    return 0
+
+
+cdef inline bint sends_itself(Socket self) except -1:
     """Return True if a part is not to be sent by `Socket`'s own ``send``."""
-    return self.own_send or type(self).send is not plain_send
+    if self.class_version == 0 or self.class_version != version_of(self):
+        study_class(self)
+    return self.class_send or self.given_send
 
 
-cdef bint loads_itself(Socket self) except -1:
-    """Return True if what text and objects are received with is not `Socket`'s own."""
-    return (
-        self.own_recv or self.own_load
-        or type(self).recv is not plain_recv or type(self)._deserialize not in plain_loads
-    )
+cdef inline bint recvs_itself(Socket self) except -1:
+    """Return True if a part is not to be received by `Socket`'s own ``recv``."""
+    if self.class_version == 0 or self.class_version != version_of(self):
+        study_class(self)
+    return self.class_recv or self.given_recv
+
+
+cdef inline bint loads_itself(Socket self) except -1:
+    """Return True if text and objects are not to be received in `Socket`'s own way."""
+    return recvs_itself(self) or self.class_load or self.given_load
 
 
 cdef int send_part(Socket self, data, int flags) except -1:

@@ -97,7 +97,7 @@ cdef PyObject *quick_send_multipart(
     cdef int flags
     if (
         count > 0 and not self._closed and has_flags_only(args, count, names, 1, &flags)
-        and not flags & SNDMORE and not self.own_send
+        and not flags & SNDMORE and not sends_itself(self)
     ):
         parts = bytes_only(args[0])
         if parts is not None:
@@ -112,7 +112,7 @@ cdef PyObject *quick_recv_multipart(
     cdef int flags
     if (
         self._closed or not has_flags_only(args, count, names, 0, &flags)
-        or self.own_recv
+        or recvs_itself(self)
     ):
         return usual_recv_multipart(self, args, count, names)
     found = try_parts(self, flags)

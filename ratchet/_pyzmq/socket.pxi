@@ -40,7 +40,10 @@ cdef class Socket:
     cdef public object context
     cdef public object copy_threshold, type, _type_name
     cdef readonly bint _closed
-    cdef bint own_send, own_recv, own_load  # a subclass, or just this socket, does it otherwise
+    # What just this socket, and what its class in that version, does in another way than `Socket`.
+    cdef bint given_send, given_recv, given_load
+    cdef bint class_send, class_recv, class_load
+    cdef unsigned int class_version
 
     def __cinit__(self, *args, **kwargs):
         self._type_name = "UNKNOWN"
@@ -49,8 +52,6 @@ cdef class Socket:
     def __init__(self, context=None, int socket_type=-1, size_t shadow=0, copy_threshold=None):
         self.context = context
         self.copy_threshold = zmq.COPY_THRESHOLD if copy_threshold is None else copy_threshold
-        self.own_send = type(self).send is not Socket.send
-        self.own_recv = type(self).recv is not Socket.recv
         if shadow:
             self.core = socket_at(shadow)
             self._closed = False
@@ -258,7 +259,7 @@ cdef class Socket:
         for i in range(len(parts)):
             if type(parts[i]) is not bytes:
                 check_part(parts[i], i)
-        if flags & SNDMORE or self.own_send:
+        if flags & SNDMORE or sends_itself(self):
             for i in range(len(parts)):
                 more = flags if i == len(parts) - 1 else flags | SNDMORE
                 tracker = self.send(parts[i], more, copy=copy, track=track)
@@ -297,7 +298,7 @@ cdef class Socket:
         cdef list parts
         cdef Py_ssize_t i
         self.require()
-        if self.own_recv:
+        if recvs_itself(self):
             return self.recv_parts(flags, copy, track)
         found = try_parts(self, flags) if copy else try_frames(self, flags)
         if found is NOT_NOW:

@@ -77,8 +77,6 @@ cdef class Call:
 
     cdef void leave(self, TaskWaiter waiter) noexcept:
         """Leave the line without a result."""
-        if waiter.looks:
-            (<AsyncioBase> waiter.loop).end_look(waiter)
         self.zsock.leave(waiter)
         if self.op == &REQUEST:
             (<Request> self.arg).end()
@@ -143,12 +141,7 @@ cdef class Call:
                 self.waiter.future = None
             if self.op == &SEND_MANY:
                 sent_before = (<Batch> self.arg).sent
-            if self.stage != WAITING:
-                result = self.first_try()
-            elif self.waiter.looks and self.sees_nothing():
-                result = NOT_NOW
-            else:
-                result = self.again(False)
+            result = self.again(False) if self.stage == WAITING else self.first_try()
         except BaseException as error:
             self.close()
             self.zsock.after()  # it may have called libzmq before it failed
@@ -285,8 +278,6 @@ cdef class Call:
         if result is not NOT_NOW:
             self.waiter = None
             zsock.leave(me)
-            if me.asked_at:
-                (<AsyncioBase> me.loop).replied(me)
             if me.timer is None and isinstance(me.loop, AsyncioBase):
                 me.future = None
             else:
@@ -305,26 +296,12 @@ cdef class Call:
         if me is None or me.woken or self.op == &SEND_MANY and (<Batch> self.arg).pausing:
             return self.pass_turn()
         reset_task_budget()
-        if me.looks or self.expects_reply(me):
-            return self.pass_turn()
         self.suspended = me.loop.suspend(me)
         if me.woken:  # meanwhile, by another OS thread, which found nothing to wake
             self.suspended.close()
             self.suspended = me.future = None
             return self.pass_turn()
         return self.pass_on(None)
-
-    cdef bint expects_reply(self, TaskWaiter me) except -1:
-        """Return True if it is to look for a reply before it sleeps."""
-        return (
-            isinstance(me.loop, AsyncioBase) and self.zsock.reply_expected(me.line)
-            and (<AsyncioBase> me.loop).begins_to_look(me)
-        )
-
-    cdef bint sees_nothing(self) except -1:
-        """Look for the reply. True: nothing has happened yet."""
-        cdef TaskWaiter me = self.waiter
-        return not me.woken and not (<AsyncioBase> me.loop).sees(me, self.zsock.fd)
 
     cdef object pass_turn(self):
         """Let the loop run a turn."""

@@ -103,9 +103,13 @@ cdef object perform_now(SocketBase zsock, const Operation *op, object arg, doubl
 cdef object proceed(SocketBase zsock, const Operation *op, object arg, double limit):
     """Go on with a blocking call: its line is contended, or a first try said not now."""
     cdef Line line = line_of(zsock, op)
+    cdef bint tried = not line.contended
     if line.aside is not None and line.owner is None:
         take_back(zsock, line, caller_here())
-    if line.only_bypasses() or line.owner is not None and line.owner is caller_here():
+    if (
+        not tried and not line.contended or line.only_bypasses()
+        or line.owner is not None and line.owner is caller_here()
+    ):
         result = attempt_alone(zsock, op, arg, line.owner)
         if result is not NOT_NOW:
             return result

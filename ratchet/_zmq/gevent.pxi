@@ -95,7 +95,6 @@ cdef class GeventBase(Runtime):
     cdef public bint over       # its OS thread has ended
     cdef double asked_at        # when it was asked whether it runs; 0: it has said so since
     cdef double ran_at
-    cdef Look look              # of the greenlet that looks for a reply
 
     def __init__(self, hub):
         self.hub, self.loop, self.switch = hub, hub.loop, hub.switch
@@ -182,12 +181,6 @@ cdef class GeventBase(Runtime):
             return 0
         if bell.watcher is not self:
             self.watch(bell)
-        if bell.reply_expected(waiter.line):
-            return self.wait_for_reply(waiter, bell, until)
-        return self.sleep(waiter, until)
-
-    cdef int sleep(self, GreenletWaiter waiter, double until) except -1:
-        """Pause the running greenlet until it is resumed, or until that time."""
         if until != INFINITY:
             self.set_deadline(waiter, until)
         if waiter.woken:
@@ -214,24 +207,6 @@ cdef class GeventBase(Runtime):
             waiter.glet = None
             self.pausing -= 1
             self.keeper.ref = self.pausing > 0
-        return 0
-
-    cdef int wait_for_reply(self, GreenletWaiter waiter, Bell bell, double until) except -1:
-        """Look for a reply between turns of the hub if it is worth it, then sleep."""
-        cdef double began = monotonic()
-        cdef bint looks = begin_look(&self.look, until)
-        cdef int found = 0 if looks else -1
-        try:
-            while found == 0 and not waiter.woken:
-                waiter.glet = getcurrent()
-                self.resume(waiter)
-                self.switch_away(waiter)
-                found = 1 if waiter.woken else look_on(&self.look, bell.descriptor())
-        finally:
-            self.look.taken = self.look.taken and not looks
-        if found <= 0:
-            self.sleep(waiter, until)
-        record_reply(&self.look.replies, looks, monotonic() - began)
         return 0
 
     cdef int resume(self, GreenletWaiter waiter) except -1:

@@ -45,7 +45,6 @@ cdef extern from *:
         return 0;
     }
     static double ratchet_clock(void) { return 0; }
-    static double ratchet_used(void) { return 0; }
     static void ratchet_nap(void) { Sleep(1); }
     static void ratchet_signal(Py_ssize_t fd) { send((SOCKET) fd, "wakewake", 8, 0); }
     static void ratchet_drain(Py_ssize_t fd) {
@@ -98,11 +97,6 @@ cdef extern from *:
         return (double) ((int64_t) now.tv_sec * 1000000000 + now.tv_nsec) / 1e9;
     }
     #endif
-    static double ratchet_used(void) {
-        struct timespec used;
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-        return (double) used.tv_sec + (double) used.tv_nsec * 1e-9;
-    }
     /* Look instead of sleeping, and let other threads have the core in between. */
     static int ratchet_spin(Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) {
         double until = ratchet_clock() + seconds;
@@ -226,7 +220,6 @@ cdef extern from *:
     void ratchet_set_item(ratchet_pollfd *item, Py_ssize_t fd, int mask) noexcept
     int ratchet_item_ready(const ratchet_pollfd *item) noexcept
     double ratchet_clock() noexcept nogil  # seconds; 0 on Windows, where Python is asked
-    double ratchet_used() noexcept nogil   # seconds of CPU time of this OS thread; 0 there
     Py_ssize_t ratchet_ticker(int ms) noexcept
     void ratchet_close(Py_ssize_t fd) noexcept
     Py_ssize_t ratchet_duplicate(Py_ssize_t fd) noexcept  # -1: errno tells

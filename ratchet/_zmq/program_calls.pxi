@@ -149,7 +149,7 @@ cdef object program_recv(object socket, int flags):
             zsock.after()
             return own(small)
         try:
-            found = other_one(zsock, size, False, program_caller(zsock, zsock.rx))
+            found = other_one(zsock, size, False, None)
             if found is not NOT_NOW:
                 return (<tuple> found)[0]
             owed = empty = (flags & ZMQ_DONTWAIT) != 0

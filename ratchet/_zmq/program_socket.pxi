@@ -72,6 +72,9 @@ cdef class ProgramSocket(BlockingSocket):
             raise self.fail(ETERM, what)
         return 0
 
+    cdef Caller caller(self):
+        return program_caller(self, self.rx)
+
     cdef int look(self) noexcept:
         self.may_have_pipes = True
         return BlockingSocket.look(self)

@@ -162,9 +162,14 @@ cdef PyObject *send_rest(BlockingSocket zsock, PyObject *message, Py_ssize_t sen
     cdef int error = zmq_errno()
     cdef bint owed = True
     cdef list parts
+    if error == EAGAIN:
+        end_half(zsock, sent, count_of(message))
     try:
-        parts = list(<object> message)
-        owed = put_rest(zsock, parts, None, sent, error)
+        parts = list(<object> message)  # may run finalizers, which may send, and change the list
+        if error == EAGAIN:
+            owed = send_again(zsock, parts, sent)
+        else:
+            owed = put_rest(zsock, parts, None, sent, error)
     finally:
         if owed:
             zsock.after()

@@ -4,7 +4,10 @@
 # ends half way leaves nothing torn.
 
 cdef object other_one(SocketBase zsock, int size, bint joined, Caller me):
-    """Go on after `small_one`: a large message or one of many parts, an error, or NOT_NOW."""
+    """Go on after `small_one`: a large message or one of many parts, an error, or NOT_NOW.
+
+    What ``me`` is must have been found before `small_one`; None: it is found where it matters.
+    """
     cdef zmq_msg_t msg
     cdef int error
     if size < 0:
@@ -72,7 +75,7 @@ cdef int keep(SocketBase zsock, zmq_msg_t *msg, Caller me, bint frames) except -
         parts = take_rest(zsock, msg, frames)
         parts.reverse()
         if me is None:
-            me = caller_here()  # may let other threads run, which may close
+            me = zsock.caller()  # may let other threads run, which may close
         zsock.parts = parts
         zsock.set_owner(zsock.rx, me)
     except BaseException:

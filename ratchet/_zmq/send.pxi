@@ -101,14 +101,16 @@ cdef inline Py_ssize_t put_small_parts(
     void *handle, PyObject **parts, Py_ssize_t first, Py_ssize_t count
 ) noexcept:
     """Send parts, which are bytes, from one on; return where it ended: errno says why."""
-    cdef Py_ssize_t i
-    for i in range(first, count):
+    cdef Py_ssize_t i = first
+    while i < count:
         if zmq_send(
             handle, start_of(parts[i]), size_of(parts[i]),
             ZMQ_DONTWAIT | ZMQ_SNDMORE if i < count - 1 else ZMQ_DONTWAIT
-        ) < 0:
-            return i
-    return count
+        ) >= 0:
+            i += 1
+        elif zmq_errno() != EINTR:
+            break
+    return i
 
 
 cdef Py_ssize_t put_made(void *handle, list frames, Py_ssize_t first) noexcept:
@@ -138,7 +140,8 @@ cdef int put_rest(
     cdef Py_ssize_t count = len(parts)
     while sent < count:
         if error == EAGAIN:
-            return peer_left(zsock, parts, sent)
+            end_half(zsock, sent, count)
+            return send_again(zsock, parts, sent)
         if error != EINTR:
             raise zsock.fail(error, "send")
         if frames is None:
@@ -154,17 +157,21 @@ cdef int put_rest(
     return 1
 
 
-cdef int peer_left(SocketBase zsock, list parts, Py_ssize_t sent) except -1:
-    """Handle "not now" for a message of which ``sent`` parts have been taken.
+# After "not now" for a message of which ``sent`` parts have been taken: if there are any, their
+# peer went away between two parts and libzmq has taken them back.
 
-    If there are any, their peer went away between two parts and libzmq has taken them back.
-    """
+cdef void end_half(SocketBase zsock, Py_ssize_t sent, Py_ssize_t count) noexcept:
+    """Have libzmq begin a new message, before anything runs that might send on this socket."""
+    # A load balancer (lb.cpp, 4.3.4) swallows what is sent next, up to the end of that message.
+    if 0 < sent < count - 1 and zsock.kind.balances:
+        zmq_send(zsock.handle, NULL, 0, ZMQ_DONTWAIT)
+
+
+cdef int send_again(SocketBase zsock, list parts, Py_ssize_t sent) except -1:
+    """Send the message anew if any of its parts had been taken."""
     zsock.touched += 1
     if sent == 0:
         return 0
-    # A load balancer (lb.cpp, 4.3.4) now swallows the rest of that message: end it, and start anew.
-    if sent < len(parts) - 1 and zsock.kind.balances:
-        zmq_send(zsock.handle, NULL, 0, ZMQ_DONTWAIT)
     if zsock.kind.requests:
         raise zsock.fail(EHOSTUNREACH, "send: the peer left in mid-message")
     return put_all(zsock, parts)

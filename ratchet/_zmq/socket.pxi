@@ -120,6 +120,10 @@ cdef class SocketBase(Doorbell):
         # An exit may have begun meanwhile.
         return NULL if context == NULL else zmq_socket(context, number)
 
+    cdef Caller caller(self):
+        """Return whose a message is that is being received part by part."""
+        return caller_here()
+
     cdef void set_defaults(self) noexcept:
         """Set what sockets of ratchet's have other than libzmq's."""
         cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1

@@ -1,4 +1,4 @@
-# Layer 8. How a task of asyncio's sleeps, looks for a reply before, and goes on.
+# Layer 8. How a task of asyncio's sleeps and goes on.
 #
 # A future of asyncio's tells its task in the loop's next turn that it is done, for which the loop
 # asks the operating system once more. `TaskPause` is as much of a future as a task asks of one,
@@ -150,7 +150,6 @@ cdef class AsyncioBase(AwaitedRuntime):
     rest."""
     cdef object reference    # weak, to the loop
     cdef list due            # pauses that end; not None while a descriptor is answered
-    cdef Look look           # of the task that looks for a reply
 
     def set_loop(self, reference):
         """Take a weak reference to the loop."""
@@ -218,30 +217,6 @@ cdef class AsyncioBase(AwaitedRuntime):
                 future.wake_soon()
             raise
         return 0
-
-    # Looking before the sleep
-
-    cdef bint begins_to_look(self, TaskWaiter waiter) noexcept:
-        """Note that a reply is expected; True: the task is to look for it before it sleeps."""
-        waiter.asked_at = monotonic()
-        waiter.looks = waiter.looked = begin_look(&self.look, waiter.until)
-        return waiter.looks
-
-    cdef bint sees(self, TaskWaiter waiter, Py_ssize_t fd) noexcept:
-        """After a turn of the loop, look for a moment. True: something has come."""
-        cdef int found = look_on(&self.look, fd)
-        if found < 0:
-            self.end_look(waiter)
-        return found > 0
-
-    cdef void end_look(self, TaskWaiter waiter) noexcept:
-        if waiter.looks:
-            waiter.looks = self.look.taken = False
-
-    cdef void replied(self, TaskWaiter waiter) noexcept:
-        """Note that the reply has come for which a call began to wait."""
-        record_reply(&self.look.replies, waiter.looked, monotonic() - waiter.asked_at)
-        self.end_look(waiter)
 
     # What `asyncio.py` supplies.
 

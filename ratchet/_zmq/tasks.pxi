@@ -68,8 +68,6 @@ cdef class TaskWaiter(Waiter):
     cdef double deadline       # monotonic seconds
     cdef readonly double until  # the deadline, or an earlier time to try again
     cdef public object timer   # its `Deadline`, if it has one
-    cdef double asked_at       # when it began to wait for a reply; 0: it does not
-    cdef bint looks, looked    # for the reply, before it sleeps
 
     def __init__(self, Caller caller, AwaitedRuntime runtime):
         self.caller = caller

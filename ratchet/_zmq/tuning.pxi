@@ -61,11 +61,6 @@ cdef double spin = 0.0001
 # is taken, so that both means stay current.
 cdef double WORTH_SPINNING = 0.9
 cdef int TRY_THE_OTHER = 32
-# Seconds for which a task looks for a reply between two turns of its loop; and of CPU time of a
-# turn from which on the loop has others to run, so that the task sleeps instead
-# (docs/decisions/050-sleeping-and-waking.md).
-cdef double LOOK = 0.00004
-cdef double BUSY_TURN = 0.00005
 # The weight of a new reply time in the running mean: one part in so many.
 cdef int MEAN_OF = 8
 

@@ -100,6 +100,14 @@ PYZMQ_DRAFT_API = False  # ratchet offers no draft socket types
 IPC_PATH_MAX_LEN = 103 if sys.platform == "darwin" else 0 if sys.platform == "win32" else 107
 
 
+def _levels_to_the_program() -> int:
+    """Return how far up the stack the first caller is that is neither pyzmq's nor ours."""
+    levels, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("zmq.", "ratchet.")):
+        levels, frame = levels + 1, frame.f_back
+    return levels
+
+
 def _set_in_green(self: Any, option: int, value: Any) -> None:
     """Set an option of a socket of zmq.green's."""
     if option in (27, 28):  # RCVTIMEO, SNDTIMEO
@@ -107,7 +115,7 @@ def _set_in_green(self: Any, option: int, value: Any) -> None:
             "RCVTIMEO and SNDTIMEO have an effect in zmq.green on ratchet, and none with pyzmq's "
             "own backend",
             UserWarning,
-            stacklevel=3,
+            stacklevel=_levels_to_the_program(),
         )
     _pyzmq.Socket.set(self, option, value)
 

@@ -274,8 +274,3 @@ def watching_threads():
 def forget_given_up():
     """Forget the places that sockets of this process listened at until lately."""
     _zmq.given_up.clear()
-
-
-def use_spin(seconds=0.0001, busy_turn=0.00005):
-    """How long who expects an answer looks for it, unless the turns of its loop take so long."""
-    _zmq.set_spin(seconds, busy_turn)

@@ -13,7 +13,6 @@ import ratchet.asyncio
 from harness import sockets
 from harness.internals import paused_calls
 from harness.waiting import LONG
-from ratchet import Timeout
 
 BURST = 128  # the default of set_burst
 RECEIVES = {**sockets.RECEIVES, "async for": anext}
@@ -78,9 +77,12 @@ async def turns(n):
 
 
 async def drained(zsock):
-    """Have the thread's burst begin anew."""
-    with pytest.raises(Timeout):
-        await zsock.recv(timeout=0.0001)
+    """Have the thread's burst begin anew, which it does with a pause."""
+    task = asyncio.create_task(zsock.recv())
+    await paused(zsock)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def alive(*names):

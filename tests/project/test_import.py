@@ -1,6 +1,7 @@
 """What `import ratchet` imports, and that what is imported later is found as if it were there."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -101,3 +102,36 @@ def test_what_comes_later_is_pickled_by_its_own_name():
     stats = ratchet.ProxyStats(1, 2, 3, 4, 5)
     assert pickle.loads(pickle.dumps(stats)) == stats
     assert pickle.loads(pickle.dumps(ratchet.new)) is ratchet.new
+
+
+FORKS = """\
+import json, os, signal, sys, threading, time
+sys.path[:0] = json.loads(sys.argv[1])
+import ratchet
+imports, forks = threading.Event(), threading.Event()
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "ratchet.kernel":
+            imports.set()
+            forks.wait(30)
+            time.sleep(0.1)  # the fork comes now, or waits
+
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=lambda: ratchet.run(lambda: None))
+thread.start()
+imports.wait(30)
+forks.set()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    ratchet.run(lambda: None)
+    os._exit(7)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_while_another_thread_imports():
+    assert fresh(FORKS) == "7\n"

@@ -333,6 +333,31 @@ def test_the_half_message_of_a_runtime_that_has_ended_is_dropped(kind, aside, ru
     gc.collect()
 
 
+@pytest.mark.parametrize("kind", STOPPED.values(), ids=STOPPED)
+@pytest.mark.parametrize("name", ["recv_multipart", "recv_all"])
+def test_who_comes_after_an_ended_runtime_finds_what_is_there(kind, name, running, pair):
+    """Its half message was set aside; with it goes the only reason to queue."""
+    zsock, other = pair
+    stopped = kind()
+
+    async def owner(call, stop):
+        await call(zsock, "recv")
+        await stop()
+        await stop()
+        await call(zsock, "recv")
+
+    other.send_multipart([b"a", b"b"])
+    task = stopped.do(owner)
+    other.send(b"next")
+    assert running(zsock, "recv_all") == b"next"
+    stopped.die()
+    other.send(b"third")
+    found = running(zsock, name, timeout=0)
+    assert (found if name == "recv_all" else found[0]) == b"third"
+    del task
+    gc.collect()
+
+
 # What runs
 
 

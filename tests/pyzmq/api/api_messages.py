@@ -1,6 +1,7 @@
 """Messages by pyzmq's API: flags, parts, frames, trackers, what is sent as text and objects."""
 
 import copy
+import gc
 import threading
 import time
 
@@ -236,6 +237,53 @@ def test_receiving_into_a_buffer(link):
         right.recv_into(b"read only")
 
 
+class Finalized:
+    """In a cycle, so that the garbage collector ends it; then it calls ``function``."""
+
+    def __init__(self, function):
+        self.function, self.itself = function, self
+
+    def __del__(self):
+        self.function()
+
+
+@pytest.mark.ratchet
+@pytest.mark.parametrize("name", ["recv", "recv_multipart"])
+def test_a_finalizer_receives_while_another_thread_does(link, name):
+    """What a thread's first call makes may start a garbage collection (up to Python 3.11)."""
+    left, right = link(zmq.PUSH, zmq.PULL)
+    others, other = link(zmq.PUSH, zmq.PULL)
+    got, seen = [], []
+
+    def first_call():
+        Finalized(lambda: seen.append(getattr(other, name)(zmq.NOBLOCK)))
+        usual = gc.get_threshold()
+        gc.set_threshold(1, 1, 1)
+        gc.enable()
+        try:
+            got.append(right.recv())
+        finally:
+            gc.disable()
+            gc.set_threshold(*usual)
+        got.append(right.recv())
+
+    gc.collect()
+    gc.disable()
+    try:
+        left.send_multipart([b"1", b"2"])
+        others.send_multipart([b"a", b"b", b"c"])
+        assert right.poll(10_000)
+        assert other.poll(10_000)
+        thread = threading.Thread(target=first_call)
+        thread.start()
+        thread.join()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert got == [b"1", b"2"]
+    assert seen == [{"recv": b"a", "recv_multipart": [b"a", b"b", b"c"]}[name]]
+
+
 class Declares(zmq.Socket):
     """A subclass with attributes of its own, as programs have them."""
 
@@ -247,6 +295,7 @@ def test_attributes_of_a_socket(context):
     with context.socket(zmq.SUB, socket_class=Declares) as zsock:
         zsock.note, zsock.given = "a", "b"
         zsock.Linger, zsock.SNDHWM, zsock.rcvhwm = 5, 6, 7  # options, as anybody spells them
+        setattr(zsock, type("Name", (str,), {})("note"), "a")
         assert (zsock.note, zsock.given) == ("a", "b")
         assert (zsock.linger, zsock.sndhwm, zsock.RCVHWM) == (5, 6, 7)
         zsock.subscribe = "topic"
@@ -261,6 +310,8 @@ def test_attributes_of_a_socket(context):
         zsock.nothing += 1  # it has it now
         assert zsock.nothing == 2
         del zsock.nothing, zsock.note
+        with pytest.raises(AttributeError):
+            del zsock.linger
         with pytest.raises(AttributeError):
             _ = zsock.note
         assert vars(zsock)["given"] == "b"
@@ -310,6 +361,10 @@ def test_a_socket_is_given_another_send_and_recv(link, monkeypatch, copy):
     left.send_multipart([b"a", b"b"], copy=copy)
     assert [bytes(part) for part in right.recv_multipart(copy=copy)] == [b"a", b"b"]
     assert seen == [b"a", b"b", "recv", "recv"]
+    monkeypatch.undo()
+    monkeypatch.setattr(zmq.Socket, "send", lambda *_, **__: seen.append("class"))
+    left.send_multipart([b"a"], copy=copy)  # which exists already
+    assert seen.pop() == "class"
     monkeypatch.undo()
     left.send_multipart([b"c"], copy=copy)
     assert [bytes(part) for part in right.recv_multipart(copy=copy)] == [b"c"]
