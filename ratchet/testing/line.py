@@ -73,13 +73,14 @@ class Line(Closing):
         self.connections = 0
         self._live: set[_Connection] = set()
         self._silent: list[asyncio.StreamWriter] = []  # ends that were not told of a cut
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()  # one for each connection
         self._answers = True  # else what connects hears nothing
         self._made = contextlib.ExitStack()
         port = self._made.enter_context(free_port())
         self.endpoint = f"tcp://127.0.0.1:{port}"
         self._place = ("127.0.0.1", port)
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # on Windows too: it has add_reader
         self._made.callback(self._loop.close)
         thread = threading.Thread(
             target=self._loop.run_forever, name=f"ratchet.testing.Line to {target}", daemon=True
@@ -110,7 +111,7 @@ class Line(Closing):
     def close(self) -> None:
         """End all connections and give everything back. May be called again."""
         if not self._loop.is_closed():
-            self._do(self._cut("both"))
+            self._do(self._end())
             self._made.close()
 
     def __repr__(self) -> str:
@@ -124,13 +125,16 @@ class Line(Closing):
     # What follows runs in the line's own thread.
 
     async def _listen(self) -> None:
-        listener = socket.create_server(self._place)
-        self._server = await asyncio.start_server(self._accept, sock=listener)
+        # Not asyncio's server, which leaves connections open that it accepts while it is closed.
+        self._listener = socket.create_server(self._place)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _cut(self, tell: str) -> None:
-        if tell in {"both", "client"} and self._server is not None:
-            self._server.close()
-            self._server = None
+        if tell in {"both", "client"} and self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         self._answers = False
         tasks = [connection.task for connection in self._live]
         for connection in self._live:
@@ -148,19 +152,39 @@ class Line(Closing):
             self._reset_silent()
         await asyncio.sleep(0)  # so that what was reset is closed
 
+    async def _end(self) -> None:
+        await self._cut("both")
+        if self._tasks:  # of what has just been accepted
+            await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)
+
     async def _restore(self) -> None:
         self._reset_silent()
         await asyncio.sleep(0)
         self._answers = True
-        if self._server is None:
+        if self._listener is None:
             await self._listen()
 
     def _reset_silent(self) -> None:
         while self._silent:
             _reset(self._silent.pop())
 
-    async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:  # it has gone again
+            return
+        client.setblocking(False)
+        task = self._loop.create_task(self._pass_on(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(self, taken: socket.socket) -> None:
         """Pass on what one connection has to say, until either end is closed."""
+        reader, client = await asyncio.open_connection(sock=taken)
+        if self._listener is None:
+            _reset(client)
+            return
         if not self._answers:
             self._silent.append(client)
             return

@@ -1,6 +1,8 @@
 """`ratchet.testing.Line`: loses, delays and cuts what it is told to, and nothing else."""
 
 import contextlib
+import gc
+import socket
 import time
 
 import pytest
@@ -193,6 +195,19 @@ def test_bytes_that_are_no_zmtp_pass():
         while not found.endswith(b"\r\n\r\n"):
             found += bound.recv_multipart()[1]
         assert found == b"GET / HTTP/1.0\r\n\r\n"
+
+
+def test_a_close_while_clients_connect(recwarn):
+    with zmqsocket.new("PULL") as pull:
+        target = pull.bind("tcp://127.0.0.1:*")
+        for _ in range(30):
+            with Line(target) as line:
+                port = int(line.endpoint.rpartition(":")[2])
+                clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+            for client in clients:
+                client.close()
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn]
 
 
 def test_nobody_at_the_target():
