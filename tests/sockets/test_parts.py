@@ -1,6 +1,5 @@
 """One caller: messages and their parts in every way out and in, iteration, timeouts."""
 
-import contextlib
 import gc
 import math
 import socket
@@ -272,50 +271,3 @@ async def test_a_paused_send_goes_on_when_there_is_room(rt, endpoint):
     pull.bind(where)
     assert await rt.join(task) is None
     assert [await pull.recv_all() for _ in range(taken + 1)][-1] == b"paused"
-
-
-# Finalizers
-
-
-class Sends:
-    """In a cycle, so that the garbage collector ends it; then it sends."""
-
-    def __init__(self, zsock, sent):
-        self.zsock, self.sent, self.itself = zsock, sent, self
-
-    def __del__(self):
-        self.zsock.send(b"final", timeout=0)
-        self.sent.append(b"final")
-
-
-def test_a_finalizer_sends_when_a_peer_leaves_in_mid_message(new, inproc):
-    """Up to Python 3.11 what a call makes may start a garbage collection."""
-    parts = (b"part",) * 20_000
-    usual = gc.get_threshold()
-    for _ in range(20):  # it leaves in mid-message more often than not
-        sent, got = [], []
-        push, stays = new("PUSH", sndhwm=0, linger=0), new("PULL", rcvhwm=0)
-        leaves = new("PULL", rcvhwm=0, linger=0)
-        leaves.connect(push.bind("tcp://127.0.0.1:*"))
-        push.send(b"hello")
-        assert leaves.recv_all() == b"hello"
-        stays.connect(push.bind(inproc))
-        gc.collect()
-        gc.disable()
-        Sends(push, sent)
-        gc.set_threshold(1, 1, 1)
-        leaves.close()
-        gc.enable()
-        try:
-            push.send_multipart(parts)
-        finally:
-            gc.set_threshold(*usual)
-        gc.collect()
-        assert sent == [b"final"]
-        while [b"end"] not in got:
-            push.send(b"end")  # one may go to the peer that is leaving
-            with contextlib.suppress(Timeout):
-                got.append(stays.recv_multipart(timeout=SHORT))
-        assert [m for m in got if m != [b"end"] and len(m) < len(parts)] in ([[b"final"]], [])
-        push.close()
-        stays.close()
