@@ -37,7 +37,7 @@ nitpick_ignore = {
 }
 
 myst_heading_anchors = 4  # as in the repository's web view, so that links work in both
-myst_enable_extensions = ["fieldlist"]
+myst_enable_extensions = ["fieldlist", "tasklist"]
 
 highlight_language = "text"
 smartquotes_action = "D"  # dashes only: b'' is no quotation

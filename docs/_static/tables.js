@@ -1,5 +1,6 @@
 // On a narrow screen, a table that is too wide becomes a list: each row a paragraph, each cell with
-// the head of its column before it. What this cannot tell stays as it is, and can be scrolled.
+// the head of its column before it. What this cannot tell stays as it is, and can be scrolled. On
+// all screens, a long name in code breaks after an underscore rather than anywhere.
 
 const NARROW = "(max-width: 46em)";
 
@@ -9,6 +10,17 @@ function label(table) {
     Array.from(row.children).forEach((cell, column) => {
       cell.dataset.head = heads[column] || "";
     });
+  }
+}
+
+function breakAtUnderscores(code) {
+  const nodes = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+  const texts = [];
+  while (nodes.nextNode()) texts.push(nodes.currentNode);
+  for (const text of texts) {
+    const pieces = text.data.split(/(?<=[^_]_)(?=[^_])/);
+    const parts = pieces.flatMap((piece) => [document.createElement("wbr"), piece]);
+    text.replaceWith(...parts.slice(1));
   }
 }
 
@@ -23,6 +35,7 @@ function arrange() {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".content table.docutils").forEach(label);
+  document.querySelectorAll(".content table.docutils code").forEach(breakAtUnderscores);
   arrange();
   window.matchMedia(NARROW).addEventListener("change", arrange);
 });
