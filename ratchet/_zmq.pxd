@@ -29,7 +29,7 @@ cdef extern from "zmq.h" nogil:
     void *zmq_msg_data(zmq_msg_t *msg) noexcept
     size_t zmq_msg_size(const zmq_msg_t *msg) noexcept
     int zmq_msg_more(const zmq_msg_t *msg) noexcept
-    int ZMQ_SRCFD
+    int ZMQ_MORE, ZMQ_SRCFD
     int zmq_msg_get(const zmq_msg_t *msg, int property) noexcept
     const char *zmq_msg_gets(const zmq_msg_t *msg, const char *property) noexcept
 

@@ -32,11 +32,12 @@ cdef object tracked(SocketBase zsock, what, bint publishes):
 cdef class Calls(EndpointSocket):
     """Every call that sends or receives."""
 
-    cdef void count_subscribers(self) noexcept:
+    cdef bint count_subscribers(self) noexcept:
         try:
-            take_in_subscriptions(self)
+            return take_in_subscriptions(self)
         except BaseException as error:
             postpone([error], True, self)
+            return False
 
     @property
     def peers(self):

@@ -54,7 +54,7 @@ cdef class SocketBase(Doorbell):
     cdef list inproc_links           # (name, weak reference, it has connected, since); or None
     cdef dict wanted                 # prefix -> how often it has subscribed to that; or None
     cdef bint counts                 # subscribers: a publisher with track_peers
-    cdef bint taking_in              # what these have sent
+    cdef bint taking_in, takes_more  # what these have sent; and what comes meanwhile
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -361,14 +361,19 @@ cdef class SocketBase(Doorbell):
     cdef int look(self) noexcept:
         cdef int events = 0
         cdef size_t size = sizeof(events)
+        cdef bint taken
         self.touched += 1
         if self.born != generation:
             return RX | TX  # every waiter shall find out
-        if self.counts:
-            self.count_subscribers()
-        while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
-            if zmq_errno() != EINTR or self.born != generation:
-                return RX | TX
+        taken = self.counts and self.count_subscribers()
+        while True:
+            while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
+                if zmq_errno() != EINTR or self.born != generation:
+                    return RX | TX
+            # What a subscriber has sent in between has rung, and this has silenced the descriptor.
+            if not taken or not events & RX:
+                break
+            taken = self.count_subscribers()
         if self.parts is not None:
             events |= RX  # for their owner, who may have queued for them already
         if self.rx.aside is not None and self.rx.first is not None:
@@ -380,8 +385,9 @@ cdef class SocketBase(Doorbell):
         self.events, self.looked_at = events, self.touched
         return events
 
-    cdef void count_subscribers(self) noexcept:
-        """Take in what subscribers have sent."""
+    cdef bint count_subscribers(self) noexcept:
+        """Take in what subscribers have sent; False: somebody else is at it, or it failed."""
+        return False
 
     cdef inline int after(self) noexcept:
         """Do what is owed after each call on the socket (`doorbell.pxi`)."""

@@ -10,6 +10,7 @@ from harness.waiting import LONG, until
 
 import ratchet
 from ratchet import Timeout, zmqsocket
+from ratchet.peers import Peers
 
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
@@ -236,3 +237,31 @@ def test_rounds_of_sockets_made_anew(tcp):
             assert pub.wait_subscribers(b"a", timeout=LONG) == 1
             pub.send(b"a%d" % number)
             assert sub.recv(timeout=LONG)[0] == b"a%d" % number
+
+
+@pytest.mark.parametrize("by", ["a look", "sends"])
+def test_what_comes_while_others_are_counted_is_counted_too(new, inproc, monkeypatch, by):
+    """The ring for it is answered by a look, and nothing would ever have the publisher count it."""
+    pub, sub, other = new("PUB", track_peers=True), new("SUB"), new("SUB")
+    pub.bind(inproc)
+    sub.connect(inproc)
+    other.connect(inproc)
+    pub.subscribers()
+    seen, subscribed = [], Peers.subscribed
+
+    def meanwhile(self, taken):
+        if not seen:
+            other.subscribe(b"b")
+            if by == "sends":  # another caller
+                pub.is_writable()
+        seen.extend(bytes(parts[0]) for _, parts in taken)
+        return subscribed(self, taken)
+
+    monkeypatch.setattr(Peers, "subscribed", meanwhile)
+    sub.subscribe(b"a")
+    if by == "a look":
+        pub.is_writable()
+    else:
+        for _ in range(32):
+            pub.send(b"x")
+    assert seen == [b"\1a", b"\1b"]
