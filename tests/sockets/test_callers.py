@@ -7,7 +7,7 @@ import pytest
 from harness.behaviour import behaviour
 from harness.internals import paused_calls
 from harness.sockets import LARGE, recv_parts
-from harness.waiting import LONG, SHORT
+from harness.waiting import LONG
 
 from ratchet import ClosedError, Timeout
 
