@@ -121,8 +121,7 @@ cdef class SocketBase(Doorbell):
         return NULL if context == NULL else zmq_socket(context, number)
 
     cdef Caller caller(self):
-        """Return whose a message is that is being received part by part."""
-        return caller_here()
+        return caller_here()  # whose a message is that is received part by part
 
     cdef void set_defaults(self) noexcept:
         """Set what sockets of ratchet's have other than libzmq's."""
@@ -365,29 +364,25 @@ cdef class SocketBase(Doorbell):
         self.touched += 1
         if self.born != generation:
             return RX | TX  # every waiter shall find out
-        taken = self.counts and self.count_subscribers()
         while True:
+            taken = self.counts and self.count_subscribers()
             while zmq_getsockopt(self.handle, ZMQ_EVENTS, &events, &size) < 0:
                 if zmq_errno() != EINTR or self.born != generation:
                     return RX | TX
-            # What a subscriber has sent in between has rung, and this has silenced the descriptor.
-            if not taken or not events & RX:
+            if not taken or not events & RX:  # else a ring for what came in between is answered
                 break
-            taken = self.count_subscribers()
         if self.parts is not None:
             events |= RX  # for their owner, who may have queued for them already
         if self.rx.aside is not None and self.rx.first is not None:
             if self.rx.first.caller in self.rx.aside:
                 events |= RX  # its caller has come back for its parts
-        if self.prefetched is not None:
-            # libzmq has received it already.
+        if self.prefetched is not None:  # libzmq has received it already
             events = RX if self.kind.replies or self.kind.requests else events | RX
         self.events, self.looked_at = events, self.touched
         return events
 
     cdef bint count_subscribers(self) noexcept:
-        """Take in what subscribers have sent; False: somebody else is at it, or it failed."""
-        return False
+        return False  # somebody else is at it, or it failed
 
     cdef inline int after(self) noexcept:
         """Do what is owed after each call on the socket (`doorbell.pxi`)."""
@@ -397,8 +392,7 @@ cdef class SocketBase(Doorbell):
         return 0
 
     cdef inline int after_empty(self) noexcept:
-        """Do what is owed after a receive that found nothing: until the next call the bell tells
-        all."""
+        """Do so after a receive that found nothing: until the next call the bell tells all."""
         self.touched += 1
         self.empty_since = self.touched  # before a look, which may find what came
         if self.waiting:
