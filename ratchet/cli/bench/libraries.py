@@ -111,8 +111,9 @@ class Peer:
     def close(self) -> None:
         """Close the socket and what was made for it."""
         if self.library.awaits:
-            self._runner.run(give_up())
-        self._call(self._zsock.close)
+            self._runner.run(give_up_and(self._zsock.close))
+        else:
+            self._zsock.close()
         if self._context:
             self._context.term()
 
@@ -204,15 +205,18 @@ def answer(send: Callable[[bytes], Any], recv: Callable[[], Any], data: bytes, c
         send(data)
 
 
-async def give_up() -> None:
+async def give_up_and(close: Callable[[], Any]) -> None:
     """End the task that an exception from a signal handler has left behind in the loop."""
     import asyncio
 
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=1)
+    try:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1)
+    finally:
+        close()
 
 
 async def awaited_push(send: Callable[[bytes], Any], data: bytes, count: int) -> None:
