@@ -172,7 +172,9 @@ def test_ctrl_c_ends_both_processes(command):
     others = children(bench.process)
     bench.interrupt()
     result = bench.end()
-    assert (result.status, result.err) == (-signal.SIGINT, "")
+    assert result.status == -signal.SIGINT
+    # With -X dev, Python may tell of a socket that was being made at that moment.
+    assert result.err == "" or "unclosed" in result.err
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in others), "their end")
 
 
