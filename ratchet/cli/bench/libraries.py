@@ -67,7 +67,13 @@ class Peer:
         self.library = library
         self._runner = runner
         self._context: Any = None
-        self._zsock: Any = self._call(self._new, type, hwm)
+        self._zsock: Any = None
+        try:
+            self._call(self._make, type, hwm)
+        except BaseException:  # Ctrl-C, as soon as the loop has made it
+            if self._zsock is not None:
+                self.close()
+            raise
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function where this library's calls are made."""
@@ -79,7 +85,11 @@ class Peer:
 
         return self._runner.run(inside())
 
-    def _new(self, type: str, hwm: int) -> Any:
+    def _make(self, type: str, hwm: int) -> None:
+        self._zsock = zsock = self._new(type)
+        zsock.sndhwm = zsock.rcvhwm = hwm
+
+    def _new(self, type: str) -> Any:
         if self.library.package == "pyzmq":
             import zmq
             import zmq.asyncio
@@ -95,7 +105,6 @@ class Peer:
             from ratchet import zmqsocket
 
             zsock = zmqsocket.new(type, linger=0)
-        zsock.sndhwm = zsock.rcvhwm = hwm
         return zsock
 
     def bind(self, endpoint: str) -> str:
