@@ -119,7 +119,10 @@ class Peer:
 
     def close(self) -> None:
         """Close the socket and what was made for it."""
-        self._call(self._zsock.close)
+        if self.library.awaits:
+            self._runner.run(give_up_and(self._zsock.close))
+        else:
+            self._zsock.close()
         if self._context:
             self._context.term()
 
@@ -209,6 +212,20 @@ def answer(send: Callable[[bytes], Any], recv: Callable[[], Any], data: bytes, c
     for _ in itertools.repeat(None, count + 1):
         recv()
         send(data)
+
+
+async def give_up_and(close: Callable[[], Any]) -> None:
+    """End the task that an exception from a signal handler has left behind in the loop."""
+    import asyncio
+
+    try:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1)
+    finally:
+        close()
 
 
 async def awaited_push(send: Callable[[bytes], Any], data: bytes, count: int) -> None:
