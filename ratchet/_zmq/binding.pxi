@@ -54,14 +54,19 @@ cdef bint listened_on(str endpoint) except -1:
     return False
 
 
-cdef bint soon_free(str endpoint) except -1:
-    """Return True if the endpoint is in use by what is left of a socket closed just now."""
+cdef bint soon_free(str endpoint, double slept) except -1:
+    """Return True if the endpoint is in use by what is left of a socket closed just now.
+
+    After so many seconds of sleep in vain, another process has it.
+    """
     cdef double now = monotonic()
     for other, when in reversed(list(given_up.items())):
         if now - when > GIVEN_UP_FOR:
             return False
         if clash(endpoint, other):
-            return not listened_on(endpoint)
+            if slept < FREE_WITHIN:
+                return not listened_on(endpoint)
+            given_up.pop(other, None)
     return False
 
 

@@ -109,7 +109,7 @@ cdef class EndpointSocket(OptionSocket):
 
     cdef int bind_anew(self, bytes data, str endpoint) except -1:
         """Bind with a new listener; wait, without the GIL, for what was given up just now."""
-        cdef double nap = FIRST_NAP
+        cdef double nap = FIRST_NAP, slept = 0
         while True:
             try:
                 why = path_fault(endpoint) if self.home is None else None
@@ -120,9 +120,10 @@ cdef class EndpointSocket(OptionSocket):
                     )
                 return self.endpoint_call(0, data, endpoint)
             except errors.Error as error:
-                if error.errno != errno.EADDRINUSE or not soon_free(endpoint):
+                if error.errno != errno.EADDRINUSE or not soon_free(endpoint, slept):
                     raise
             sleep(nap)  # Ctrl-C ends it
+            slept += nap
             nap = min(2 * nap, LONGEST_NAP)
 
     cdef str bind_range(self, str endpoint, tuple ports):
@@ -130,7 +131,7 @@ cdef class EndpointSocket(OptionSocket):
 
         What was given up just now is waited for only if nothing else is free.
         """
-        cdef double nap = FIRST_NAP
+        cdef double nap = FIRST_NAP, slept = 0
         cdef Listener listener = self.listener
         before, low, high = ports
         c_endpoint(f"{before}{low}")
@@ -144,10 +145,11 @@ cdef class EndpointSocket(OptionSocket):
         while True:
             if self.bind_one_of(endpoint, before, left):
                 return self.note_bound(endpoint)
-            left = [port for port in left if soon_free(f"{before}{port}")]
+            left = [port for port in left if soon_free(f"{before}{port}", slept)]
             if not left:
                 break
             sleep(nap)
+            slept += nap
             nap = min(2 * nap, LONGEST_NAP)
         raise errors.refusal(
             errno.EADDRINUSE,

@@ -119,10 +119,12 @@ cdef int NAME_GROUPS = 4
 # Hosts that are remembered with their group (a name and an int each); then the memory starts anew.
 cdef int KNOWN_HOSTS = 1024
 
-# Seconds after it was given up for which an endpoint may be in use by what is left of its socket.
-# On two cores that eight compilers shared, the median for tcp was 0.12 ms, and the longest of 1,000
-# took 2.6 ms. A bind that waits in vain holds up its event loop no longer than this.
-cdef double GIVEN_UP_FOR = 0.5
+# Seconds that a bind sleeps for an endpoint that this process has given up, in all, and seconds for
+# which it is known that it has. On two cores that eight compilers shared, the median for tcp was
+# 0.12 ms, and the longest of 1,000 took 2.6 ms. Sleeps are counted, not time: a machine that stands
+# still, stops libzmq's threads as well. An event loop is held up no longer than this.
+cdef double FREE_WITHIN = 0.5
+cdef double GIVEN_UP_FOR = 5
 # Such endpoints that are remembered: a broker that starts anew has hundreds.
 cdef Py_ssize_t GIVEN_UP = 1024
 # Seconds of the first wait before such a bind is tried again, and of the longest; each wait is

@@ -12,6 +12,7 @@ A runtime has
     cancel(task)             end it from outside, from any OS thread: unless ``stops`` is False
     sleep(seconds), turn()   awaited: let the others run
     readable(end)            awaited: wait for a descriptor
+    tidy()                   drop what is kept of waits that are over
     use(zsock)               the socket, its calls to be awaited here; made by ``module``'s `new`
 
 ratchet is imported only where it is used: `torture` runs other libraries in these classes too.
@@ -144,6 +145,9 @@ class OSThreads:
 
     async def readable(self, end):
         select.select([end], [], [])
+
+    def tidy(self):
+        pass
 
     def use(self, zsock):
         return BlockingSocket(getattr(zsock, "sync", zsock))
@@ -494,6 +498,10 @@ class TrioTasks(Stoppable):
 
     async def turn(self):
         await self.trio.lowlevel.checkpoint()
+
+    def tidy(self):
+        # trio keeps up to 1000 deadlines that were changed, and has no other way to drop them.
+        self.trio._core._run.GLOBAL_RUN_CONTEXT.runner.deadlines._prune()
 
     @contextlib.asynccontextmanager
     async def timeout(self, seconds):

@@ -272,6 +272,16 @@ sys.stdin.read()
         other.stdin.close()
 
 
+def test_a_machine_that_stood_still_after_the_close(request, monkeypatch):
+    """The old listener is there for seconds, of which libzmq's threads had none to close it."""
+    place = a_place("tcp", request)
+    host, _, port = place.removeprefix("tcp://").rpartition(":")
+    with socket.create_server((host, int(port))) as listener, zmqsocket.new("PULL") as zsock:
+        given_up()[place] = time.monotonic() - 2
+        use_sleep(monkeypatch, lambda _: listener.close())
+        zsock.bind(place)
+
+
 def test_the_wait_is_bounded(request, monkeypatch):
     """Somebody else was faster than this process to bind anew."""
     naps = []
