@@ -55,7 +55,9 @@ cdef int wait_for_children() except -1:
     try:
         for child in sys.modules["multiprocessing"].active_children():
             if not child.daemon and child._parent_pid == os.getpid():
-                child.join()
+                # In slices: a Ctrl-C that comes just before the system call does not end it.
+                while child.is_alive():
+                    child.join(EXIT_SLICE_MS / 1000.0)
     except KeyboardInterrupt:
         tell_stderr("gave up waiting for child processes.")
     return 0

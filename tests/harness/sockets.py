@@ -93,3 +93,9 @@ async def send_parts(zsock, parts):
     for part in parts[:-1]:
         assert await zsock.send(part, True) is None
     await zsock.send(parts[-1])
+
+
+def place_of(endpoint):
+    """Return the host and port of a tcp endpoint, such as ``("127.0.0.1", 5555)``."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    return host, int(port)

@@ -353,9 +353,9 @@ def test_ctrl_c_while_the_exit_waits_for_a_child_lets_it_go_on(script):
             zsock = zmqsocket.new("PUSH", linger=0)
             process = method.Process(target=idle)
 
-            def join():
+            def join(seconds):  # a wait without end may have begun just after the Ctrl-C
                 print("waits", flush=True)
-                method.Process.join(process)
+                method.Process.join(process, seconds)
 
             def late():  # after the handler of multiprocessing itself, which waits for those before
                 process.start()

@@ -12,6 +12,7 @@ import time
 import pytest
 from harness.behaviour import behaviour
 from harness.internals import keep, lost, paused_calls
+from harness.sockets import place_of
 from harness.waiting import LONG, Task, until
 
 import ratchet
@@ -45,15 +46,11 @@ async def rest(rt, monitor):
     return [found async for found in monitor] if rt.awaits else list(monitor)
 
 
-def knock(port, count):
+def knock(zsock, count):
     """Connect so many times and say nothing: three events each, and a failed handshake."""
     for _ in range(count):
-        with socket.create_connection(("127.0.0.1", port), LONG) as plain:
+        with socket.create_connection(place_of(zsock.last_endpoint), LONG) as plain:
             plain.recv(1)  # of a greeting: it has been accepted
-
-
-def port_of(zsock):
-    return int(zsock.last_endpoint.rpartition(":")[2])
 
 
 @behaviour
@@ -217,7 +214,7 @@ async def test_a_monitor_that_nobody_reads_holds_up_nothing(rt, tcp):
     bound, other = rt.new("PULL"), rt.new("PUSH")
     monitor = bound.monitor()
     endpoint = bound.bind(tcp)
-    knock(port_of(bound), 1500)
+    knock(bound, 1500)
     other.connect(endpoint)
     await other.send(b"comes through")
     assert (await bound.recv())[0] == b"comes through"
@@ -231,7 +228,7 @@ async def test_it_keeps_the_newest_and_counts_the_others(rt, tcp):
     monitor, everything = bound.monitor(), bound.monitor()
     keep(monitor, 10)
     bound.bind(tcp)
-    knock(port_of(bound), 100)
+    knock(bound, 100)
     told = []
     while len(told) < 301:
         told.append(await event(rt, everything))
@@ -250,7 +247,7 @@ def test_unread_events_of_an_idle_process_are_taken_in(new, tcp):
     monitor = bound.monitor("DISCONNECTED")
     keep(monitor, 1)
     bound.bind(tcp)
-    knock(port_of(bound), 200)
+    knock(bound, 200)
     until(lambda: lost(monitor) == 199)
     monitor.close()
 
@@ -262,7 +259,7 @@ def test_closed_in_any_order(new, tcp, rng):
         bound.linger = other.linger = 0
         things = [bound, other, bound.monitor(), bound.monitor("ACCEPTED"), other.monitor()]
         other.connect(bound.bind(tcp))
-        knock(port_of(bound), rng.randrange(4))
+        knock(bound, rng.randrange(4))
         rng.shuffle(things)
         for thing in things:
             thing.close()
@@ -286,7 +283,7 @@ def test_one_that_is_dropped_is_gone(new, tcp):
     kept = bound.monitor()
     bound.monitor()
     gc.collect()
-    knock(port_of(bound), 1)
+    knock(bound, 1)
     assert kept.recv(timeout=LONG).name == "ACCEPTED"
     bound.close()
     assert list(kept)[-1].name == "MONITOR_STOPPED"
@@ -427,7 +424,7 @@ def test_libzmq_never_waits_for_a_reader(new, tcp):
     bound = new("PULL")
     with bound.monitor("DISCONNECTED") as monitor:
         bound.bind(tcp)
-        where = ("127.0.0.1", port_of(bound))
+        where = place_of(bound.last_endpoint)
         program = (
             "import socket, sys\n"
             f"for _ in range({KNOCKS}):\n"

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 from harness.behaviour import behaviour
-from harness.sockets import LARGE, recv_parts, send_parts
+from harness.sockets import LARGE, place_of, recv_parts, send_parts
 from harness.waiting import LONG, SHORT
 
 from ratchet import Error, StateError, Timeout, zmqsocket
@@ -221,8 +221,7 @@ async def test_router_to_nobody(rt, endpoint):
 async def test_stream_and_a_plain_socket(rt, tcp):
     stream = rt.new("STREAM")
     stream.bind(tcp)
-    port = int(stream.last_endpoint.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), LONG) as plain:
+    with socket.create_connection(place_of(stream.last_endpoint), LONG) as plain:
         name, nothing = await stream.recv_multipart()
         assert nothing == b""
         plain.sendall(b"GET /")
@@ -238,8 +237,7 @@ async def test_a_message_of_a_stream_has_two_parts(rt, tcp):
     """libzmq takes others, and from one part on it misreads all that follow."""
     stream = rt.new("STREAM")
     stream.bind(tcp)
-    port = int(stream.last_endpoint.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), LONG) as plain:
+    with socket.create_connection(place_of(stream.last_endpoint), LONG) as plain:
         name, _ = await stream.recv_multipart()
         wrong = [
             lambda: stream.send(name),
