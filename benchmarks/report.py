@@ -117,6 +117,13 @@ def align(rows: list[list[str]], left: int = 2) -> list[str]:
     ]
 
 
+def markdown(rows: list[list[str]]) -> list[str]:
+    """A table in Markdown, whose first row is its head: the first column flush left."""
+    head, *others = rows
+    marks = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(row)} |" for row in [head, marks, *others]]
+
+
 def rounded(value: float) -> float:
     """Five digits, more than there is to know."""
     return float(f"{value:.5g}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import machine, plot, scale_loops
 from .adapters import ADAPTERS, libzmq
 from .cases import SIZES
-from .report import align, cell, spread, write_json, write_page
+from .report import align, cell, markdown, spread, write_json, write_page
 from .workers import WorkerError, run
 
 if TYPE_CHECKING:
@@ -192,46 +192,45 @@ def slope(line: list[tuple[int, float]]) -> float:
     return linear_regression([log(x) for x, _ in line], [log(y) for _, y in line]).slope
 
 
-def table(samples: Samples, name: str, work: Work) -> list[str]:
-    """One work for a reader."""
+def table(samples: Samples, name: str, work: Work) -> list[list[str]]:
+    """The rows of one work for a reader."""
     columns = {library: (name, library) for library in work.libraries}
     if name == "paused":
         columns[FLOOR_NAME] = FLOOR, "ratchet"
-    rows = [[name, *columns, *(f"against {library}" for library in work.libraries[1:])]]
+    rows = [[name, *columns]]
     for number in work.numbers:
         found = [samples[*column, number] for column in columns.values()]
         mine, *others = (median(values) for values in found[: len(work.libraries)])
-        cells = [cell([value * 1e6 for value in values]) for values in found]
-        rows.append([f"N = {number:,}", *cells, *(f"{other / mine:.2f}x" for other in others)])
+        compared = ["", *(f" {other / mine:.2f}x" for other in others), ""]
+        cells = (cell([value * 1e6 for value in values]) for values in found)
+        rows.append([f"N = {number:,}", *map("".join, zip(cells, compared, strict=False))])
     found = [
         [(number, median(samples[*column, number])) for number in work.numbers]
         for column in columns.values()
     ]
-    blank = [""] * len(work.libraries[1:])
     low, high = work.numbers[0], work.numbers[-1]
     growth = [f"{line[-1][1] / line[0][1]:.2f}x" for line in found]
-    rows.append([f"{high:,} against {low:,}", *growth, *blank])
-    rows.append(["slope", *(f"{slope(line):.2f}" for line in found), *blank])
-    return [f"{work.title}, µs", *align(rows, left=1), ""]
+    rows.append([f"{high:,} against {low:,}", *growth])
+    rows.append(["slope", *(f"{slope(line):.2f}" for line in found)])
+    return rows
 
 
-def tables(samples: Samples, works: dict[str, Work], memory: int) -> list[str]:
-    """All of it for a reader."""
-    lines = []
-    for name, work in works.items():
-        lines += table(samples, name, work)
+def tables(samples: Samples, works: dict[str, Work], memory: int) -> dict[str, list[list[str]]]:
+    """All of it for a reader, by title."""
+    found = {f"{work.title}, µs": table(samples, name, work) for name, work in works.items()}
     if memory:
-        found = {key[0]: median(values) for key, values in samples.items() if key[0] in MEMORY}
-        found["own"] = found["both"] - found["libzmq"]
-        rows = [[MEMORY[what], f"{value / 1024:.2f}"] for what, value in found.items()]
-        title = f"Resident memory of each of {memory:,} of ratchet's, KiB"
-        lines += [title, *align(rows, left=1), ""]
-    return [*lines, *NOTE.splitlines()]
+        sizes = {key[0]: median(values) for key, values in samples.items() if key[0] in MEMORY}
+        sizes["own"] = sizes["both"] - sizes["libzmq"]
+        title = f"Resident memory of each of {memory:,} of ratchet's"
+        rows = [[MEMORY[what], f"{value / 1024:.2f}"] for what, value in sizes.items()]
+        found[title] = [["what", "KiB"], *rows]
+    return found
 
 
 NOTE = f"""\
-Median (lowest-highest round). Against: how many times the first is faster. Slope: the exponent p
-if the cost grows as N to the power of p, from N = {SLOPE_FROM} on; 0 is no growth, 1 proportion."""
+Median (lowest-highest round), then how many times the first library is faster. Slope: the
+exponent p if the cost grows as N to the power of p, from N = {SLOPE_FROM} on; 0 is no growth,
+1 proportion."""
 
 
 def plots(samples: Samples, works: dict[str, Work], folder: Path) -> list[str]:
@@ -340,8 +339,10 @@ def main() -> int:
     except (WorkerError, KeyboardInterrupt) as error:
         print(f"benchmarks: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
-    lines = tables(samples, works, args.memory)
-    print("", *lines, sep="\n")
+    found = tables(samples, works, args.memory)
+    for title, rows in found.items():
+        print("", title, *align(rows, left=1), sep="\n")
+    print("", NOTE, sep="\n")
     results = [
         {"work": work, "library": library, "number": number, "seconds": values}
         for (work, library, number), values in samples.items()
@@ -356,7 +357,10 @@ def main() -> int:
         write_json(beside / "scale.json", **document)
         page = [f"Rounds: {args.rounds}.", "", "```text", heading, "```", ""]
         page += plots(samples, works, beside)
-        write_page(args.write, "scale", [*page, "```text", *lines, "```"])
+        page += [NOTE]
+        for title, rows in found.items():
+            page += ["", f"**{title}**", "", *markdown(rows)]
+        write_page(args.write, "scale", page)
     return 0
 
 

@@ -6,7 +6,7 @@ from statistics import median
 from typing import NamedTuple
 
 from .cases import Case
-from .report import Samples, figure, ratios, timed
+from .report import Samples, figure, markdown, ratios, timed
 
 # What ratchet is called with: as the wheels have it, if that was measured.
 PLAIN = ("ratchet-own", "ratchet")
@@ -76,5 +76,4 @@ def cells(samples: Samples, row: Row) -> list[str]:
 def table(samples: Samples) -> list[str]:
     """The lines of a table in Markdown."""
     rows = [found for row in ROWS if (found := cells(samples, row))]
-    head = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)]]
-    return [f"| {' | '.join(row)} |" for row in [*head, *rows]]
+    return markdown([[*COLUMNS], *rows])

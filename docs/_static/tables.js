@@ -13,12 +13,12 @@ function label(table) {
   }
 }
 
-function breakAtUnderscores(code) {
-  const nodes = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+function breakAfter(pattern, element) {
+  const nodes = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   const texts = [];
   while (nodes.nextNode()) texts.push(nodes.currentNode);
   for (const text of texts) {
-    const pieces = text.data.split(/(?<=[^_]_)(?=[^_])/);
+    const pieces = text.data.split(pattern);
     const parts = pieces.flatMap((piece) => [document.createElement("wbr"), piece]);
     text.replaceWith(...parts.slice(1));
   }
@@ -35,7 +35,9 @@ function arrange() {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".content table.docutils").forEach(label);
-  document.querySelectorAll(".content table.docutils code").forEach(breakAtUnderscores);
+  const names = document.querySelectorAll(".content table.docutils code");
+  names.forEach((name) => breakAfter(/(?<=[^_]_)(?=[^_])/, name));
+  document.querySelectorAll("h1").forEach((heading) => breakAfter(/(?<=\/)/, heading));
   arrange();
   window.matchMedia(NARROW).addEventListener("change", arrange);
 });
