@@ -27,8 +27,8 @@ if sys.platform == "win32":  # its own default loop cannot watch descriptors
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
 
 PATIENCE = 5.0  # seconds; libzmq's reaper closes descriptors when it gets to it
-# Of pytest's processes each has an address of its own where every 127.x.x.x is this machine: a client
-# that goes on connecting to a port that is closed must not come to another process's test.
+# Each of pytest's processes has an address of its own where every 127.x.x.x is this machine: a
+# client that goes on connecting to a closed port must not come to another process's test.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) if sys.platform == "linux" else 0
 MOST_PROCESSORS = 8  # from there on, collecting the tests in each process takes what it saves
 
