@@ -24,6 +24,12 @@ __all__ = ["Attempts", "Endpoint", "Ledger", "Peer", "address_of", "port_of", "s
 # Seconds after which a probe is made anew, if libzmq still cannot connect.
 PROBE_AGAIN = 5.0
 
+# What is all that libzmq tells of a peer whose type does not go with the socket's.
+ENDED = (
+    "connected, and the connection ended in the handshake: what listens there has a type that does "
+    "not go with this one, or is no ZeroMQ socket"
+)
+
 
 class Peer(NamedTuple):
     """One peer that is connected, with the handshake done."""
@@ -108,9 +114,15 @@ class Endpoint:
 
 
 class Attempts:
-    """What has become of connecting to one endpoint."""
+    """What has become of connecting to one endpoint.
 
-    def __init__(self) -> None:
+    Args:
+        raw: there is no handshake, though libzmq tells of one that failed when a peer leaves.
+    """
+
+    def __init__(self, raw: bool = False) -> None:
+        self.raw = raw
+        self.in_handshake = False
         self.closed = self.retried = 0
         self.lost = False  # a connection has just ended: the next retry follows no attempt
         self.failure: str | None = None
@@ -120,12 +132,16 @@ class Attempts:
         """Take in an event of it."""
         if name == "CONNECTED":
             self.closed = self.retried = 0
+            self.in_handshake = not self.raw
             self.forget_probe()
         elif name == "HANDSHAKE_SUCCEEDED":
-            self.failure = None
+            self.failure, self.in_handshake = None, False
         elif name == "DISCONNECTED":
             self.lost = True
-        elif name.startswith("HANDSHAKE_FAILED"):
+            if self.in_handshake:
+                self.failure, self.in_handshake = f"{endpoint}: {ENDED}", False
+        elif name.startswith("HANDSHAKE_FAILED") and not self.raw:
+            self.in_handshake = False
             error = error_of(name, value, endpoint)
             self.failure = None if error is None else error.strerror
         elif name in {"CLOSED", "CONNECT_RETRIED"}:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import errors
 from ._closing import Closing
-from ._zmq import EventReader, to_deadline, wait_at
+from ._zmq import EventReader, to_deadline, to_timeout, wait_at
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -140,7 +140,8 @@ class MonitorReader(EventReader, Closing):
         zsock._send_events_to(self, mask_of(names))
 
     def _timed_out(self, timeout: float | None) -> errors.Timeout:
-        return errors.Timeout(errno.ETIMEDOUT, f"{self!r}: nothing happened within {timeout:g} s")
+        limit = to_timeout(timeout)
+        return errors.Timeout(errno.ETIMEDOUT, f"{self!r}: nothing happened within {limit:g} s")
 
 
 class Monitor(MonitorReader):

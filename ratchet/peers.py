@@ -93,7 +93,7 @@ class Peers(EventSink):
         if name != "ACCEPTED":
             attempts = self._attempts.get(identifier)
             if attempts is None and self._connects(identifier):
-                attempts = self._attempts[identifier] = Attempts()
+                attempts = self._attempts[identifier] = Attempts(self._is_raw())
             if attempts is not None:
                 attempts.told(name, value, identifier)
         zsock = self._zsock()

@@ -115,7 +115,11 @@ class Selector(selectors.BaseSelector):
             ClosedError: the socket is closed.
         """
         _check(events)
-        key = selectors.SelectorKey(fileobj, descriptor_for(fileobj), events, data)
+        try:
+            fd = descriptor_for(fileobj)
+        except TypeError as error:
+            raise ValueError(str(error)) from None  # as of selectors
+        key = selectors.SelectorKey(fileobj, fd, events, data)
         name = _name(fileobj, key.fd)
         if name in self._keys:
             raise KeyError(f"{fileobj!r} (descriptor {key.fd}) is registered already")
@@ -170,9 +174,10 @@ class Selector(selectors.BaseSelector):
         Raises:
             ClosedError: a registered socket is closed; unregister it to go on.
         """
-        if timeout is not None:
-            timeout = max(0.0, timeout)
-        found = self._selection.wait(to_deadline(timeout))
+        deadline = to_deadline(timeout)
+        if timeout is not None and timeout <= 0:
+            deadline = 0.0  # as of selectors, and not for ever
+        found = self._selection.wait(deadline)
         # What another thread has unregistered meanwhile is not there any more.
         keys = self._keys
         return [(keys[name], events) for name, events in found.items() if name in keys]
@@ -204,7 +209,7 @@ class _Map(Mapping[Any, selectors.SelectorKey]):
         else:
             try:
                 name = ~descriptor_for(fileobj)
-            except (ValueError, errors.Error):  # it is closed: look for the object itself
+            except (TypeError, ValueError, errors.Error):  # it is closed: look for itself
                 name = next((n for n, key in self._keys.items() if key.fileobj is fileobj), 0)
         if name not in self._keys:
             raise KeyError(f"{fileobj!r} is not registered")

@@ -335,7 +335,7 @@ cdef class Calls(EndpointSocket):
 
 cdef Py_ssize_t to_most(most) except -1:
     """Convert the argument of recv_many: how many messages it may take."""
-    if not hasattr(most, "__index__"):
+    if not is_whole(most):
         raise TypeError(f"recv_many takes a number of messages, not {kind_of(most)}")
     if not 1 <= most < 1 << 62:
         raise errors.argument_error(f"recv_many takes from one message up, not {most}")

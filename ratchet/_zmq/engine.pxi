@@ -171,9 +171,13 @@ cdef object timed_out(SocketBase zsock, Line line, double limit):
         what, remedy = "nothing came", "does a peer send, and is its endpoint the right one?"
     else:
         what, remedy = "no peer could take it", "is one connected, and does it receive?"
-    if zsock._peers is not None:
-        remedy = f"{zsock._peers.why()}."
     return errors.Timeout(
         errno.ETIMEDOUT,
-        f"{zsock.describe()}: {what} within {limit:g} s; {remedy} A longer timeout waits longer",
+        f"{zsock.describe()}: {what} within {limit:g} s; {known_cause(zsock, remedy)} A longer "
+        "timeout waits longer",
     )
+
+
+cdef object known_cause(SocketBase zsock, otherwise):
+    """Say what the connections are doing, if the socket knows; else what to check."""
+    return otherwise if zsock._peers is None else f"{zsock._peers.why()}."

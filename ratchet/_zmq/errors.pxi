@@ -65,6 +65,11 @@ cdef double to_number(value) except? -2:
     return number
 
 
+cdef bint is_whole(value):
+    """Return True if ``value`` can be a number of things: any integer, but no bool."""
+    return value is not True and value is not False and hasattr(value, "__index__")
+
+
 def real_number(value):
     """Return a number of seconds as a float, by the rule of `to_number`."""
     return to_number(value)

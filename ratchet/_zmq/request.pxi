@@ -32,7 +32,7 @@ cdef class Request:
 
     cdef int set_retries(self, retries) except -1:
         """Take the number of tries after the first."""
-        if not hasattr(retries, "__index__"):
+        if not is_whole(retries):
             raise TypeError(f"retries is a number of tries, not {kind_of(retries)}")
         if not 0 <= retries < 1 << 62:
             raise errors.argument_error(f"retries is a number from 0 up, not {retries}")
@@ -191,8 +191,8 @@ cdef object unanswered(SocketBase zsock, Request asked):
         what, remedy = f"no answer to a request that was sent {times}", "does a server answer?"
     return errors.Timeout(
         errno.ETIMEDOUT,
-        f"{zsock.describe()}: {what}, within {asked.limit:g} s each time; {remedy} A longer "
-        "timeout waits longer, and retries send again",
+        f"{zsock.describe()}: {what}, within {asked.limit:g} s each time; "
+        f"{known_cause(zsock, remedy)} A longer timeout waits longer, and retries send again",
     )
 
 

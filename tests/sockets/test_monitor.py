@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import pytest
 from harness.behaviour import behaviour
@@ -365,6 +366,8 @@ def test_wrong_arguments(new):
         monitor.recv(timeout="1")
     with pytest.raises(ValueError, match="nan"):
         monitor.recv(timeout=float("nan"))
+    with pytest.raises(ratchet.Timeout, match=r"nothing happened within 0\.01 s"):
+        monitor.recv(timeout=Fraction(1, 100))
     with pytest.raises(TypeError, match="cannot be copied"):
         __import__("pickle").dumps(monitor)
     assert repr(monitor) == "<ratchet.monitoring.Monitor of a PULL socket, open>"

@@ -106,6 +106,16 @@ async def test_a_timeout_tells_that_nobody_listens(rt):
         await reader.recv(timeout=0.3)
 
 
+@behaviour
+async def test_the_timeout_of_a_request_tells_it_as_well(rt):
+    req = rt.new("REQ", track_peers=True, reconnect_ivl=0.01)
+    req.connect(f"tcp://127.0.0.1:{free_port()}")
+    with pytest.raises(Timeout):
+        await req.wait_peers(timeout=0.3)
+    with pytest.raises(Timeout, match=r"sent 2 times.*: connection refused, tried"):
+        await req.request(b"x", timeout=0.01, retries=1)
+
+
 def told(zsock, words):
     """Wait until a timeout tells it."""
 
@@ -137,6 +147,22 @@ def test_a_timeout_tells_how_the_handshake_failed(new, tcp):
     server, client = new("REP", plain_server=True), new("REQ", track_peers=True)
     client.connect(server.bind(tcp))
     told(client, "the handshake failed: ZMTP_MECHANISM_MISMATCH")
+
+
+def test_a_timeout_tells_that_the_types_do_not_go_together(new, tcp):
+    server, client = new("PUB"), new("REQ", track_peers=True)
+    address = server.bind(tcp)
+    client.connect(address)
+    told(client, f"{address}: connected, and the connection ended in the handshake")
+
+
+def test_a_stream_has_no_handshake_that_could_fail(new):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stream = new("STREAM", track_peers=True, reconnect_ivl=60)
+        stream.connect(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        server.accept()[0].close()
+        until(lambda: len([stream.recv_multipart() for _ in range(2)]) == 2)  # it came, and left
+        told(stream, "no connection yet")
 
 
 def test_a_timeout_tells_who_was_refused(new, tcp):

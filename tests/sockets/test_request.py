@@ -410,8 +410,9 @@ async def test_arguments(rt, inproc):
         await req.request(b"x", retries=1, timeout=None)
     with pytest.raises(ValueError, match="0 up"):
         await req.request(b"x", retries=-1, timeout=1)
-    with pytest.raises(TypeError, match="number of tries"):
-        await req.request(b"x", retries=1.5, timeout=1)
+    for wrong in (1.5, True, "1"):
+        with pytest.raises(TypeError, match="number of tries"):
+            await req.request(b"x", retries=wrong, timeout=1)
     with pytest.raises(TypeError, match="encode"):
         await req.request("x")
     with pytest.raises(TypeError, match="encode"):

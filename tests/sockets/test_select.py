@@ -309,6 +309,15 @@ def test_a_selector_is_one_of_selectors(pairs, plain):
             selector.unregister(other)
         with pytest.raises(ValueError, match="EVENT_READ"):
             selector.register(other, 0)
+        with pytest.raises(ValueError, match="can be waited for"):
+            selector.register(object(), READ)
+        assert object() not in selector.get_map()
+        with pytest.raises(KeyError):
+            selector.unregister(object())
+        with pytest.raises(ValueError, match="nan"):
+            selector.select(float("nan"))
+        with pytest.raises(TypeError, match="number of seconds"):
+            selector.select("1")
         assert selector.unregister(left).fileobj is left
         assert selector.unregister(one).fileobj is one
         assert selector.select(0) == []

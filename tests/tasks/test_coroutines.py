@@ -44,6 +44,7 @@ async def test_what_a_call_refuses_it_refuses_when_made():
             (lambda: push.send_multipart([]), ValueError),
             (lambda: push.send_many([1]), TypeError),
             (lambda: pull.recv_many(0), ValueError),
+            (lambda: pull.recv_many(True), TypeError),
             (lambda: pull.recv(timeout="1"), TypeError),
             (lambda: pull.recv(timeout=float("nan")), ValueError),
             (lambda: pull.send_many([]), ratchet.Error),
