@@ -21,8 +21,8 @@ cdef int before_send(SocketBase zsock, const Operation *op, object arg) except -
         check_form(zsock, op, arg)
     elif zsock.kind.subscribes == "message":
         check_prefixes(zsock, op, arg)
-    elif zsock.prefetched is not None:
-        raise zsock.fail(EFSM, "send")  # of a REP or REQ, what was received is still here
+    elif zsock.prefetched is not None and (zsock.kind.replies or zsock.kind.requests):
+        raise zsock.fail(EFSM, "send")  # what was received is still here
     elif zsock.low_sndhwm:
         zsock.look()  # has libzmq read that there is room (see LOW_SNDHWM)
     return 0

@@ -173,6 +173,18 @@ async def test_an_xpub_receives_what_its_options_promise(rt, tcp, option, tracks
         await xpub.recv(timeout=0.02)
 
 
+@behaviour
+async def test_an_xpub_sends_before_it_has_received_what_was_subscribed(rt, endpoint):
+    xpub, sub = rt.new("XPUB", track_peers=True), rt.new("SUB", subscribe=b"")
+    sub.connect(xpub.bind(endpoint))
+    assert await xpub.wait_subscribers() == 1
+    await xpub.send(b"hello")
+    await xpub.send_multipart([b"to", b"you"])
+    assert await sub.recv_all() == b"hello"
+    assert await sub.recv_all() == b"toyou"
+    assert await xpub.recv() == (b"\1", False)
+
+
 def test_an_xpub_hands_on_messages_of_an_xsub(new, tcp):
     xpub, xsub = new("XPUB", track_peers=True), new("XSUB")
     xsub.connect(xpub.bind(tcp))
