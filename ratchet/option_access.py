@@ -12,7 +12,7 @@ import os
 from _collections_abc import Iterable, Mapping
 
 from .errors import StateError, argument_error
-from .option_kinds import Got, Key, Option, Seconds, Taken
+from .option_kinds import Got, Key, Option, Seconds, Taken, Text
 from .z85 import decode, encode
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from . import _access  # noqa: F401
     from ._certificates import CurveKeys  # noqa: F401
 
-__all__ = ["AuthTimeout", "Clients", "Curve", "Networks", "ServerKey", "Users"]
+__all__ = ["AuthTimeout", "Clients", "Curve", "Domain", "Networks", "ServerKey", "Users"]
 
 LONGEST = 255  # bytes of a PLAIN name and a password (ZeroMQ's RFC 24)
 
@@ -207,6 +207,18 @@ class Networks(_Rule["_access.NetworkList | None", "_access.NetworkList"]):
 
     def _keep(self, zsock: Any, access: Any, raw: Any) -> None:  # noqa: ARG002
         access.set_networks(self.name, raw)
+
+
+class Domain(Text):
+    """What libzmq names to a handler of ZAP. Setting it keeps everybody out while there is none.
+
+    libzmq would let in everybody then, unless it is told otherwise.
+    """
+
+    def _store(self, zsock: Any, raw: Any) -> None:
+        super()._store(zsock, raw)
+        if "ZAP_ENFORCE_DOMAIN" not in (zsock._remembered or {}):
+            zsock.zap_enforce_domain = True
 
 
 class AuthTimeout(Seconds[float]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ._on_demand import on_demand
 from .errors import argument_error
-from .option_access import AuthTimeout, Clients, Curve, Networks, ServerKey, Users
+from .option_access import AuthTimeout, Clients, Curve, Domain, Networks, ServerKey, Users
 from .option_drafts import UNUSED, Hello, LastValue, Metadata, Notify, Socks
 from .option_heartbeat import Heartbeat
 from .option_kinds import (
@@ -212,8 +212,9 @@ class Options:
         "peer is refused.")
     mechanism = Report[str]("MECHANISM", 43, "str", lambda z: _MECHANISMS[z._get_int(43)], doc=
         "The mechanism that the options below have chosen: NULL (none), PLAIN, CURVE or GSSAPI.")
-    zap_domain = Text("ZAP_DOMAIN", 55, None, doc=
-        "The domain that ZAP is asked about; None, which cannot be set again, for no ZAP.")
+    zap_domain = Domain("ZAP_DOMAIN", 55, None, doc=
+        "The domain that ZAP is asked about; None, which cannot be set again, for no ZAP. Setting "
+        "it sets zap_enforce_domain, unless that was set before; libzmq does not.")
     plain_server = Bool("PLAIN_SERVER", 44, False, doc=
         "Be PLAIN's server; setting False turns all security off.")
     plain_username = Credential("PLAIN_USERNAME", 45, None, doc=
@@ -281,7 +282,7 @@ class Options:
         "What peers are told in the handshake, and read with Frame.get: assigning adds to it.")
     zap_enforce_domain = Bool("ZAP_ENFORCE_DOMAIN", 93, False, write_only=True,
         since=(4, 3, 0), doc=
-        "Refuse who connects while no handler of ZAP can be asked.")
+        "Refuse who connects while no handler of ZAP can be asked. Setting zap_domain sets it.")
     socks_username = Socks("SOCKS_USERNAME", 99, None, since=(4, 3, 2), doc=
         "The name for the SOCKS5 proxy; None for none.")
     socks_password = Socks("SOCKS_PASSWORD", 100, None, since=(4, 3, 2), secret=True, doc=

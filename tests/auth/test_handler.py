@@ -9,7 +9,7 @@ import time
 import pytest
 import zmq
 from harness.internals import paused_calls
-from harness.waiting import until
+from harness.waiting import LONG, until
 
 from ratchet import ArgumentError, Error, Timeout, _zap, auth, zmqsocket
 
@@ -115,6 +115,25 @@ def test_other_sockets_are_served_as_without_it(new, keys, door):
             else:
                 with pytest.raises(Timeout):
                     server.recv(timeout=0.3)
+
+
+@pytest.mark.parametrize("mechanism", ["NULL", "CURVE"])
+@pytest.mark.parametrize("asks", ["in vain", "if it can"])
+def test_a_domain_without_a_handler_lets_in_nobody(new, keys, mechanism, asks):
+    """libzmq would let in everybody, which has to be asked for here."""
+    options = {"zap_domain": "mine"}
+    client = new("PUSH", linger=0)
+    if mechanism == "CURVE":
+        options |= {"curve_server": True, "curve_secretkey": keys[0].secret}
+        client = new("PUSH", curve=keys[1], server=keys[0], linger=0)
+    if asks == "if it can":
+        options = {"zap_enforce_domain": False, **options}
+    server = new("PULL", **options)
+    assert server.zap_enforce_domain == (asks == "in vain")
+    with server.monitor("HANDSHAKE_SUCCEEDED", "HANDSHAKE_FAILED_NO_DETAIL") as monitor:
+        client.connect(server.bind("tcp://127.0.0.1:*"))
+        told = monitor.recv(timeout=LONG).name
+    assert (told == "HANDSHAKE_SUCCEEDED") == (asks == "if it can")
 
 
 # What it survives

@@ -227,7 +227,7 @@ def test_class_access_gives_the_description():
         ("tcp_keepalive", True, 1),
         ("routing_id", bytearray(b"me"), b"me"),
         ("routing_id", memoryview(b"me"), b"me"),
-        ("zap_domain", "größe", "größe".encode()),
+        ("plain_username", "größe", "größe".encode()),
         ("socks_proxy", None, b""),
         ("ipc_filter_pid", None, b""),
         ("ipc_filter_uid", 2**32 - 1, b"\xff" * 4),
