@@ -154,6 +154,54 @@ def test_the_command_line_and_its_children(tmp_path, how):
     assert said.splitlines() == [f"{name} True" for name in told]
 
 
+LATE = """
+import atexit, pickle, sys, threading, ratchet.pyzmq
+
+class Mine:
+    pass
+
+def tell(who):
+    pickle.dumps(Mine())
+    print(who, sys.modules["__main__"].Mine is Mine, ratchet.pyzmq.in_use(), flush=True)
+
+def go_on():
+    threading.main_thread().join()
+    tell("thread")
+
+if __name__ == "__main__":
+    atexit.register(tell, "exit")
+    threading.Thread(target=go_on).start()
+    print(sys.path[0], sys.modules["__main__"].__file__, flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["file", "module", "folder"])
+def test_the_program_stays_the_main_module(tmp_path, how):
+    """Threads that go on when its main thread is done find there what they pickle."""
+    path = tmp_path / ("__main__.py" if how == "folder" else "late_one.py")
+    path.write_text(LATE)
+    named = {"file": [str(path)], "module": ["-m", "late_one"], "folder": [str(tmp_path)]}[how]
+    status, said = program(
+        "-m", "ratchet.pyzmq", *named, on_ratchet=False, PYTHONPATH=str(tmp_path)
+    )
+    assert status == 0, said
+    where, *told = said.splitlines()
+    assert where.endswith(f" {path}")
+    assert how == "module" or where == f"{tmp_path} {path}"
+    assert told == ["thread True True", "exit True True"]
+
+
+def test_a_program_that_is_not_there(tmp_path):
+    for named, status, words in (
+        ([str(tmp_path / "none.py")], 2, "can't open file"),
+        (["-m", "no_such_module"], 1, "No module named no_such_module"),
+        (["-m", "no_such_package.module"], 1, "No module named 'no_such_package'"),
+    ):
+        found, said = program("-m", "ratchet.pyzmq", *named, on_ratchet=False)
+        assert (found, len(said.splitlines())) == (status, 1), said
+        assert words in said
+
+
 def test_the_command_line_says_how(capsys):
     status, said = program("-m", "ratchet.pyzmq", on_ratchet=False)
     assert (status, said.startswith("usage: python -m ratchet.pyzmq")) == (2, True)
