@@ -39,7 +39,7 @@ class Signals:
         self._waiting[number].append(entry)
         try:
             while not entry[1]:
-                kernel.pause_until(f"signal {signal.Signals(number).name}", math.inf)
+                kernel.pause_until(f"signal {name_of(number)}", math.inf)
         finally:
             self._waiting[number].remove(entry)
 
@@ -60,11 +60,38 @@ class Signals:
         try:
             self._handlers[number] = signal.signal(number, handler)
         except (OSError, ValueError):  # ValueError on Windows
-            name = signal.Signals(number).name
-            raise errors.argument_error(f"nobody can wait for {name}") from None
+            raise errors.argument_error(f"nobody can wait for {name_of(number)}") from None
 
     def give_back(self) -> None:
         """Put the handlers back that were there before."""
         for number, before in self._handlers.items():
             signal.signal(number, before)
         self._handlers.clear()
+
+
+def number_of(given: object) -> int:
+    """Return the number of a signal that is given by its number or name.
+
+    Raises:
+        ArgumentError: there is no such signal.
+        TypeError: it is neither.
+    """
+    number: int | None
+    if isinstance(given, str):
+        number = signal.Signals.__members__.get(given)
+    elif type(given) is not bool and isinstance(given, int):
+        number = given if given in signal.valid_signals() else None
+    else:
+        raise TypeError(f"a signal is a number or a name, not {type(given).__name__}")
+    if number is None:
+        names = ", ".join(sorted(signal.Signals.__members__))
+        raise errors.argument_error(f"unknown signal {given!r}; it is one of {names}")
+    return int(number)
+
+
+def name_of(number: int) -> str:
+    """Return a signal's name; most of the real-time signals have none but their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import math
-import signal as signals
 from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import errors
+from ._signals import number_of
 from ._threads import Thread
 from ._threads import wait_all as wait_for_all
 from ._zmq import current_thread, real_number
@@ -243,17 +243,7 @@ def sigwait(signal: int | str) -> None:
         Error: EPERM: the caller is no ratchet thread.
     """
     me, kernel = _me("sigwait")
-    try:
-        if isinstance(signal, str):
-            number = signals.Signals[signal]
-        elif type(signal) is not bool and isinstance(signal, int):
-            number = signals.Signals(signal)
-        else:
-            raise TypeError(f"a signal is a number or a name, not {type(signal).__name__}")
-    except (KeyError, ValueError):
-        names = ", ".join(sorted(s.name for s in signals.Signals))
-        raise errors.argument_error(f"unknown signal {signal!r}; it is one of {names}") from None
-    kernel.signals.wait(kernel, me, number)
+    kernel.signals.wait(kernel, me, number_of(signal))
 
 
 def kill(thread: Thread) -> None:

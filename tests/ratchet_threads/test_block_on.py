@@ -170,6 +170,19 @@ def test_sigwait(name):
     sigusr(loop)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="needs real-time signals")
+def test_sigwait_for_a_signal_without_a_name():
+    number = signal.SIGRTMIN + 1
+
+    def main():
+        task = paused(thread.attach(thread.sigwait, number))
+        assert f"signal {number}" in repr(task)
+        os.kill(os.getpid(), number)
+        thread.wait_all([task])
+
+    ratchet.run(main)
+
+
 def test_sigwait_belongs_to_the_main_thread():
     errors = []
 
