@@ -13,9 +13,10 @@ import os
 import socket
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._closing import AwaitedClosing
 from ._deadlines import Deadline, Deadlines
 from ._zmq import (
     AwaitableSocket,
@@ -40,7 +41,7 @@ from .options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import EllipsisType, TracebackType
+    from types import EllipsisType
     from typing import Unpack
 
     from typing_extensions import Buffer
@@ -230,7 +231,7 @@ def set_burst(calls: int) -> None:
     set_task_burst(calls)
 
 
-class AwaitedSocket(AwaitableSocket, Options):
+class AwaitedSocket(AwaitableSocket, Options, AwaitedClosing):
     """A ZeroMQ socket whose calls pause the task that awaits them, and no other.
 
     Made by `new` of ``ratchet.asyncio``, ``ratchet.trio`` or ``ratchet.anyio``. Any number of tasks
@@ -247,17 +248,6 @@ class AwaitedSocket(AwaitableSocket, Options):
     def sync(self) -> Shared:
         """The same socket for other kinds of threads."""
         return Shared(self)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Shared(_BlockingCalls):

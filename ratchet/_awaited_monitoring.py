@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from . import errors
 from ._awaited_bell import awaited_wait_at
+from ._closing import AwaitedClosing
 from ._zmq import to_deadline
 from .monitoring import MonitorEvent, MonitorReader, event_of
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any, Self
 
 __all__ = ["AwaitedMonitor"]
 
 
-class AwaitedMonitor(MonitorReader):
+class AwaitedMonitor(MonitorReader, AwaitedClosing):
     """`ratchet.zmqsocket.Monitor` for tasks: an asynchronous iterator, and `recv` is awaited."""
 
     __slots__ = ()
@@ -48,14 +48,3 @@ class AwaitedMonitor(MonitorReader):
         except errors.ClosedError:
             raise StopAsyncIteration from None
         return event_of(*found)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

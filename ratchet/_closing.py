@@ -1,4 +1,4 @@
-"""The ``with`` of what has a `close`: `Closing`."""
+"""The ``with`` and ``async with`` of what has a `close`: `Closing` and `AwaitedClosing`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Closing"]
+__all__ = ["AwaitedClosing", "Closing"]
 
 
 class Closing:
@@ -24,6 +24,23 @@ class Closing:
         return self
 
     def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AwaitedClosing(Closing):
+    """What closes itself at the end of an ``async with`` as well."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

@@ -7,9 +7,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .._closing import Closing
+
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self, TextIO
+    from typing import TextIO
 
 __all__ = ["Meter", "console", "is_terminal"]
 
@@ -37,7 +38,7 @@ def console(stream: TextIO | None) -> Any:
     return rich.console.Console(file=stream, highlight=False)
 
 
-class Meter:
+class Meter(Closing):
     """How far long work is: a line on stderr, for a person; nothing where nobody sees it.
 
     Args:
@@ -76,15 +77,8 @@ class Meter:
         )
         self._task = self._bar.add_task(title, total=size or messages, count="")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take it off the screen."""
         if self._bar:
             self._bar.stop()
 
