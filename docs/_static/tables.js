@@ -1,8 +1,10 @@
-// On a narrow screen, a table that is too wide becomes a list: each row a paragraph, each cell with
-// the head of its column before it. What this cannot tell stays as it is, and can be scrolled. On
-// all screens, a long name in code breaks after an underscore rather than anywhere.
+// On a narrow screen, a table that is too wide or crowded becomes a list: each row a paragraph, each
+// cell with the head of its column before it. What this cannot tell stays as it is, and can be
+// scrolled. On all screens, a long name in code breaks after an underscore rather than anywhere, and
+// a path that is a heading after a slash.
 
 const NARROW = "(max-width: 46em)";
+const LONG = 90; // characters of code in a phone's width, in three lines
 
 function label(table) {
   const heads = Array.from(table.querySelectorAll("thead th"), (head) => head.textContent.trim());
@@ -24,12 +26,18 @@ function breakAfter(pattern, element) {
   }
 }
 
+function crowded(table) {
+  const names = Array.from(table.querySelectorAll("td code"), (name) => name.textContent.length);
+  return Math.max(0, ...names) * table.rows[0].cells.length > LONG;
+}
+
 function arrange() {
   for (const table of document.querySelectorAll(".content table.docutils")) {
     table.classList.remove("as-list");
     const place = table.closest(".table-wrapper") || table.parentElement;
-    const wide = place.scrollWidth > place.clientWidth;
-    table.classList.toggle("as-list", wide && window.matchMedia(NARROW).matches);
+    const wide = place.scrollWidth > place.clientWidth || crowded(table);
+    const listed = getComputedStyle(table).display === "block"; // by the style sheet
+    table.classList.toggle("as-list", wide && !listed && window.matchMedia(NARROW).matches);
   }
 }
 
