@@ -33,15 +33,10 @@ COMPILER = "cc"
 HERE = Path(__file__).parent
 
 
-def used(whose: int = resource.RUSAGE_SELF) -> float:
+def used() -> float:
     """Seconds of CPU that this process has used."""
-    found = resource.getrusage(whose)
+    found = resource.getrusage(resource.RUSAGE_SELF)
     return found.ru_utime + found.ru_stime
-
-
-def used_by_children() -> float:
-    """Seconds of CPU that processes have used which this one began and which have ended."""
-    return used(resource.RUSAGE_CHILDREN)
 
 
 def serve(how: str, secret: str, folder: str) -> None:
@@ -137,7 +132,8 @@ def handshakes(how: list[str], rounds: int, count: int) -> dict[str, list[tuple[
 def messages(program: Path, size: int, count: int, library: str) -> tuple[float, float]:
     """Return the (CPU seconds of both sides, seconds) of so many messages between two processes.
 
-    Without the CPU time that a process used before its first message.
+    The CPU time is that from before the connect, or from the first message on, until the last has
+    come: to begin and to end, Python takes as much as 100,000 messages do.
     """
     keys = auth.generate()
     assert keys.secret is not None
@@ -147,11 +143,15 @@ def messages(program: Path, size: int, count: int, library: str) -> tuple[float,
     puller = subprocess.Popen([*pull, keys.secret, str(count)], stdout=subprocess.PIPE, text=True)
     assert puller.stdout is not None
     endpoint = puller.stdout.readline().strip().strip("\0")
-    before = used_by_children()
-    begun = run([*push, keys.public, endpoint, str(count), str(size)], LIMIT)
-    text, _ = puller.communicate(timeout=LIMIT)
-    took, begun_there = map(float, text.split())
-    return used_by_children() - before - float(begun) - begun_there, took
+    pusher = subprocess.Popen(
+        [*push, keys.public, endpoint, str(count), str(size)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    took, *pulling = map(float, puller.communicate(timeout=LIMIT)[0].split())
+    pushing = [float(text) for text in pusher.communicate("all\n", timeout=LIMIT)[0].split()]
+    return pulling[1] - pulling[0] + pushing[1] - pushing[0], took
 
 
 def be_pull(secret: str, count: str) -> None:
@@ -162,7 +162,7 @@ def be_pull(secret: str, count: str) -> None:
         left, began, begun = int(count) - 1, time.perf_counter(), used()
         while left:
             left -= len(pull.recv_many(left))
-        print(time.perf_counter() - began, begun)
+        print(time.perf_counter() - began, begun, used())
 
 
 def zmq_public(secret: str) -> str:
@@ -174,10 +174,12 @@ def zmq_public(secret: str) -> str:
 def be_push(server: str, endpoint: str, count: str, size: str) -> None:
     data = bytes(int(size))
     with zmqsocket.new("PUSH", curve=auth.generate(), server=server, linger=60) as push:
+        begun = used()
         push.connect(endpoint)
-        print(used())
         for _ in range(0, int(count), BATCH):
             push.send_many([data] * BATCH)
+        sys.stdin.readline()  # all have come
+        print(begun, used())
 
 
 def compare(name: str, ratios: list[float], least: float) -> None:

@@ -333,10 +333,15 @@ cdef class Calls(EndpointSocket):
         return 0
 
 
-cdef Py_ssize_t to_most(most) except -1:
+cdef extern from "Python.h":
+    object index_of "PyNumber_Index"(object thing)
+
+
+cdef object to_most(most):
     """Convert the argument of recv_many: how many messages it may take."""
     if not is_whole(most):
         raise TypeError(f"recv_many takes a number of messages, not {kind_of(most)}")
+    most = index_of(most)
     if not 1 <= most < 1 << 62:
         raise errors.argument_error(f"recv_many takes from one message up, not {most}")
     return most

@@ -26,9 +26,30 @@ cdef extern from *:
         }
         return list;
     }
+    /* An empty list with room for so many; NULL: no memory. */
+    static PyObject *ratchet_list_for(Py_ssize_t count) {
+        PyObject *list = PyList_New(count);
+        if (list != NULL) Py_SET_SIZE(list, 0);
+        return list;
+    }
+    /* Append a new reference, which is given away; -1: no memory. For speed: PyList_Append gives
+       back the room of which half is not used. */
+    RATCHET_INLINE int ratchet_put_in(PyObject *list, PyObject *thing) {
+        Py_ssize_t size = PyList_GET_SIZE(list);
+        int error;
+        if (size < ((PyListObject *) list)->allocated) {
+            Py_SET_SIZE(list, size + 1);
+            PyList_SET_ITEM(list, size, thing);
+            return 0;
+        }
+        error = PyList_Append(list, thing);
+        Py_DECREF(thing);
+        return error;
+    }
     #ifdef Py_GIL_DISABLED  /* a reference count proves nothing without the GIL */
     static int ratchet_make_pairs(void) { return 0; }
     #define ratchet_bytes(data, size) PyBytes_FromStringAndSize(data, size)
+    #define ratchet_one_of_many(data, size) PyBytes_FromStringAndSize(data, size)
     static PyObject *ratchet_pair(const char *data, Py_ssize_t size) {
         return Py_BuildValue("y#O", data, size, Py_False);
     }
@@ -44,6 +65,13 @@ cdef extern from *:
         }
         return 0;
     }
+    RATCHET_INLINE void ratchet_fill(PyObject *bytes, const char *data, Py_ssize_t size) {
+        _Py_COMP_DIAG_PUSH
+        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+        ((PyBytesObject *) bytes)->ob_shash = -1;
+        _Py_COMP_DIAG_POP
+        memcpy(PyBytes_AS_STRING(bytes), data, size);
+    }
     /* The oldest pair with this data, if nobody else holds it or its bytes; else NULL. */
     RATCHET_INLINE PyObject *ratchet_filled(const char *data, Py_ssize_t size) {
         PyObject *pair, *bytes;
@@ -52,12 +80,8 @@ cdef extern from *:
         bytes = PyTuple_GET_ITEM(pair, 0);
         if (PyBytes_GET_SIZE(bytes) != size || Py_REFCNT(bytes) != 1 || Py_REFCNT(pair) != 1)
             return NULL;
-        _Py_COMP_DIAG_PUSH
-        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
-        ((PyBytesObject *) bytes)->ob_shash = -1;
-        _Py_COMP_DIAG_POP
         RATCHET_FORGET_HASH(pair);
-        memcpy(PyBytes_AS_STRING(bytes), data, size);
+        ratchet_fill(bytes, data, size);
         return pair;
     }
     RATCHET_APART PyObject *ratchet_new_bytes(const char *data, Py_ssize_t size) {
@@ -88,6 +112,23 @@ cdef extern from *:
         PyObject *pair = ratchet_filled(data, size);
         return pair == NULL ? ratchet_new_bytes(data, size) : Py_NewRef(PyTuple_GET_ITEM(pair, 0));
     }
+    static PyObject *ratchet_spares[RATCHET_SPARES];
+    /* Return bytes for a batch; NULL: no memory. */
+    RATCHET_APART PyObject *ratchet_one_of_many(const char *data, Py_ssize_t size) {
+        static unsigned int turn = 0;
+        PyObject *bytes, **spare;
+        if (size < RATCHET_LEAST_SPARE || size > RATCHET_LARGEST_RECYCLED)
+            return PyBytes_FromStringAndSize(data, size);
+        spare = &ratchet_spares[turn++ % RATCHET_SPARES];
+        bytes = *spare;
+        if (bytes == NULL || PyBytes_GET_SIZE(bytes) != size || Py_REFCNT(bytes) != 1) {
+            bytes = PyBytes_FromStringAndSize(data, size);
+            if (bytes != NULL) Py_XSETREF(*spare, Py_NewRef(bytes));
+            return bytes;
+        }
+        ratchet_fill(bytes, data, size);
+        return Py_NewRef(bytes);
+    }
     /* Return (data, False); NULL: no memory. */
     RATCHET_INLINE PyObject *ratchet_pair(const char *data, Py_ssize_t size) {
         PyObject *pair = ratchet_filled(data, size);
@@ -98,8 +139,10 @@ cdef extern from *:
     int ratchet_make_pairs() except -1
     PyObject *bytes_of "ratchet_bytes"(const char *data, Py_ssize_t size) noexcept
     PyObject *pair_of "ratchet_pair"(const char *data, Py_ssize_t size) noexcept
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) noexcept
+    PyObject *one_of_batch "ratchet_one_of_many"(const char *data, Py_ssize_t size) noexcept
     list ratchet_list(PyObject **few, int count)
+    list list_for "ratchet_list_for"(Py_ssize_t count)
+    int put_in "ratchet_put_in"(list things, PyObject *new) except -1
     object own "ratchet_own"(PyObject *new)
 
 ratchet_make_pairs()

@@ -145,9 +145,10 @@ cdef object try_recv_multipart(SocketBase zsock, object arg, Caller me):
 
 cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
     cdef Py_ssize_t most = arg, count = 0
-    cdef list found = []
+    cdef list found = list_for(min(most, zsock.took))
     cdef double began = 0
     cdef int size
+    cdef bint drained = False
     cdef PyObject *small
     if zsock.parts:
         found.append(None)  # make room for it before it is handed out
@@ -156,14 +157,17 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
     # A large part is copied without the GIL: another caller may be in mid-message after it.
     try:
         while count < most and zsock.rx.owner is None and zsock.prefetched is None:
-            small = small_one(zsock.handle, &size, FRESH)
+            small = small_one(zsock.handle, &size, MANY)
             if small != NULL:
-                data = own(small)
+                put_in(found, small)
+            elif size == -1 and zmq_errno() == EAGAIN:
+                drained = True
+                break
             else:
-                data = one_of_many(zsock, size, len(found) > 0)
+                data = one_of_many(zsock, size, count > 0)
                 if data is NOT_NOW:
                     break
-            found.append(data)
+                found.append(data)
             count += 1
             if count % BATCH == 0:
                 # Signal handlers must not run here: what they raise would lose `found`.
@@ -179,7 +183,13 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
             zsock.prefetched = found
             zsock.update_bypass()
         raise
-    return found if found else NOT_NOW
+    zsock.touched += 1
+    if drained:
+        zsock.empty_since = zsock.touched
+    if count == 0:
+        return NOT_NOW
+    zsock.took = min(count, MOST_ROOM)
+    return found
 
 
 cdef object one_of_many(SocketBase zsock, int size, bint enough):

@@ -35,7 +35,7 @@ cdef class SocketBase(Doorbell):
     cdef bint mandatory, raw, conflate  # options that decide on `form`
     cdef Form form                   # what its messages must look like (`messages.pxi`)
     cdef bint broken                 # libzmq would end the process at the next receive
-    cdef Py_ssize_t fd
+    cdef Py_ssize_t fd, took         # its descriptor; messages of the last recv_many
     cdef readonly str type
     cdef public double _recv_timeout, _send_timeout  # seconds; negative: for ever
     cdef public dict _remembered     # write-only options and what they were set to

@@ -11,7 +11,7 @@ cdef enum:
 cdef enum Returned:
     PAIR   # as `recv` returns it
     BYTES  # used again, if nobody holds them by then
-    FRESH  # of a batch, which the program holds longer
+    MANY   # of many in a list, which the program holds longer
 
 cdef list parts_being_taken = []  # made beforehand, and replaced when it is handed on
 cdef Caller TAKING = Caller()     # owns a line while its message is being taken
@@ -51,7 +51,7 @@ cdef inline PyObject *small_one(void *handle, int *size, Returned how) noexcept:
 cdef inline PyObject *made_of(char *start, int size, Returned how) noexcept:
     if how == PAIR:
         return pair_of(start, size)
-    return bytes_of(start, size) if how == BYTES else new_bytes(start, size)
+    return bytes_of(start, size) if how == BYTES else one_of_batch(start, size)
 
 
 cdef inline PyObject *from_buffer(int size, Returned how) noexcept:

@@ -20,8 +20,17 @@ cdef extern from *:
     #define RATCHET_PAIRS 8
     /* Bytes of the largest of them, so that no large data is kept alive. */
     #define RATCHET_LARGEST_RECYCLED 4095
+    /* Messages of recv_many that are remembered, to be used again: those of several calls where a
+       socket's reader sleeps between them. Bytes of the smallest of them: from here on Python gets
+       them from malloc, which takes 300 instructions, and 150 to give back (glibc 2.36;
+       docs/decisions/053-many-at-once.md). */
+    #define RATCHET_SPARES 64
+    #define RATCHET_LEAST_SPARE 480
     """
 
+# Messages for which recv_many makes room at most before it takes any: as many as it took the last
+# time. A list that grows costs 33 instructions a message.
+cdef Py_ssize_t MOST_ROOM = 4096
 # Messages that a batch moves before it lets other OS threads have the GIL.
 cdef int BATCH = 256
 # Seconds after which recv_many returns what it has, so that Ctrl-C is heard within 0.1 s.

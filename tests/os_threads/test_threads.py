@@ -1,6 +1,7 @@
 """Many OS threads on one socket: nothing is lost, torn, unfair or crashes."""
 
 import asyncio
+import ctypes
 import os
 import select
 
@@ -27,6 +28,30 @@ def test_a_newcomer_does_not_overtake_who_waits(link):
         task.value()
     assert got == {i: b"%d" % i for i in range(5)}
     assert newcomer == [b"%d" % i for i in range(5, 10)]
+
+
+def test_a_thread_whose_state_is_made_anew(link):
+    """Python forgets a foreign thread after each callback; the next one is of a new thread."""
+    pull, push = link("PULL", "PUSH")
+    state = ctypes.pythonapi.PyThreadState_GetDict
+    state.restype = ctypes.c_void_p  # a borrowed reference
+
+    got = []
+
+    def receive():
+        for _ in range(20):
+            got.append(pull.recv_all())
+            known = ctypes.cast(state(), ctypes.py_object).value
+            (key,) = [key for key in known if getattr(key, "__name__", "") == "OSThread"]
+            del known[key]
+
+    task = Task(receive)
+    for number in range(20):
+        until(lambda: paused_calls(pull) == 1)
+        push.send(b"%d" % number)
+        until(lambda number=number: len(got) > number)
+    task.value()
+    assert got == [b"%d" % number for number in range(20)]
 
 
 def test_a_high_water_mark_is_set_after_an_inproc_peer_has_left(run):

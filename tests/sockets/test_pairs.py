@@ -75,14 +75,15 @@ async def received(zsock, way):
             return await anext(aiter(zsock))
 
 
+@pytest.mark.parametrize("size", [16, 1000])
 @pytest.mark.parametrize("way", RECEIVING)
 @behaviour
-async def test_what_is_kept_stays_what_it_is(rt, inproc, way):
+async def test_what_is_kept_stays_what_it_is(rt, inproc, way, size):
     """Each message is kept for another while, by itself, in a list, as a key or in a view."""
     push, pull = await rt.link("PUSH", "PULL", inproc)
     kept, keys, views = [], {}, []
     for number in range(200):
-        sent = b"%016d" % number
+        sent = b"%0*d" % (size, number)
         await push.send(sent)
         data = await received(pull, way)
         assert data == sent
@@ -99,13 +100,14 @@ async def test_what_is_kept_stays_what_it_is(rt, inproc, way):
         assert data == sent
 
 
+@pytest.mark.parametrize("size", [8, 1000])
 @pytest.mark.parametrize("way", RECEIVING)
 @behaviour
-async def test_bytes_are_hashed_by_what_is_in_them(rt, inproc, way):
+async def test_bytes_are_hashed_by_what_is_in_them(rt, inproc, way, size):
     """Bytes remember their hash; those that are used again must forget it."""
     push, pull = await rt.link("PUSH", "PULL", inproc)
-    names = {b"%08d" % number: number for number in range(50)}
-    for _ in range(2):
+    names = {b"%0*d" % (size, number): number for number in range(50)}
+    for _ in range(4):
         for name, number in names.items():
             await push.send(name)
             assert names[await received(pull, way)] == number
@@ -130,3 +132,45 @@ def test_every_number_of_parts_is_a_list_of_its_own(inproc, count, size):
                 before = found
                 found[0] = None
                 found.append(fill)
+
+
+@pytest.mark.parametrize("size", [16, 479, 480, 1000, 4095, 4096])
+@behaviour
+async def test_batches_that_are_kept_stay_what_they_are(rt, inproc, size):
+    """Some lists are dropped, of some one message is kept; none is as long as the one before."""
+    push, pull = await rt.link("PUSH", "PULL", inproc, {"sndhwm": 0}, {"rcvhwm": 0})
+    kept, number = [], 0
+    for turn in range(60):
+        sent = [b"%0*d" % (size, number + i) for i in range(1 + turn * 7 % 90)]
+        number += len(sent)
+        await push.send_many(sent)
+        found = []
+        while len(found) < len(sent):
+            found += await pull.recv_many(1000)
+        assert found == sent
+        if turn % 3 == 0:
+            kept.append((sent, found))
+        elif turn % 3 == 1:
+            kept.append((sent[-1:], [found[-1]]))
+    for sent, found in kept:
+        assert found == sent
+
+
+def test_a_list_of_many_is_as_any_other(inproc):
+    """It has room for as many as the last one, and grows and shrinks like all lists."""
+    with zmqsocket.new("PUSH", sndhwm=0) as push, zmqsocket.new("PULL", rcvhwm=0) as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        for count in (1, 100, 1, 5000, 2, 3, 10_000, 1):
+            sent = [b"%d" % number for number in range(count)]
+            push.send_many(sent)
+            found = pull.recv_many(count + 1)
+            assert found == sent
+            found.append(b"more")
+            found.insert(0, b"first")
+            assert found == [b"first", *sent, b"more"]
+            del found[:-1]
+            assert found == [b"more"]
+            found.extend(sent)
+            found.sort()
+            assert len(found) == count + 1

@@ -90,6 +90,27 @@ async def test_many(rt, endpoint):
 
 
 @behaviour
+async def test_many_after_all_was_taken(rt, endpoint):
+    """What comes after a recv_many that took all is found, whatever has answered the bell."""
+    pull, push = await rt.link("PULL", "PUSH", endpoint)
+    number = 0
+    for answers in (None, pull.is_readable, lambda: pull.type, lambda: pull.events) * 3:
+        await push.send(b"all")
+        assert await pull.recv_many(9) == [b"all"]  # now it is empty
+        sent = [b"%d" % (number + i) for i in range(4)]
+        number += 4
+        await push.send_many(sent)
+        found = []
+        while answers is not None and not pull.is_readable():
+            await rt.sleep(0)
+        if answers is not None:
+            answers()
+        while len(found) < len(sent):  # the bell rings no more for what is left behind
+            found += await pull.recv_many(3, timeout=None)
+        assert found == sent
+
+
+@behaviour
 async def test_iteration_until_close(rt, endpoint):
     pull, push = await rt.link("PULL", "PUSH", endpoint)
     got = []
