@@ -16,6 +16,8 @@ cdef object attempt(SocketBase zsock, const Operation *op, object arg, Caller me
             before_send(zsock, op, arg)
         else:
             before_receive(zsock, me)
+            if zsock.counts and zsock.parts is None:
+                return NOT_NOW  # what has come since then is to be counted first
     return op.attempt(zsock, arg, me)
 
 

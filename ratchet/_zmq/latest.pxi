@@ -13,6 +13,8 @@ cdef list newest(SocketBase zsock, Caller me):
     while True:
         if zsock.prefetched is not None and zsock.parts is None:
             begin_prefetched(zsock, me)
+        if zsock.counts and zsock.parts is None:
+            return found
         try:
             newer = try_recv_multipart(zsock, None, me)
         except (errors.Error, MemoryError):

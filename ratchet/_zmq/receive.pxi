@@ -156,6 +156,8 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
         count = 1
     # A large part is copied without the GIL: another caller may be in mid-message after it.
     try:
+        if zsock.counts:
+            most = count  # the others are to be counted first
         while count < most and zsock.rx.owner is None and zsock.prefetched is None:
             small = small_one(zsock.handle, &size, MANY)
             if small != NULL:

@@ -131,6 +131,8 @@ cdef class Transfer:
         if self.source.prefetched is not None:
             self.take_prefetched()
             return True
+        if self.source.counts:
+            return False  # what has come since then is to be counted first
         while more:
             if self.count == self.room:
                 self.grow()

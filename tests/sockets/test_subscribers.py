@@ -277,3 +277,42 @@ def test_what_comes_while_others_are_counted_is_counted_too(new, inproc, monkeyp
         for _ in range(32):
             pub.send(b"x")
     assert seen == [b"\1a", b"\1b"]
+
+
+RECEIVES = {
+    "recv": lambda xpub: [xpub.recv()[0]],
+    "recv_many": lambda xpub: xpub.recv_many(9),
+    "recv_latest": lambda xpub: [xpub.recv_latest()],
+    "recv_frames": lambda xpub: [bytes(frame) for frame in xpub.recv_frames()],
+}
+
+
+@pytest.mark.parametrize("receive", RECEIVES)
+@pytest.mark.parametrize("when", ["while", "after"])
+def test_an_xpub_receives_nothing_that_was_not_counted(new, inproc, monkeypatch, receive, when):
+    """What comes while or after others are counted could be received before it is counted."""
+    xpub, sub, other = new("XPUB", track_peers=True), new("SUB"), new("SUB")
+    xpub.bind(inproc)
+    sub.connect(inproc)
+    other.connect(inproc)
+    xpub.subscribers()
+    counted, subscribed = [], Peers.subscribed
+
+    def count(self, taken):
+        counted.extend(bytes(parts[0]) for _, parts in taken)
+        kept = subscribed(self, taken)
+        if len(counted) == 1:
+            other.subscribe(b"b")
+            if when == "while":
+                with pytest.raises(Timeout):
+                    xpub.recv(timeout=0)
+        return kept
+
+    monkeypatch.setattr(Peers, "subscribed", count)
+    sub.subscribe(b"a")
+    received = []
+    while received[-1:] != [b"\1b"]:
+        received += RECEIVES[receive](xpub)
+    assert counted == [b"\1a", b"\1b"]
+    assert received == counted or receive == "recv_latest"
+    assert xpub.subscribers(b"a") == xpub.subscribers(b"b") == 1
