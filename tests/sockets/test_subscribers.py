@@ -6,6 +6,7 @@ import struct
 import pytest
 from harness.behaviour import behaviour
 from harness.internals import paused_calls, peers_of
+from harness.sockets import place_of
 from harness.waiting import LONG, until
 
 import ratchet
@@ -16,9 +17,9 @@ GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0")
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
 
 
-def stranger(port):
+def stranger(address):
     """A plain connection that has said what a SUB says."""
-    plain = socket.create_connection(("127.0.0.1", port), LONG)
+    plain = socket.create_connection(place_of(address), LONG)
     plain.sendall(GREETING)
     left = 64
     while left:
@@ -216,7 +217,7 @@ def test_a_proxy_of_an_xpub_counts_subscribers(new, inproc):
 def test_strangers_cannot_grow_its_memory(new, tcp):
     """What they send is taken in while it sends, a repeated subscription and its end as well."""
     pub = new("PUB", track_peers=True)
-    port = int(pub.bind(tcp).rpartition(":")[2])
+    address = pub.bind(tcp)
     peers, taken = peers_of(pub), []
     subscribed = peers.subscribed
 
@@ -225,7 +226,7 @@ def test_strangers_cannot_grow_its_memory(new, tcp):
         return subscribed(messages)
 
     peers.subscribed = count
-    with stranger(port) as plain:
+    with stranger(address) as plain:
         for number in range(1, 51):
             plain.sendall((frame(b"\1x") + frame(b"no subscription")) * 200)
             until(lambda due=400 * number: pub.send(b"y") or len(taken) >= due)
