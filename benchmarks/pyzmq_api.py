@@ -1,7 +1,11 @@
-"""pyzmq's API on both sides: pyzmq, and ratchet as its backend. ``python -m benchmarks.pyzmq_api``.
+"""pyzmq's API on all sides: pyzmq, and ratchet as its backend. ``python -m benchmarks.pyzmq_api``.
 
-Both cannot be in one process. So a process for each takes its turn, again and again, and what is
-told is the median over the rounds of the quotient of two neighbours.
+Two backends cannot be in one process. So a process for each takes its turn, again and again, and
+what is told is the median over the rounds of the quotient of two neighbours.
+
+pyzmq's wheel brings a libzmq of its own, and so do ratchet's: "ratchet-own" is one that was built
+with such a libzmq (``make bench-full`` makes it), where there is one. "ratchet" is the one that is
+installed here, as a rule with the system's libzmq.
 """
 
 import argparse
@@ -13,8 +17,10 @@ import subprocess
 import sys
 import time
 
+from . import workers
+
 HEARTBEAT = "10 ms beat, worst delay"  # beside a busy socket of zmq.asyncio
-SIDES = {"pyzmq": None, "ratchet": "ratchet.pyzmq.backend"}
+BACKEND = "ratchet.pyzmq.backend"
 
 
 def measured(function, count):
@@ -161,21 +167,34 @@ def awaited(scale):
     return asyncio.run(main())
 
 
-def work(scale):
+def work(scale, site):
+    if site:
+        sys.path.insert(0, site)
     import zmq
 
     context = zmq.Context()
     found = plain(zmq, context, scale)
     context.destroy(linger=0)
-    print(json.dumps({**found, **awaited(scale)}))
+    print(json.dumps({"libzmq": zmq.zmq_version(), **found, **awaited(scale)}))
 
 
-def one_round(backend, scale):
+def sides():
+    """The libraries, each with the folder where its ratchet is, "" where Python finds it."""
+    found = {"pyzmq": "", "ratchet": ""}
+    try:
+        found["ratchet-own"] = str(workers.own_site())
+    except workers.WorkerError as error:
+        print(f"left out: ratchet-own: {error}", file=sys.stderr)
+    return found
+
+
+def one_round(side, site, scale):
     env = {**os.environ}
     env.pop("PYZMQ_BACKEND", None)
-    if backend:
-        env["PYZMQ_BACKEND"] = backend
-    command = [sys.executable, "-m", "benchmarks.pyzmq_api", "--work", "--scale", str(scale)]
+    if side != "pyzmq":
+        env["PYZMQ_BACKEND"] = BACKEND
+    command = [sys.executable, "-m", "benchmarks.pyzmq_api", "--work", "--site", site]
+    command += ["--scale", str(scale)]
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
@@ -185,22 +204,34 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--scale", type=float, default=1.0, help="of how often each call is made")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--site", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(arguments.scale)
+        work(arguments.scale, arguments.site)
         return
+    taking_part = sides()
     rounds = [
-        {side: one_round(backend, arguments.scale) for side, backend in SIDES.items()}
+        {side: one_round(side, site, arguments.scale) for side, site in taking_part.items()}
         for _ in range(arguments.rounds)
     ]
-    print(f"{'':24}{'pyzmq, ns':>12}{'ratchet, ns':>12}{'times':>8}   least to most")
-    for case in rounds[0]["pyzmq"]:
-        times = sorted(one["pyzmq"][case] / one["ratchet"][case] for one in rounds)
-        medians = [statistics.median(one[side][case] for one in rounds) for side in SIDES]
-        print(
-            f"{case:24}{medians[0]:12,.0f}{medians[1]:12,.0f}{statistics.median(times):8.2f}   "
-            f"{times[0]:.2f} to {times[-1]:.2f}"
+    libzmqs = {side: rounds[0][side]["libzmq"] for side in taking_part}
+    print("libzmq: " + ", ".join(f"{number} ({side})" for side, number in libzmqs.items()))
+    print(f"{'':24}{'pyzmq, ns':>12}", end="")
+    print(
+        "".join(
+            f"{side + ', ns':>18}{'times':>7}{'least to most':>20}" for side in [*taking_part][1:]
         )
+    )
+    for case in rounds[0]["pyzmq"]:
+        if case == "libzmq":
+            continue
+        print(f"{case:24}{statistics.median(one['pyzmq'][case] for one in rounds):12,.0f}", end="")
+        for side in [*taking_part][1:]:
+            times = sorted(one["pyzmq"][case] / one[side][case] for one in rounds)
+            spread = f"{times[0]:.2f} to {times[-1]:.2f}"
+            middle = statistics.median(one[side][case] for one in rounds)
+            print(f"{middle:18,.0f}{statistics.median(times):7.2f}{spread:>20}", end="")
+        print()
 
 
 if __name__ == "__main__":

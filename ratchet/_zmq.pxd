@@ -1,5 +1,7 @@
 """zmq.h as far as ratchet calls it, in its order, with its names; and what `_pyzmq.pyx` calls."""
 
+from cpython.object cimport PyObject
+
 cdef extern from "zmq.h" nogil:
     void zmq_version(int *major, int *minor, int *patch) noexcept
 
@@ -60,9 +62,13 @@ cdef extern from "zmq.h" nogil:
 
 # What `_pyzmq.pyx` calls (`_zmq/program_calls.pxi`); everything is an object there.
 cdef object program_not_now()
+cdef int program_send_now(PyObject *socket, PyObject *data) noexcept
 cdef object program_send(object socket, object data, int flags)
+cdef object program_send_on(object socket, object data, int flags, int sent)
 cdef object program_send_parts(object socket, list parts, int flags)
+cdef PyObject *program_recv_now(PyObject *socket, int *size) noexcept
 cdef object program_recv(object socket, int flags)
+cdef object program_recv_on(object socket, int flags, int size)
 cdef object program_recv_parts(object socket, int flags)
 cdef object program_recv_frame(object socket, int flags)
 cdef object program_recv_frames(object socket, int flags)

@@ -54,7 +54,41 @@ cdef PyObject *fail_again() except NULL:
 ctypedef PyObject *(*Fails)() noexcept  # for its call: Cython would add the line there
 
 
+# The usual course of a send and a receive raises nothing, so that Cython need not look for errors
+# and keep what an `except` would need. The rest is called last, through a pointer and as if it
+# raised nothing either: inlined, it would have the usual course save registers.
+ctypedef PyObject *(*SendOn)(Socket self, PyObject *data, int sent) noexcept
+ctypedef PyObject *(*RecvOn)(Socket self, int size) noexcept
+ctypedef PyObject *(*InFull)(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names) noexcept
+
+cdef SendOn go_on_sending = <SendOn> send_on
+cdef RecvOn go_on_receiving = <RecvOn> recv_on
+cdef InFull send_in_full = <InFull> send_with_flags
+cdef InFull recv_in_full = <InFull> recv_with_flags
+
+
 cdef PyObject *quick_send(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names
+) noexcept:
+    cdef int sent
+    if count == 1 and names == NULL and is_bytes(args[0]) and not self._closed:
+        sent = program_send_now(<PyObject *> self.core, args[0])
+        return new_reference(None) if sent > 0 else go_on_sending(self, args[0], sent)
+    return send_in_full(self, args, count, names)
+
+
+cdef PyObject *send_on(Socket self, PyObject *data, int sent) except? NULL:
+    """Go on where `program_send_now` has not sent."""
+    try:
+        if program_send_on(self.core, <object> data, 0, sent) is NOT_NOW:
+            raise again()
+    except CoreError as error:
+        raise translated(error) from error
+    return new_reference(None)
+
+
+cdef PyObject *send_with_flags(
     Socket self, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
     cdef int flags
@@ -68,6 +102,26 @@ cdef PyObject *quick_send(
 
 
 cdef PyObject *quick_recv(
+    Socket self, PyObject **args, Py_ssize_t count, PyObject *names
+) noexcept:
+    cdef int size
+    cdef PyObject *found
+    if count == 0 and names == NULL and not self._closed:
+        found = program_recv_now(<PyObject *> self.core, &size)
+        return found if found != NULL else go_on_receiving(self, size)
+    return recv_in_full(self, args, count, names)
+
+
+cdef PyObject *recv_on(Socket self, int size) except? NULL:
+    """Go on where `program_recv_now` has not received."""
+    try:
+        found = program_recv_on(self.core, 0, size)
+    except CoreError as error:
+        raise translated(error) from error
+    return (<Fails> fail_again)() if found is NOT_NOW else new_reference(found)
+
+
+cdef PyObject *recv_with_flags(
     Socket self, PyObject **args, Py_ssize_t count, PyObject *names
 ) except? NULL:
     cdef int flags

@@ -65,12 +65,21 @@ cdef extern from *:
         }
         return 0;
     }
+    /* The call of memcpy costs more than a copy of few bytes, in two halves that may overlap. */
+    RATCHET_INLINE void ratchet_copy(char *to, const char *from, Py_ssize_t size) {
+        if (size >= 16 && size <= 32) {
+            memcpy(to, from, 16);
+            memcpy(to + size - 16, from + size - 16, 16);
+        } else {
+            memcpy(to, from, size);
+        }
+    }
     RATCHET_INLINE void ratchet_fill(PyObject *bytes, const char *data, Py_ssize_t size) {
         _Py_COMP_DIAG_PUSH
         _Py_COMP_DIAG_IGNORE_DEPR_DECLS
         ((PyBytesObject *) bytes)->ob_shash = -1;
         _Py_COMP_DIAG_POP
-        memcpy(PyBytes_AS_STRING(bytes), data, size);
+        ratchet_copy(PyBytes_AS_STRING(bytes), data, size);
     }
     /* The oldest pair with this data, if nobody else holds it or its bytes; else NULL. */
     RATCHET_INLINE PyObject *ratchet_filled(const char *data, Py_ssize_t size) {

@@ -5,6 +5,7 @@
 
 cdef enum:
     KEEP_HELD = 0x10000  # a flag of our own: after "not now" the parts before this one stay
+    NOT_TRIED = -3       # as the size of a message: more stands in the way than a first try can see
 
 
 cdef object try_recv_part(SocketBase zsock, object arg, Caller me):
@@ -19,9 +20,16 @@ cdef object program_not_now():
     return NOT_NOW
 
 
-cdef object perform_for(ProgramSocket zsock, const Operation *op, object arg, double limit):
-    """Perform an operation; NOT_NOW: the time is up."""
+cdef object perform_for(
+    ProgramSocket zsock, const Operation *op, object arg, double limit, bint tried
+):
+    """Perform an operation; NOT_NOW: the time is up.
+
+    Args:
+        tried: the caller has just found that it cannot be done now.
+    """
     cdef Line line = line_of(zsock, op)
+    cdef unsigned int touched = zsock.touched
     cdef Caller me
     breathe()
     zsock.require_alive("send" if op.sends else "receive")
@@ -30,9 +38,10 @@ cdef object perform_for(ProgramSocket zsock, const Operation *op, object arg, do
     if line.aside is not None and line.owner is None:
         take_back(zsock, line, me)
     if not line.contended or line.only_bypasses() or line.owner is me:
-        result = attempt_alone(zsock, op, arg, me)
-        if result is not NOT_NOW:
-            return result
+        if not tried or zsock.touched != touched:  # `wait` tries no more than this either
+            result = attempt_alone(zsock, op, arg, me)
+            if result is not NOT_NOW:
+                return result
         if limit == 0:
             try:
                 if line is zsock.tx and zsock.look() & TX:
@@ -71,24 +80,43 @@ cdef object program_part(object data):
     return snapshot(data)
 
 
+cdef int program_send_now(PyObject *socket, PyObject *data) noexcept:
+    """Send small bytes as a whole message if nothing stands in the way.
+
+    Returns:
+        1: it is sent; 0: not tried; -1: libzmq could not take it now. Then `program_send_on` it.
+    """
+    return send_now(<ProgramSocket> socket, data)
+
+
+cdef inline int send_now(ProgramSocket zsock, PyObject *data) noexcept:
+    if not is_small(data) or not is_quick(zsock) or zsock.tx.contended:
+        return 0
+    zsock.may_have_pipes = True
+    if zmq_send(zsock.handle, start_of(data), size_of(data), ZMQ_DONTWAIT) < 0:
+        if zmq_errno() != EAGAIN:
+            return 0
+        zsock.touched += 1
+        return -1
+    zsock.asked = ASKED | SENT
+    zsock.after()
+    return 1
+
+
 cdef object program_send(object socket, object data, int flags):
     """Send one part; return None or NOT_NOW."""
+    cdef int sent = 0 if flags & ZMQ_SNDMORE else program_send_now(
+        <PyObject *> socket, <PyObject *> data)
+    return None if sent > 0 else program_send_on(socket, data, flags, sent)
+
+
+cdef object program_send_on(object socket, object data, int flags, int sent):
+    """Do what `program_send` does after `program_send_now` has answered ``sent``."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
-    cdef bint more = flags & ZMQ_SNDMORE
-    if (
-        not more and type(data) is bytes and PyBytes_GET_SIZE(data) < <Py_ssize_t> LEND
-        and is_quick(zsock) and not zsock.tx.contended
-        and zmq_send(
-            zsock.handle, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), ZMQ_DONTWAIT) >= 0
-    ):
-        zsock.may_have_pipes = True
-        zsock.asked = ASKED | SENT
-        zsock.after()
-        return None
     part = program_part(data)
-    if more:
+    if flags & ZMQ_SNDMORE:
         return send_more(zsock, part, flags)
-    return send_last(zsock, &SEND, part, flags)
+    return send_last(zsock, &SEND, part, flags, sent < 0)
 
 
 cdef object send_more(ProgramSocket zsock, part, int flags):
@@ -100,19 +128,21 @@ cdef object send_more(ProgramSocket zsock, part, int flags):
         if not zsock.look() & TX:
             zsock.after()
             return NOT_NOW
-    if perform_for(zsock, &HOLD, part, send_limit_of(zsock, flags)) is NOT_NOW:
+    if perform_for(zsock, &HOLD, part, send_limit_of(zsock, flags), False) is NOT_NOW:
         return NOT_NOW
     return None
 
 
-cdef object send_last(ProgramSocket zsock, const Operation *op, object arg, int flags):
+cdef object send_last(
+    ProgramSocket zsock, const Operation *op, object arg, int flags, bint tried
+):
     """Send the end of a message; if it is not sent, drop the parts before it.
 
     For then the program sends all of it again: with pyzmq the first part would not have been taken.
     """
     cdef bint sent = False
     try:
-        sent = perform_for(zsock, op, arg, send_limit_of(zsock, flags)) is not NOT_NOW
+        sent = perform_for(zsock, op, arg, send_limit_of(zsock, flags), tried) is not NOT_NOW
     finally:
         if not sent and zsock.held is not None and not flags & KEEP_HELD:
             if zsock.tx.owner is program_caller(zsock, zsock.tx):
@@ -127,27 +157,51 @@ cdef object program_send_parts(object socket, list parts, int flags):
     for i in range(len(parts)):
         if type(parts[i]) is not bytes:
             parts[i] = program_part(parts[i])
-    return send_last(zsock, &SEND_MULTIPART, parts, flags)
+    return send_last(zsock, &SEND_MULTIPART, parts, flags, False)
+
+
+cdef inline bint may_take(ProgramSocket zsock):
+    """Return True if nothing stands in the way of a receive."""
+    return is_quick(zsock) and not zsock.rx.contended and not zsock.home.terminated
+
+
+cdef PyObject *program_recv_now(PyObject *socket, int *size) noexcept:
+    """Receive a small message of one part if nothing stands in the way: a new reference.
+
+    NULL: `program_recv_on` with this ``size``, before anything else.
+    """
+    return recv_now(<ProgramSocket> socket, size)
+
+
+cdef inline PyObject *recv_now(ProgramSocket zsock, int *size) noexcept:
+    cdef PyObject *found = NULL
+    size[0] = NOT_TRIED
+    if may_take(zsock):
+        zsock.may_have_pipes = True
+        found = small_one(zsock.handle, size, BYTES)
+        if found != NULL:
+            zsock.after()
+    return found
 
 
 cdef object program_recv(object socket, int flags):
     """Receive one part: bytes, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
     cdef int size
-    cdef PyObject *small
-    cdef bint owed = True, empty = False
-    if is_quick(zsock) and not zsock.rx.contended and not zsock.home.terminated:
-        # When a receive found nothing and no call since may have silenced the bell, it tells all.
-        if (
-            flags & ZMQ_DONTWAIT and zsock.empty_since == zsock.touched
-            and not ratchet_readable(zsock.fd)
-        ):
+    cdef PyObject *found
+    # When a receive found nothing and no call since may have silenced the bell, it tells all.
+    if flags & ZMQ_DONTWAIT and zsock.empty_since == zsock.touched:
+        if may_take(zsock) and not ratchet_readable(zsock.fd):
             return NOT_NOW
-        zsock.may_have_pipes = True
-        small = small_one(zsock.handle, &size, BYTES)
-        if small != NULL:
-            zsock.after()
-            return own(small)
+    found = recv_now(zsock, &size)
+    return program_recv_on(socket, flags, size) if found == NULL else own(found)
+
+
+cdef object program_recv_on(object socket, int flags, int size):
+    """Do what `program_recv` does after `program_recv_now` has answered ``size``."""
+    cdef ProgramSocket zsock = <ProgramSocket> socket
+    cdef bint owed = True, empty = False, tried = size != NOT_TRIED
+    if tried:
         try:
             found = other_one(zsock, size, False, None)
             if found is not NOT_NOW:
@@ -160,25 +214,25 @@ cdef object program_recv(object socket, int flags):
                 zsock.after()
         if empty:
             return NOT_NOW
-    return perform_for(zsock, &RECV_PART, None, recv_limit_of(zsock, flags))
+    return perform_for(zsock, &RECV_PART, None, recv_limit_of(zsock, flags), tried)
 
 
 cdef object program_recv_parts(object socket, int flags):
     """Receive a whole message, or the rest of one: a list of bytes, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
-    return perform_for(zsock, &RECV_MULTIPART, None, recv_limit_of(zsock, flags))
+    return perform_for(zsock, &RECV_MULTIPART, None, recv_limit_of(zsock, flags), False)
 
 
 cdef object program_recv_frame(object socket, int flags):
     """Receive one part: a Frame, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
-    return perform_for(zsock, &RECV_FRAME, None, recv_limit_of(zsock, flags))
+    return perform_for(zsock, &RECV_FRAME, None, recv_limit_of(zsock, flags), False)
 
 
 cdef object program_recv_frames(object socket, int flags):
     """Receive a whole message, or the rest of one: a list of Frames, or NOT_NOW."""
     cdef ProgramSocket zsock = <ProgramSocket> socket
-    return perform_for(zsock, &RECV_FRAMES, None, recv_limit_of(zsock, flags))
+    return perform_for(zsock, &RECV_FRAMES, None, recv_limit_of(zsock, flags), False)
 
 
 # For callers that wait by themselves (`_pyzmq/futures.pxi`): the attempt of a waiter in its line,

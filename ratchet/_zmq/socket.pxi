@@ -85,8 +85,7 @@ cdef class SocketBase(Doorbell):
         self.born = generation
         self.type = name
         self.raw = self.kind.raw
-        if self.home is None:
-            self.set_defaults()
+        self.set_defaults()
         self.update_bypass()
         if zmq_getsockopt(self.handle, ZMQ_FD, &fd, &size) == 0:
             self.fd = fd
@@ -124,10 +123,11 @@ cdef class SocketBase(Doorbell):
         return caller_here()  # whose a message is that is received part by part
 
     cdef void set_defaults(self) noexcept:
-        """Set what sockets of ratchet's have other than libzmq's."""
+        """Set what is other than libzmq's; in a program's own context only the batches."""
         cdef int linger = <int> (DEFAULT_LINGER * 1000), one = 1
-        zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
-        self.mandatory = self.kind.routes
+        self.mandatory = self.home is None and self.kind.routes
+        if self.home is None:
+            zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if self.mandatory:
             zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
         if batches:

@@ -62,6 +62,19 @@ def test_batches_are_as_the_table_says(new):
 
 
 @with_drafts
+def test_batches_are_the_same_in_contexts_of_a_programs_own():
+    context = _zmq.ProgramContext()
+    zsock = _zmq.ProgramSocket(context, 8)
+    try:
+        for name in ("IN_BATCH_SIZE", "OUT_BATCH_SIZE"):
+            row = options.TABLE[name]
+            assert zsock.get_int(row.number) == row.default
+    finally:
+        zsock.close(0)
+        context.term()
+
+
+@with_drafts
 @pytest.mark.parametrize("size", [256, 257, 8192, 2**20])
 def test_messages_of_any_length_through_batches(new, size):
     batches = {"in_batch_size": size, "out_batch_size": size}

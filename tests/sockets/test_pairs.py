@@ -57,6 +57,20 @@ def test_every_size_and_every_way_to_receive(inproc, size):
             ]
 
 
+def test_bytes_that_are_used_again_have_all_of_the_message(inproc):
+    """Each length more often than bytes are remembered, and no two messages alike in any place."""
+    with zmqsocket.new("PUSH") as push, zmqsocket.new("PULL") as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        for length in range(71):
+            for turn in range(20):
+                message = bytes((7 * at + turn) % 251 for at in range(length))
+                push.send(message)
+                assert pull.recv_all() == message
+                push.send(message[::-1])
+                assert pull.recv() == (message[::-1], False)
+
+
 RECEIVING = ("recv", "recv_all", "recv_multipart", "recv_many", "iteration")
 
 
