@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import z85
-from ._zmq import curve_keypair
+from ._zmq import curve_keypair, curve_public, has
 from .errors import Error, argument_error
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class CurveKeys:
                 raise argument_error(
                     f"{name} takes a key as a str of 40 characters of Z85 (RFC 32)"
                 )
+        # Two that were swapped would show the secret one wherever the public one is shown.
+        if self.secret is not None and has("curve") and curve_public(self.secret) != self.public:
+            raise argument_error(
+                "public is not the key that belongs to secret: give the two of one pair, in this "
+                "order"
+            )
 
     def __repr__(self) -> str:
         secret = "None" if self.secret is None else "(not shown)"

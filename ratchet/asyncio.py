@@ -84,7 +84,9 @@ class AsyncioRuntime(AsyncioBase, LoopRuntime):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
-        self.set_loop(self._loop)
+        # No public name tells whether a loop has anything to do; other kinds of loop never spin.
+        base = isinstance(loop, asyncio.BaseEventLoop)
+        self.set_loop(self._loop, getattr(loop, "_ready", None) if base else None)
         # Its own is_running() may run a signal handler, whose exception nobody could take.
         self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
         self._timer: asyncio.TimerHandle | None = None
@@ -133,6 +135,11 @@ class AsyncioRuntime(AsyncioBase, LoopRuntime):
         if (loop := self.loop) is not None:
             loop.remove_reader(copy)
         self._close(copy)
+
+    def copy_of(self, zsock: SocketBase) -> int:
+        """Return the duplicate of its descriptor that the loop watches; -1: there is none."""
+        known = self._bells.get(zsock.get_fd())
+        return known[0] if known is not None and self._watches else -1
 
     # Tasks
 

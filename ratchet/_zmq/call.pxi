@@ -142,6 +142,8 @@ cdef class Call:
             if self.op == &SEND_MANY:
                 sent_before = (<Batch> self.arg).sent
             result = self.again(False) if self.stage == WAITING else self.first_try()
+            if result is NOT_NOW and self.waiter is not None:
+                result = self.spin_for_reply()
         except BaseException as error:
             self.close()
             self.zsock.after()  # it may have called libzmq before it failed
@@ -276,6 +278,8 @@ cdef class Call:
             raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
         result = try_in_line(zsock, me, self.op, self.arg, tried, &knock)
         if result is not NOT_NOW:
+            if me.asked_at != 0:
+                me.loop.note_reply(me)
             self.waiter = None
             zsock.leave(me)
             if me.timer is None and isinstance(me.loop, AsyncioBase):
@@ -289,6 +293,18 @@ cdef class Call:
         else:
             me.until = soon_if(knock, me.deadline)
         return result
+
+    cdef object spin_for_reply(self):
+        """Try again as long as the runtime spins for the reply to what was sent."""
+        cdef TaskWaiter me = self.waiter
+        if me.woken or me.line.first is not me or not self.zsock.reply_expected(me.line):
+            return NOT_NOW
+        while me.loop.spin_for_reply(me, self.zsock):
+            result = self.again(False)
+            if result is not NOT_NOW:
+                spend_task_budget(SPIN_SHARE)
+                return result
+        return NOT_NOW
 
     cdef object pause(self):
         """Suspend the task in its runtime; return what that hands to the event loop."""

@@ -3,6 +3,10 @@
 # A future of asyncio's tells its task in the loop's next turn that it is done, for which the loop
 # asks the operating system once more. `TaskPause` is as much of a future as a task asks of one,
 # and its task goes on where the descriptor's ring is answered.
+#
+# A task that expects a reply spins for it before it sleeps, as other threads do, if the loop has
+# nothing else to do: no callback is ready and no other call is paused. It does so in its own step,
+# so what a signal handler raises ends the call as anywhere else.
 
 cdef object running_loop = None  # asyncio's function of that name
 
@@ -17,6 +21,7 @@ cdef enum PauseState:
 
 @cython.final
 @cython.freelist(64)
+@cython.no_gc_clear  # its runtime counts it
 cdef class TaskPause:
     """What a paused task waits for."""
     cdef readonly object _loop
@@ -45,6 +50,16 @@ cdef class TaskPause:
 
     def close(self):
         """End the iteration: nobody waits for it."""
+        self.finish_as(GOES_ON)
+
+    cdef void finish_as(self, PauseState how) noexcept:
+        if self.state == PENDING:
+            self.state = how
+            self.runtime.paused -= 1
+
+    def __dealloc__(self):
+        if self.runtime is not None:
+            self.finish_as(GOES_ON)
 
     def __repr__(self):
         return f"<{'pending' if self.state == PENDING else 'finished'} pause of ratchet's>"
@@ -65,7 +80,8 @@ cdef class TaskPause:
         """Have the task go on with a CancelledError."""
         if self.state != PENDING:
             return False
-        self.state, self.message = CANCELLED, msg
+        self.message = msg
+        self.finish_as(CANCELLED)
         self.tell_soon()
         return True
 
@@ -103,8 +119,7 @@ cdef class TaskPause:
 
         In the loop's own OS thread. May be called again, if a signal handler has raised in it.
         """
-        if self.state == PENDING:
-            self.state = GOES_ON
+        self.finish_as(GOES_ON)
         if self.callback is not None:
             if self.runtime.due is not None:
                 (<list> self.runtime.due).append(self)
@@ -148,12 +163,17 @@ cdef object asyncio_error(str name):
 cdef class AsyncioBase(AwaitedRuntime):
     """What of the runtime of an asyncio loop a waiting call passes through; `asyncio.py` has the
     rest."""
-    cdef object reference    # weak, to the loop
-    cdef list due            # pauses that end; not None while a descriptor is answered
+    cdef object reference     # weak, to the loop
+    cdef list due             # pauses that end; not None while a descriptor is answered
+    cdef object queue         # the loop's own, of callbacks that are ready; None: it is not known
+    cdef Py_ssize_t paused    # calls that a ring, a timer or a cancellation lets go on
+    cdef Py_ssize_t to_go_on  # those that have been rung for and have not had their step
+    cdef ReplyTimes replies
 
-    def set_loop(self, reference):
-        """Take a weak reference to the loop."""
+    def set_loop(self, reference, queue):
+        """Take a weak reference to the loop, and its queue of callbacks that are ready, or None."""
         self.reference = reference
+        self.queue = queue
 
     cpdef bint runs_here(self) except -1:
         """Return True if its loop runs in the OS thread that asks."""
@@ -170,6 +190,7 @@ cdef class AsyncioBase(AwaitedRuntime):
         """Return an iterator that suspends the running task until `wake`, or its deadline."""
         cdef TaskPause pause = TaskPause.__new__(TaskPause)
         pause._loop, pause.runtime = running_loop(), self
+        self.paused += 1
         waiter.future = pause
         if waiter.until != INFINITY:
             self.arm(waiter)
@@ -208,17 +229,47 @@ cdef class AsyncioBase(AwaitedRuntime):
         try:
             for future in due:
                 count += 1
+                self.to_go_on = len(due) - count
                 if type(future) is TaskPause:
                     (<TaskPause> future).go_on_now()
                 else:
                     future.serve()
         except BaseException:  # KeyboardInterrupt and such leave the loop; the others go on later
+            self.to_go_on = 0
             for future in due[count:]:
                 future.wake_soon()
             raise
         return 0
 
+    # Spinning
+
+    cdef bint spin_for_reply(self, TaskWaiter waiter, SocketBase zsock) except -1:
+        cdef double now = monotonic(), look
+        cdef Py_ssize_t fd
+        cdef int found
+        if waiter.asked_at == 0:
+            if self.queue is None or self.queue or self.paused or self.to_go_on:
+                return False
+            waiter.asked_at = now
+            if not worth_spinning(&self.replies):
+                return False
+            waiter.spun = True
+        look = min(waiter.asked_at + spin, waiter.until) - now
+        fd = self.copy_of(zsock)
+        if look <= 0 or fd < 0:
+            return False
+        with nogil:
+            found = ratchet_spin(fd, -1, -1, look)
+        return found != 0
+
+    cdef void note_reply(self, TaskWaiter waiter) noexcept:
+        record_reply(&self.replies, waiter.spun, monotonic() - waiter.asked_at)
+
     # What `asyncio.py` supplies.
+
+    def copy_of(self, zsock):
+        """Return the duplicate of its descriptor that the loop watches; -1: there is none."""
+        raise NotImplementedError
 
     def arm(self, waiter):
         """Wake ``waiter`` at ``waiter.until``."""

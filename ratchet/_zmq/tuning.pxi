@@ -41,6 +41,9 @@ cdef Py_ssize_t TASK_BATCH = 2000
 # In such a batch, a large message counts as this part of TASK_BATCH.
 cdef int LARGE_SHARE = 64
 
+# A reply that a task has spun for counts as so many calls, for the same reason.
+cdef int SPIN_SHARE = 32
+
 # Ready calls in a row after which a ratchet thread lets the others run
 # (docs/decisions/013-bursts.md).
 cdef int BURST = 128

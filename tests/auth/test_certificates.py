@@ -47,6 +47,19 @@ def test_a_secret_is_not_shown():
         auth.CurveKeys(keys.secret[:-1])
 
 
+def test_keys_that_do_not_belong_together(tmp_path):
+    keys, others = auth.generate(), auth.generate()
+    for public, secret in ((keys.secret, keys.public), (others.public, keys.secret)):
+        with pytest.raises(ArgumentError, match="public is not the key that belongs") as caught:
+            auth.CurveKeys(public, secret)
+        assert keys.secret not in str(caught.value)
+    _, secret_file = auth.save(tmp_path, "alice", keys)
+    secret_file.write_text(secret_file.read_text().replace(keys.public, others.public))
+    with pytest.raises(ValueError, match="belongs to secret") as caught:
+        auth.load(secret_file)
+    assert keys.secret not in str(caught.value)
+
+
 def test_saved_and_loaded(tmp_path):
     keys = auth.generate()
     public, secret = auth.save(tmp_path / "new", "alice", keys, {"email": "a@b", "name": "A # B"})

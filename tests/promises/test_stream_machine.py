@@ -17,6 +17,7 @@ import struct
 import time
 
 import pytest
+from harness.sockets import place_of
 from harness.waiting import LONG
 from hypothesis import strategies as st
 from promises.machine import HOST, NUMBER, RACE, RECEIVES, TIMEOUTS, Idle, Machine, pick, play
@@ -249,7 +250,7 @@ class StreamMachine(Machine):
         plain = socket.socket()
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             plain.setsockopt(socket.SOL_SOCKET, option, 9000)
-        plain.connect(("127.0.0.1", int(node.bound["tcp"].rpartition(":")[2])))
+        plain.connect(place_of(node.bound["tcp"]))
         plain.setblocking(False)
         self.join(End(plain=plain), End(node))
         self.send_plain(len(self.plain) - 1, 0, False)

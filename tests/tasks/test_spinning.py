@@ -1,0 +1,202 @@
+"""A task of asyncio that expects a reply spins for it, if its loop has nothing else to do."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+import time
+import uuid
+
+import pytest
+from harness.loops import link
+from harness.waiting import LONG, Task
+
+import ratchet.asyncio
+from ratchet import ClosedError, zmqsocket
+
+TRIES = 400
+MANY = TRIES // 4  # a task that spins does so for all but every 32nd; to others some reply is early
+
+
+class Counted:
+    """Awaits a call and counts how often its task is suspended."""
+
+    def __init__(self, call):
+        self.call, self.suspended = call, 0
+
+    def __await__(self):
+        steps = self.call.__await__()
+        while True:
+            try:
+                pause = steps.send(None)
+            except StopIteration as end:
+                return end.value
+            self.suspended += pause is not None  # None: a turn for the others
+            yield pause
+
+
+@contextlib.contextmanager
+def asking():
+    """A socket whose questions an OS thread answers at once."""
+    with (
+        ratchet.asyncio.new("DEALER", linger=0) as asks,
+        zmqsocket.new("DEALER", linger=0) as answers,
+    ):
+        answers.connect(asks.bind(f"inproc://{uuid.uuid4()}"))
+
+        def serve():
+            with contextlib.suppress(ClosedError):
+                for question in answers:
+                    answers.send(question)
+
+        task = Task(serve)
+        try:
+            yield asks
+        finally:
+            answers.close()
+            task.value()
+
+
+async def spun_for(asks, enough=TRIES):
+    """Ask so often; return how many replies came without a suspension."""
+    found = 0
+    for number in range(TRIES):
+        await asks.send(b"%d" % number)
+        call = Counted(asks.recv_all(timeout=LONG))
+        assert await call == b"%d" % number
+        found += call.suspended == 0
+        if found >= enough:
+            break
+    return found
+
+
+async def spins(asks):
+    """Ask until many replies are spun for: whether spinning pays is measured as it goes."""
+    deadline = time.monotonic() + LONG
+    while await spun_for(asks, MANY) < MANY:
+        assert time.monotonic() < deadline, "it never spins"
+
+
+def test_it_spins_for_a_reply():
+    with asking() as asks:
+        asyncio.run(spins(asks))
+
+
+def test_it_does_not_beside_a_call_that_is_paused():
+    async def main():
+        with link("PAIR", "PAIR") as (left, right):
+            other = asyncio.create_task(left.recv_all())
+            await asyncio.sleep(0)
+            assert await spun_for(asks) < MANY
+            right.sync.send(b"end")
+            assert await other == b"end"
+            await spins(asks)
+            for end in (asyncio.CancelledError, TimeoutError):  # the count goes down by all of them
+                other = asyncio.create_task(asyncio.wait_for(left.recv_all(), 0.01))
+                await asyncio.sleep(0)
+                if end is asyncio.CancelledError:
+                    other.cancel()
+                with pytest.raises(end):
+                    await other
+                await spins(asks)
+
+    with asking() as asks:
+        asyncio.run(main())
+
+
+def test_it_does_not_beside_a_task_that_is_ready():
+    def busy():
+        nonlocal ready
+        ready = asyncio.get_running_loop().call_soon(busy)
+
+    async def main():
+        busy()
+        assert await spun_for(asks) < MANY
+        ready.cancel()
+
+    ready = None
+
+    with asking() as asks:
+        asyncio.run(main())
+
+
+def test_what_else_the_loop_watches_has_its_turn():
+    rings = 0
+
+    def ring():
+        nonlocal rings
+        rings += 1
+
+    async def main():
+        await spins(asks)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(near, ring)
+        far.send(b"readable from here on")
+        before = rings
+        await spun_for(asks)
+        loop.remove_reader(near)
+        return rings - before
+
+    near, far = socket.socketpair()
+    with near, far, asking() as asks:
+        assert asyncio.run(main()) >= TRIES // 8
+
+
+def test_a_socket_closed_by_another_thread_meanwhile():
+    started = threading.Event()
+
+    async def main():
+        await spins(asks)
+        started.set()
+        while True:
+            await spun_for(asks)
+
+    with asking() as asks:
+        task = Task(asyncio.run, main())
+        assert started.wait(2 * LONG)
+        asks.close()
+        with pytest.raises(ClosedError):
+            task.value()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")  # it may raise between the call and its await
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
+def test_a_signal_handler_that_raises_strands_nobody():
+    """What it raises ends the call if its task runs, else the loop, which can be run again."""
+
+    class Rung(Exception):
+        pass
+
+    raises = False
+
+    def ring(*_):
+        if raises:
+            raise Rung
+
+    async def main():
+        nonlocal raises
+        await spins(asks)
+        for number in range(TRIES):
+            with contextlib.suppress(Rung):
+                raises = True
+                signal.setitimer(signal.ITIMER_REAL, 0.00003)
+                await asks.send(b"%d" % number)
+                await asks.recv_all(timeout=LONG)
+                raises = False
+        raises = False
+        await asks.send(b"last")
+        while await asks.recv_all(timeout=LONG) != b"last":
+            pass
+
+    before = signal.signal(signal.SIGALRM, ring)
+    with contextlib.closing(asyncio.new_event_loop()) as loop, asking() as asks:
+        try:
+            task = loop.create_task(main())
+            while not task.done():
+                with contextlib.suppress(Rung):
+                    loop.run_until_complete(task)
+            task.result()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
