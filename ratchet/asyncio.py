@@ -78,15 +78,26 @@ def _close_all(copies: set[int], _: object) -> None:
         _close_copy(copies.pop())
 
 
+def _inside(loop: asyncio.AbstractEventLoop) -> tuple[Any, int]:
+    """Return what tells whether a loop has anything to do: its queue, and what its selector polls.
+
+    No public name does. None, -1: it is another kind of loop, or one that keeps what is ready
+    elsewhere (those of GUIs have a `call_soon` of their own).
+    """
+    call_soon = getattr(type(loop), "call_soon", None)
+    if call_soon is not asyncio.BaseEventLoop.call_soon:
+        return None, -1
+    fileno = getattr(getattr(loop, "_selector", None), "fileno", None)  # epoll and kqueue have one
+    return getattr(loop, "_ready", None), -1 if fileno is None else fileno()
+
+
 class AsyncioRuntime(AsyncioBase, LoopRuntime):
     """How the tasks of one event loop pause; one reader for each socket."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = weakref.ref(loop, functools.partial(_close_all, self._copies))
-        # No public name tells whether a loop has anything to do; other kinds of loop never spin.
-        base = isinstance(loop, asyncio.BaseEventLoop)
-        self.set_loop(self._loop, getattr(loop, "_ready", None) if base else None)
+        self.set_loop(self._loop, *_inside(loop))
         # Its own is_running() may run a signal handler, whose exception nobody could take.
         self._plain = getattr(type(loop), "is_running", None) is asyncio.BaseEventLoop.is_running
         self._timer: asyncio.TimerHandle | None = None

@@ -5,8 +5,9 @@
 # and its task goes on where the descriptor's ring is answered.
 #
 # A task that expects a reply spins for it before it sleeps, as other threads do, if the loop has
-# nothing else to do: no callback is ready and no other call is paused. It does so in its own step,
-# so what a signal handler raises ends the call as anywhere else.
+# nothing else to do: no callback is ready and no other call is paused. What else the loop watches
+# ends the spin, for the reply may depend on it: the one who answers may run in this loop. It spins
+# in its own step, so what a signal handler raises ends the call as anywhere else.
 
 cdef object running_loop = None  # asyncio's function of that name
 
@@ -166,14 +167,21 @@ cdef class AsyncioBase(AwaitedRuntime):
     cdef object reference     # weak, to the loop
     cdef list due             # pauses that end; not None while a descriptor is answered
     cdef object queue         # the loop's own, of callbacks that are ready; None: it is not known
+    cdef Py_ssize_t poll_fd   # readable if anything is that the loop watches; -1: it is not known
     cdef Py_ssize_t paused    # calls that a ring, a timer or a cancellation lets go on
     cdef Py_ssize_t to_go_on  # those that have been rung for and have not had their step
     cdef ReplyTimes replies
 
-    def set_loop(self, reference, queue):
-        """Take a weak reference to the loop, and its queue of callbacks that are ready, or None."""
+    def set_loop(self, reference, queue, Py_ssize_t poll_fd):
+        """Take a weak reference to the loop and what tells whether it has anything to do.
+
+        Args:
+            queue: of callbacks that are ready; None: its calls never spin.
+            poll_fd: readable if anything is that the loop watches; -1: there is none.
+        """
         self.reference = reference
         self.queue = queue
+        self.poll_fd = poll_fd
 
     cpdef bint runs_here(self) except -1:
         """Return True if its loop runs in the OS thread that asks."""
@@ -259,8 +267,8 @@ cdef class AsyncioBase(AwaitedRuntime):
         if look <= 0 or fd < 0:
             return False
         with nogil:
-            found = ratchet_spin(fd, -1, -1, look)
-        return found != 0
+            found = ratchet_spin(self.poll_fd, -1, fd, look)
+        return found > 0 and found & 4
 
     cdef void note_reply(self, TaskWaiter waiter) noexcept:
         record_reply(&self.replies, waiter.spun, monotonic() - waiter.asked_at)

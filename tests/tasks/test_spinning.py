@@ -121,26 +121,51 @@ def test_it_does_not_beside_a_task_that_is_ready():
         asyncio.run(main())
 
 
-def test_what_else_the_loop_watches_has_its_turn():
-    rings = 0
-
-    def ring():
-        nonlocal rings
-        rings += 1
+def test_what_else_the_loop_watches_ends_a_spin():
+    """The reply may depend on it: who answers may run in the same loop."""
 
     async def main():
         await spins(asks)
         loop = asyncio.get_running_loop()
-        loop.add_reader(near, ring)
+        loop.add_reader(near, lambda: None)
         far.send(b"readable from here on")
-        before = rings
-        await spun_for(asks)
+        assert await spun_for(asks) < MANY
         loop.remove_reader(near)
-        return rings - before
+        await spins(asks)
 
     near, far = socket.socketpair()
     with near, far, asking() as asks:
+        asyncio.run(main())
+
+
+def test_timers_have_their_turn():
+    ticks = 0
+
+    def tick():
+        nonlocal ticks, timer
+        ticks += 1
+        timer = asyncio.get_running_loop().call_later(0, tick)
+
+    async def main():
+        await spins(asks)
+        tick()
+        before = ticks
+        await spun_for(asks)
+        timer.cancel()
+        return ticks - before
+
+    timer = None
+    with asking() as asks:
         assert asyncio.run(main()) >= TRIES // 8
+
+
+def test_it_does_not_in_a_loop_that_keeps_elsewhere_what_is_ready():
+    class Loop(asyncio.SelectorEventLoop):  # as those of GUIs do
+        def call_soon(self, callback, *args, context=None):
+            return self.call_later(0, callback, *args, context=context)
+
+    with contextlib.closing(Loop()) as loop, asking() as asks:
+        assert loop.run_until_complete(spun_for(asks)) < MANY
 
 
 def test_a_socket_closed_by_another_thread_meanwhile():
