@@ -74,8 +74,12 @@ def add_event_loop(running):
 cdef extern from *:
     """
     RATCHET_LOCAL void *ratchet_thread_here = 0;
+    RATCHET_LOCAL uint64_t ratchet_state_here = 0;
+    #define ratchet_state() PyThreadState_GetID(PyThreadState_Get())
     """
     void *ratchet_thread_here  # what `this_thread` returned last in this OS thread, borrowed
+    uint64_t ratchet_state_here  # the number of Python's thread state then
+    uint64_t ratchet_state()
 
 
 cdef class ThreadEnd:
@@ -184,17 +188,20 @@ cdef class OSWaiter(Waiter):
 
 cdef OSThread this_thread():
     """Return the OS thread that runs this."""
-    global ratchet_thread_here
+    global ratchet_thread_here, ratchet_state_here
     cdef ThreadEnd end
-    if ratchet_thread_here != NULL and (<OSThread> ratchet_thread_here).born == generation:
-        return <OSThread> ratchet_thread_here  # for speed: a look into the dictionary takes longer
+    if ratchet_thread_here != NULL and ratchet_state_here == ratchet_state():
+        # For speed: a look into the dictionary takes longer. A thread that is not Python's has a
+        # new dictionary for each of its calls into Python, and the old one may end elsewhere.
+        if (<OSThread> ratchet_thread_here).born == generation:
+            return <OSThread> ratchet_thread_here
     local = <object> PyThreadState_GetDict()
     end = local.get(OSThread)
     if end is None or end.thread.born != generation:
         end = ThreadEnd()
         end.thread = OSThread()
         local[OSThread] = end
-    ratchet_thread_here = <void *> end.thread
+    ratchet_thread_here, ratchet_state_here = <void *> end.thread, ratchet_state()
     return end.thread
 
 

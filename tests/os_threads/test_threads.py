@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import select
+import sys
 
 import pytest
 from harness.internals import Next, around_registering, paused_calls
@@ -52,6 +53,50 @@ def test_a_thread_whose_state_is_made_anew(link):
         until(lambda number=number: len(got) > number)
     task.value()
     assert got == [b"%d" % number for number in range(20)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="knows glibc's pthread_key_t")
+def test_a_thread_state_that_ends_in_another_thread(run):
+    """A foreign thread calls Python twice; what it was known by the first time is gone by then."""
+    run("""
+        import ctypes, gc, threading, ratchet
+        from ratchet import zmqsocket
+
+        def receive():
+            try:
+                pull.recv(timeout=0.001)  # so that it pauses
+            except ratchet.Timeout:
+                pass
+
+        @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        def after_python(_):  # in the same OS thread, with a new thread state
+            forgotten.wait(10)
+            receive()
+            again.set()
+
+        def first():
+            libc.pthread_setspecific(key, 1)
+            receive()
+            paused.set()
+            held.wait(10)
+
+        pull = zmqsocket.new("PULL")
+        pull.bind("inproc://here")
+        libc, key = ctypes.CDLL(None), ctypes.c_uint()
+        assert libc.pthread_key_create(ctypes.byref(key), after_python) == 0
+        paused, held, forgotten, again = [threading.Event() for _ in range(4)]
+        thread = threading.Thread(target=first)
+        thread.start()
+        paused.wait(10)
+        everything = gc.get_objects()  # and the thread's own dictionary
+        held.set()
+        thread.join()
+        del everything
+        # What looks like a thread of ratchet's in this generation, where that one was.
+        filling = [b"\\1\\0\\0\\0" * (n // 4) for n in range(100, 400) for _ in range(300)]
+        forgotten.set()
+        assert again.wait(10)
+    """)
 
 
 def test_a_high_water_mark_is_set_after_an_inproc_peer_has_left(run):
