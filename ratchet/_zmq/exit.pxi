@@ -48,6 +48,20 @@ cdef class AtEnd:
             _exit()
 
 
+cdef bint was_waited_for(child) except -1:
+    """Return True if a child has ended although multiprocessing takes it for alive.
+
+    It does so for good if another one has waited for it: the program, or the system where SIGCHLD
+    is ignored.
+    """
+    if os.name == "nt" or child._popen.method == "forkserver":  # the latter is the server's child
+        return False
+    try:
+        return os.waitpid(child.pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
 cdef int wait_for_children() except -1:
     """Wait for children of multiprocessing, which may need this process's sockets to end."""
     if context == NULL or "multiprocessing" not in sys.modules:
@@ -56,7 +70,7 @@ cdef int wait_for_children() except -1:
         for child in sys.modules["multiprocessing"].active_children():
             if not child.daemon and child._parent_pid == os.getpid():
                 # In slices: a Ctrl-C that comes just before the system call does not end it.
-                while child.is_alive():
+                while child.is_alive() and not was_waited_for(child):
                     child.join(EXIT_SLICE_MS / 1000.0)
     except KeyboardInterrupt:
         tell_stderr("gave up waiting for child processes.")

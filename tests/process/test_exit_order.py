@@ -372,6 +372,29 @@ def test_ctrl_c_while_the_exit_waits_for_a_child_lets_it_go_on(script):
     assert result.err == "ratchet: gave up waiting for child processes.\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("how", ["the system", "the program"])
+def test_the_exit_does_not_wait_for_a_child_that_another_has_waited_for(script, how):
+    """multiprocessing takes it for one that is alive, for good."""
+    result = script(
+        """
+        import multiprocessing
+
+        if __name__ == "__main__":
+            by_system = sys.argv[1] == "the system"
+            if by_system:
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            zsock = zmqsocket.new("PUSH", linger=0)
+            wait = time.sleep if by_system else lambda seconds: None
+            multiprocessing.get_context("fork").Process(target=wait, args=[0.1]).start()
+            if not by_system:
+                os.wait()
+        """,
+        how,
+    ).end()
+    assert (result.status, result.err) == (0, "")
+
+
 def test_what_the_exit_waits_for_is_named(script):
     """The sockets that linger, and no others; of many, the eight that do so longest."""
     source = script(
