@@ -371,12 +371,14 @@ class _Watch:
         self.peers = peers
 
     def __enter__(self) -> None:
-        self.peers._waiting += 1
-        self._watch(self.peers._waiting == 1, True)
+        with self.peers._lock:  # else another thread's end could come after this beginning
+            self._watch(self.peers._waiting == 0, True)
+            self.peers._waiting += 1
 
     def __exit__(self, *_: object) -> None:
-        self.peers._waiting -= 1
-        self._watch(self.peers._waiting == 0, False)
+        with self.peers._lock:
+            self.peers._waiting -= 1
+            self._watch(self.peers._waiting == 0, False)
 
     def _watch(self, changes: bool, on: bool) -> None:
         zsock = self.peers._zsock()

@@ -355,6 +355,9 @@ cdef class EndpointSocket(OptionSocket):
         self.require(what)
         if self.kind.subscribes:
             check_prefix(self, what, len(prefix))
+            # Unless it looks, libzmq does not learn that peers have read what it sent before, and
+            # once as much as `sndhwm` was sent it drops the rest in silence.
+            self.check()
         if self.kind.subscribes == "message":
             prefix = (b"\1" if on else b"\0") + prefix
             try:

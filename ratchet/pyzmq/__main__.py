@@ -6,6 +6,7 @@ thread is done, and threads that go on could neither pickle what is defined ther
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import io
 import os
@@ -106,6 +107,7 @@ def _run_spec(spec: ModuleSpec) -> None:
 def _run(code: CodeType, **names: object) -> None:
     """Make the module ``__main__``, and run the code in it."""
     program = ModuleType("__main__")
+    vars(program)["__builtins__"] = builtins  # the module; `exec` would put its dict there
     vars(program).update(names)
     sys.modules["__main__"] = program
     exec(code, vars(program))  # noqa: S102 - that is what the command is for

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import threading
 
 import pytest
 from harness.behaviour import behaviour
@@ -11,7 +12,7 @@ from harness.waiting import LONG, until
 
 import ratchet
 from ratchet import Timeout, zmqsocket
-from ratchet.peers import Peers
+from ratchet.peers import Peers, _Watch
 
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
@@ -100,6 +101,47 @@ async def test_a_storm_of_subscribers(rt, tcp, kind):
         sub.close(linger=0)
     await rt.until(lambda: pub.subscribers() == 0)
     await rt.until(lambda: pub.peers == ())
+
+
+@pytest.mark.parametrize("kind", ["SUB", "XSUB"])
+@behaviour
+async def test_each_subscription_arrives(rt, endpoint, kind):
+    """However many there were: without a look libzmq drops what comes after `sndhwm` of them."""
+    xpub, sub = rt.new("XPUB", rcvhwm=10), rt.new(kind, sndhwm=10)
+    sub.connect(xpub.bind(endpoint))
+    for number in range(60):
+        prefix = b"%d" % number
+        sub.subscribe(prefix)
+        assert await xpub.recv(timeout=LONG) == (b"\1" + prefix, False)
+        sub.unsubscribe(prefix)
+        assert await xpub.recv(timeout=LONG) == (b"\0" + prefix, False)
+
+
+def test_who_waits_for_subscribers_is_told_though_another_just_stops_waiting(new):
+    """The thread that looks for both watched no more then, or was told to modify what it did not
+    watch."""
+    peers = peers_of(new("PUB", track_peers=True))
+    told, others = [], []
+
+    class Publisher:
+        closed = False
+
+        def _watch_in_thread(self, on):
+            if not on:  # the other one begins right now
+                others.append(threading.Thread(target=_Watch(peers).__enter__))
+                others[0].start()
+                others[0].join(0.2)  # it ends after this, or waits for this
+            told.append(on)
+
+    zsock, publisher = peers._zsock, Publisher()
+    peers._zsock = lambda: publisher
+    try:
+        with _Watch(peers):
+            pass
+        others[0].join(LONG)
+    finally:
+        peers._zsock = zsock
+    assert told == [True, False, True]
 
 
 @behaviour
