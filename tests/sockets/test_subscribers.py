@@ -103,6 +103,21 @@ async def test_a_storm_of_subscribers(rt, tcp, kind):
     await rt.until(lambda: pub.peers == ())
 
 
+@behaviour
+async def test_what_was_subscribed_to_twice_ends_once(rt, endpoint):
+    pub, sub = rt.new("PUB", track_peers=True), rt.new("SUB")
+    sub.connect(pub.bind(endpoint))
+    sub.subscribe(b"a")
+    sub.subscribe(b"a")
+    assert await pub.wait_subscribers(b"a") == 1
+    sub.unsubscribe(b"a")
+    sub.subscribe(b"b")
+    assert await pub.wait_subscribers(b"b") == 1
+    assert pub.subscribers(b"a") == 1
+    sub.unsubscribe(b"a")
+    await rt.until(lambda: pub.subscribers(b"a") == 0)
+
+
 @pytest.mark.parametrize("kind", ["SUB", "XSUB"])
 @behaviour
 async def test_each_subscription_arrives(rt, endpoint, kind):
