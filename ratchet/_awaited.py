@@ -50,13 +50,17 @@ if TYPE_CHECKING:
     from .monitoring import Monitor
     from .options import OptionArguments
 
-    Watched = tuple[int, weakref.ref[SocketBase]]  # the duplicate, and what it rings
+    Watched = tuple[int, Callable[[], SocketBase | None]]  # the duplicate, and what it rings
 else:
     _BlockingCalls = object
 
 __all__ = ["AwaitedSocket", "LoopRuntime", "Shared", "library_here", "ring", "set_burst"]
 
 _runtimes: weakref.WeakSet[LoopRuntime] = weakref.WeakSet()
+
+
+def _nobody() -> None:
+    """Stand in for the reference to a socket that is not watched any more."""
 
 
 class LoopRuntime(AwaitedRuntime):
@@ -121,6 +125,8 @@ class LoopRuntime(AwaitedRuntime):
         known = self._bells.get(fd)
         if known is None:
             return
+        # If a signal handler raises below, its reader may be gone: `watch` shall not rely on it.
+        known = self._bells[fd] = known[0], _nobody
         try:
             self._have_removed(known[0], closing if exit_waits() else None)
         except RuntimeGone:
@@ -180,7 +186,7 @@ class LoopRuntime(AwaitedRuntime):
             self._set_timer()
 
 
-def ring(bell: weakref.ref[SocketBase]) -> None:
+def ring(bell: Callable[[], SocketBase | None]) -> None:
     """Look at a socket whose descriptor is readable, and wake who can go on."""
     zsock = bell()
     if zsock is not None and not zsock.closed:

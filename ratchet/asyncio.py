@@ -143,6 +143,8 @@ class AsyncioRuntime(AsyncioBase, LoopRuntime):
             self._close(copy)  # the thread that watches forgets it at once
 
     def _remove(self, copy: int, _closing: object) -> None:
+        if copy not in self._copies:
+            return  # it is done again, and the number may be another's by now
         if (loop := self.loop) is not None:
             loop.remove_reader(copy)
         self._close(copy)

@@ -8,8 +8,9 @@ import pytest
 from harness.internals import paused_calls, watched_by
 from harness.loops import RECEIVES, burst, drained, in_loop, link, paused, turns, until
 from harness.sockets import SENDS, fill, messages
-from harness.waiting import SHORT
+from harness.waiting import LONG, SHORT
 
+import ratchet.asyncio
 from ratchet import Timeout
 
 
@@ -283,3 +284,30 @@ async def test_no_reader_is_left_when_the_last_has_given_up(how):
         await paused(pull)
         await push.send(b"x")
         assert await task == (b"x", False)
+
+
+def test_a_signal_handler_raises_while_a_reader_is_removed(monkeypatch):
+    """The next call has a reader of its own: it does not rely on the one that is gone."""
+
+    class Rung(Exception):
+        pass
+
+    def removed(runtime, copy, closing):
+        monkeypatch.undo()
+        runtime._have_removed(copy, closing)
+        raise Rung
+
+    async def main():
+        with link() as (pull, push):
+            call = asyncio.create_task(pull.recv_all())
+            await until(lambda: paused_calls(pull) == 1)
+            monkeypatch.setattr(ratchet.asyncio.AsyncioRuntime, "_have_removed", removed)
+            call.cancel()
+            with pytest.raises(Rung):
+                await call
+            call = asyncio.create_task(pull.recv_all())
+            await until(lambda: paused_calls(pull) == 1)
+            await asyncio.to_thread(push.sync.send, b"heard")
+            assert await asyncio.wait_for(call, LONG) == b"heard"
+
+    asyncio.run(main())
