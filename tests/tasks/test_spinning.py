@@ -121,21 +121,39 @@ def test_it_does_not_beside_a_task_that_is_ready():
         asyncio.run(main())
 
 
-def test_what_else_the_loop_watches_ends_a_spin():
-    """The reply may depend on it: who answers may run in the same loop."""
+def test_what_else_the_loop_watches_ends_a_spin(run):
+    """The reply may depend on it. A spin of a second could not be overlooked; four would be due."""
+    result = run(
+        """
+        import asyncio
+        import socket
+        import ratchet.asyncio
 
-    async def main():
-        await spins(asks)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(near, lambda: None)
-        far.send(b"readable from here on")
-        assert await spun_for(asks) < MANY
-        loop.remove_reader(near)
-        await spins(asks)
+        ratchet.configure(spin=1)
+        near, far = socket.socketpair()
 
-    near, far = socket.socketpair()
-    with near, far, asking() as asks:
+        async def main():
+            asks, answers = ratchet.asyncio.new("DEALER"), zmqsocket.new("DEALER")
+            answers.connect(asks.bind("inproc://asks"))
+
+            def answer():  # in the same loop
+                near.recv(1)
+                answers.send(answers.recv_all())
+
+            asyncio.get_running_loop().add_reader(near, answer)
+            for _ in range(128):
+                await asks.send(b"question")
+                far.send(b"!")
+                await asks.recv_all()
+            asks.close(), answers.close()
+
+        before = time.thread_time()
         asyncio.run(main())
+        print(time.thread_time() - before)
+        near.close(), far.close()
+        """
+    )
+    assert float(result.out) < 0.5
 
 
 def test_timers_have_their_turn():
