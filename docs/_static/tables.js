@@ -5,6 +5,7 @@
 
 const NARROW = "(max-width: 46em)";
 const LONG = 90; // characters of code in a phone's width, in three lines
+const TALL = 180; // pixels of a row, more than seven lines
 
 function label(table) {
   const heads = Array.from(table.querySelectorAll("thead th"), (head) => head.textContent.trim());
@@ -28,7 +29,8 @@ function breakAfter(pattern, element) {
 
 function crowded(table) {
   const names = Array.from(table.querySelectorAll("td code"), (name) => name.textContent.length);
-  return Math.max(0, ...names) * table.rows[0].cells.length > LONG;
+  const tall = Array.from(table.rows).some((row) => row.clientHeight > TALL);
+  return tall || Math.max(0, ...names) * table.rows[0].cells.length > LONG;
 }
 
 function arrange() {
