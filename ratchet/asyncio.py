@@ -152,7 +152,9 @@ class AsyncioRuntime(AsyncioBase, LoopRuntime):
     def copy_of(self, zsock: SocketBase) -> int:
         """Return the duplicate of its descriptor that the loop watches; -1: there is none."""
         known = self._bells.get(zsock.get_fd())
-        return known[0] if known is not None and self._watches else -1
+        if known is None or known[1]() is not zsock or not self._watches:
+            return -1
+        return known[0]
 
     # Tasks
 

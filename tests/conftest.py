@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from harness import internals
+from harness.descriptors import open_descriptors
 from harness.programs import Script
 from harness.waiting import LONG
 
@@ -31,16 +32,6 @@ PATIENCE = 5.0  # seconds; libzmq's reaper closes descriptors when it gets to it
 # client that goes on connecting to a closed port must not come to another process's test.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) if sys.platform == "linux" else 0
 MOST_PROCESSORS = 8  # from there on, collecting the tests in each process takes what it saves
-
-
-def _descriptors():
-    """Each open descriptor and what it is, so that a number used anew is seen as another."""
-    found = {}
-    folder = Path("/proc/self/fd")  # of Linux only
-    for link in folder.iterdir() if folder.exists() else ():
-        with contextlib.suppress(OSError):  # iterdir's own, gone by now
-            found[link.name] = str(link.readlink())
-    return found
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -80,7 +71,7 @@ def nothing_left(_warm):
 
     A build with RATCHET_DEBUG=1 counts more, and all of that must be closed as well.
     """
-    descriptors = _descriptors()
+    descriptors = open_descriptors()
     counts = internals.counts()
     threads = set(threading.enumerate())
     sockets = internals.open_sockets()
@@ -97,7 +88,7 @@ def nothing_left(_warm):
         if thread.is_alive():
             left.append(repr(thread))
     while True:
-        extra = sorted(set(_descriptors().items()) - set(descriptors.items()))
+        extra = sorted(set(open_descriptors().items()) - set(descriptors.items()))
         balanced = internals.counts() == counts
         if (not extra and balanced) or time.monotonic() > deadline:
             break

@@ -18,6 +18,7 @@ import time
 import greenlet
 import pytest
 from harness.behaviour import RUNTIMES, OSThreads, RatchetThreads, behaviour
+from harness.descriptors import open_descriptors
 from harness.internals import forget_given_up
 from harness.waiting import LONG, Task
 
@@ -36,8 +37,6 @@ BYTES = 100_000 if TORTURE else 20_000
 SLACK = {"descriptors": 0, "greenlets": 0, "blocks": 400, "bytes": BYTES}
 
 pytestmark = [pytest.mark.timeout(900)] if TORTURE else []
-
-FOLDER = "/proc/self/fd"  # of Linux only
 
 
 class MallInfo(ctypes.Structure):
@@ -64,23 +63,13 @@ def measure(rt):
     assert zmqsocket.Tracker().done  # to ask is to collect what libzmq has given back
     gc.collect()
     found = {
-        "descriptors": len(descriptors()),
+        "descriptors": len(open_descriptors()),
         "greenlets": sum(isinstance(one, greenlet.greenlet) for one in gc.get_objects()),
         "blocks": sys.getallocatedblocks(),  # 0 with PYTHONMALLOC=malloc
     }
     if mallinfo2:
         info = mallinfo2()
         found["bytes"] = info.uordblks + info.hblkhd  # on the heap, and mapped
-    return found
-
-
-def descriptors():
-    """What is open: a line for each, with what it is, for example ``12 socket:[345]``."""
-    found = []
-    # Not by pathlib, which interns names: Python's table of those grows by 1 MB at a time.
-    for name in os.listdir(FOLDER) if os.path.isdir(FOLDER) else ():  # noqa: PTH112, PTH208
-        with contextlib.suppress(OSError):  # it was closed meanwhile, as the folder's own is
-            found.append(f"{name} {os.readlink(f'{FOLDER}/{name}')}")  # noqa: PTH115
     return found
 
 
@@ -92,9 +81,8 @@ async def settle(rt, before, had):
         grown = {what: now[what] - count for what, count in before.items()}
         if all(more <= SLACK[what] for what, more in grown.items()):
             return now
-        assert time.monotonic() < deadline, (
-            f"there is more now: {grown}; {sorted(set(descriptors()) - set(had))} is new"
-        )
+        new = sorted(set(open_descriptors().items()) - set(had.items()))
+        assert time.monotonic() < deadline, f"there is more now: {grown}; {new} is new"
         await rt.turn()
 
 
@@ -104,7 +92,7 @@ async def steady(rt, cycle, share=1):
     for _ in range(200):  # what is opened for good: a tcp connection, a reader when first one waits
         await cycle()
         await rt.turn()
-    start, had = measure(rt), descriptors()
+    start, had = measure(rt), open_descriptors()
     for _ in range(max(cycles // 10, min(cycles, WARM_UP))):
         await cycle()
     before = await settle(rt, {what: start[what] for what in ("descriptors", "greenlets")}, had)

@@ -309,14 +309,20 @@ def test_rounds_of_sockets_made_anew(tcp):
             assert sub.recv(timeout=LONG)[0] == b"a%d" % number
 
 
+def one_and_two(new, kind, inproc):
+    """A publisher that knows its peers, and two that have not subscribed yet."""
+    publisher, sub, other = new(kind, track_peers=True), new("SUB"), new("SUB")
+    publisher.bind(inproc)
+    sub.connect(inproc)
+    other.connect(inproc)
+    assert publisher.subscribers() == 0
+    return publisher, sub, other
+
+
 @pytest.mark.parametrize("by", ["a look", "sends"])
 def test_what_comes_while_others_are_counted_is_counted_too(new, inproc, monkeypatch, by):
     """The ring for it is answered by a look, and nothing would ever have the publisher count it."""
-    pub, sub, other = new("PUB", track_peers=True), new("SUB"), new("SUB")
-    pub.bind(inproc)
-    sub.connect(inproc)
-    other.connect(inproc)
-    pub.subscribers()
+    pub, sub, other = one_and_two(new, "PUB", inproc)
     seen, subscribed = [], Peers.subscribed
 
     def meanwhile(self, taken):
@@ -349,11 +355,7 @@ RECEIVES = {
 @pytest.mark.parametrize("when", ["while", "after"])
 def test_an_xpub_receives_nothing_that_was_not_counted(new, inproc, monkeypatch, receive, when):
     """What comes while or after others are counted could be received before it is counted."""
-    xpub, sub, other = new("XPUB", track_peers=True), new("SUB"), new("SUB")
-    xpub.bind(inproc)
-    sub.connect(inproc)
-    other.connect(inproc)
-    xpub.subscribers()
+    xpub, sub, other = one_and_two(new, "XPUB", inproc)
     counted, subscribed = [], Peers.subscribed
 
     def count(self, taken):
