@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -221,7 +222,9 @@ def test_a_signal_handler_that_raises_ends_the_call_alone():
     async def main():
         nonlocal raises
         await spins(asks)
-        for number in range(TRIES):
+        for number in itertools.count():
+            if number >= TRIES and rings:  # on a busy machine most of them come elsewhere
+                break
             with contextlib.suppress(Rung):
                 raises = True
                 signal.setitimer(signal.ITIMER_REAL, 0.00003)
