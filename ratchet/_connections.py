@@ -7,19 +7,19 @@ succeeded, but not which, until only one is left or one ends; the number is righ
 
 from __future__ import annotations
 
-import _socket as socket  # none that is patched: this waits for nothing
 import contextlib
 import select
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._probe import Probe
+from ._zmq import Connections
 from .monitoring import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Attempts", "Endpoint", "Ledger", "Peer", "address_of", "port_of", "same_port"]
+__all__ = ["Attempts", "Endpoint", "Ledger", "Peer", "port_of", "same_port"]
 
 # Seconds after which a probe is made anew, if libzmq still cannot connect.
 PROBE_AGAIN = 5.0
@@ -42,75 +42,13 @@ class Peer(NamedTuple):
     """When, as `time.time()`."""
 
 
-class Connection:
-    """One connection: its descriptor in libzmq, and the address at the other end."""
-
-    __slots__ = ("address", "fd", "since")
-
-    def __init__(self, fd: int, address: str | None) -> None:
-        self.fd, self.address = fd, address
-        self.since = 0.0
-
-
-class Endpoint:
+class Endpoint(Connections):
     """The connections that libzmq calls by one endpoint."""
-
-    def __init__(self) -> None:
-        self.begun: dict[int, Connection] = {}  # of which the handshake is not known to be done
-        self.done: dict[int, Connection] = {}
-        self.among: list[float] = []  # of those begun, so many are done: since when each
-        self.failed = 0  # handshakes that failed, whose connections have not ended yet
-        self.ended_first: set[int] = set()  # several I/O threads tell: ended before it began
-
-    def __len__(self) -> int:
-        return len(self.done) + len(self.among)
-
-    def begin(self, fd: int, address: str | None) -> None:
-        """Note a connection that was accepted or made."""
-        if fd in self.ended_first:
-            self.ended_first.discard(fd)
-            return
-        self.begun[fd] = Connection(fd, address)
-        self._settle()
-
-    def succeed(self) -> None:
-        """Note a handshake."""
-        self.among.append(time())
-        self._settle()
-
-    def _settle(self) -> None:
-        """If all that have begun are done, it is known which."""
-        if self.begun and len(self.among) >= len(self.begun):
-            for connection in self.begun.values():
-                connection.since = self.among.pop(0)
-            self.done.update(self.begun)
-            self.begun.clear()
-
-    def end(self, fd: int) -> None:
-        """Note that a connection has ended."""
-        if self.done.pop(fd, None) is not None:
-            return
-        if self.begun.pop(fd, None) is None:
-            self.ended_first.add(fd)
-        if self.failed:
-            self.failed -= 1
-        elif self.among:
-            self.among.pop()
-        if not self.begun:
-            self.failed = 0  # whatever failed has ended, however often it was told
-        self._settle()
-
-    def vanish(self, fd: int) -> None:
-        """Note that a connection has ended of which nothing was told."""
-        if self.done.pop(fd, None) is None and self.begun.pop(fd, None) is not None:
-            self._settle()
 
     def peers(self, name: str) -> Iterator[Peer]:
         """Tell who is connected; ``name`` is the endpoint as the program knows it."""
-        for connection in self.done.values():
-            yield Peer(name, connection.address, connection.since)
-        for since in self.among:
-            yield Peer(name, None, since)
+        for address, since in self.there():
+            yield Peer(name, address, since)
 
 
 class Attempts:
@@ -210,25 +148,6 @@ class Ledger:
         """Give the descriptor back."""
         if self._epoll is not None:
             self._epoll.close()
-
-
-def address_of(fd: int) -> str | None:
-    """Return the IP address at the other end of one of libzmq's descriptors, if it has one.
-
-    libzmq may have closed it, and another file may have its number: who asks for the next event
-    learns that, and asks again.
-    """
-    try:
-        other = socket.socket(fileno=fd)
-    except OSError:
-        return None
-    try:
-        name = other.getpeername()
-    except OSError:
-        return None
-    finally:
-        other.detach()
-    return name[0] if isinstance(name, tuple) else None
 
 
 def port_of(endpoint: str) -> str:

@@ -67,6 +67,7 @@ from time import time as wall_clock
 
 import _signal as signal  # what signal makes enums of
 import _socket as socket  # gevent leaves it as it is
+import _thread
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -75,6 +76,7 @@ from ._platform import READS, WRITES, Wakeup, new_poll
 from .socket_types import OLD_NAMES, TYPES
 
 sleep = _platform.original(time, "sleep")
+RLock = _platform.original(_thread, "RLock")  # threads of all kinds share one
 
 cdef extern from "Python.h":
     PyObject *PyThreadState_GetDict()  # borrowed
@@ -114,6 +116,9 @@ include "_zmq/program_context.pxi"
 include "_zmq/bell_waits.pxi"
 include "_zmq/events.pxi"
 include "_zmq/event_sink.pxi"
+include "_zmq/subscribers.pxi"
+include "_zmq/connections.pxi"
+include "_zmq/peer_events.pxi"
 include "_zmq/capabilities.pxi"
 include "_zmq/endpoint_rules.pxi"
 include "_zmq/port_range.pxi"

@@ -11,13 +11,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import weakref
-from _thread import RLock  # none that is patched: threads of all kinds share it
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from ._connections import Attempts, Endpoint, Ledger, Peer, address_of, port_of, same_port
-from ._subscriptions import Subscriptions
-from ._zmq import EventSink, check, inproc_links_of, to_deadline, track_changes, wait_at
+from ._connections import Attempts, Endpoint, Ledger, Peer, port_of, same_port
+from ._zmq import (
+    PeersBase,
+    SubscriberWatch,
+    address_of,
+    check,
+    inproc_links_of,
+    to_deadline,
+    track_changes,
+    wait_at,
+)
 from .monitoring import ALL, NUMBERS
 from .socket_types import TYPES
 
@@ -29,24 +36,25 @@ if TYPE_CHECKING:
 __all__ = ["Peer", "Peers"]
 
 XPUB_VERBOSER = 78
-_DISCONNECTED = 0x0200
-_WANTS, _WANTS_NOT = b"\1", b"\0"  # how a subscription begins, and its end
+_OF_CONNECTIONS = ("ACCEPTED", "CONNECTED", "DISCONNECTED", "HANDSHAKE_")
 
 
-class Peers(EventSink):
-    """What one socket knows of its peers."""
+class Peers(PeersBase):
+    """What one socket knows of its peers.
+
+    A signal handler may raise between any two steps here. What is not done then is done by the next
+    call: an event stays the first until `_note` has taken it out, and what is done again until then
+    does no harm.
+    """
+
+    _endpoints: dict[str, Endpoint]  # by what libzmq calls them
 
     def __init__(self, zsock: WatchedSocket) -> None:
         self._zsock = weakref.ref(zsock)
-        self._lock = RLock()
-        self._endpoints: dict[str, Endpoint] = {}  # by what libzmq calls them
         self._attempts: dict[str, Attempts] = {}
         # Of endpoints that were given up: what libzmq still connects there ends without a word.
         self._given_up: set[str] = set()
         self._ledger: Ledger | None = None
-        self._wants = Subscriptions()
-        self._all_wants = self._all_ends = False  # what of these an XPUB's program receives
-        self._waiting = 0  # for subscribers
         self._count = TYPES[zsock.type].tracked == TYPES["XPUB"].number
         zsock._send_events_to(self, ALL)
         if self._count:
@@ -57,14 +65,16 @@ class Peers(EventSink):
     # event before what came after it.
 
     def _act(self) -> None:
-        """Act on the events that have been taken in."""
-        ended = False
+        """Act on what has happened since."""
         with self._lock:
-            while (event := self._next()) is not None:
-                self._told(*event)
-                ended = ended or event[0] == _DISCONNECTED
+            while (event := self._first()) is not None:
+                self._told(event)
+            while self._undone:
+                entry = self._undone[0]
+                self._drop(entry)
+                self._done_with(entry)
         zsock = self._zsock()
-        if ended and self._count and zsock is not None and not zsock.closed:
+        if self._has_ended() and self._count and zsock is not None and not zsock.closed:
             check(zsock)  # what it had sent is read before its number can be another's
 
     def _end(self) -> None:
@@ -76,40 +86,27 @@ class Peers(EventSink):
                 self._ledger.close()
                 self._ledger = None
 
-    def _told(self, number: int, value: int, identifier: str) -> None:
-        """Take in an event, whose endpoint libzmq calls ``identifier``."""
+    def _told(self, event: tuple[int, int, str]) -> None:
+        """Take in an event: number, value, what libzmq calls its endpoint."""
+        number, value, identifier = event
         name = NUMBERS.get(number, "")
-        if name in {"LISTENING", "MONITOR_STOPPED"}:
-            return
+        address = None
+        raw = self._is_raw()
         if name in {"ACCEPTED", "CONNECTED"}:
-            self._begin(value, identifier)
-        elif name == "DISCONNECTED":
-            self._at(identifier).end(value)
-            self._wants.end(value)
-        elif name == "HANDSHAKE_SUCCEEDED":
-            self._at(identifier).succeed()
-        elif name.startswith("HANDSHAKE_FAILED") and not self._is_raw():
-            self._at(identifier).failed += 1
-        if name != "ACCEPTED":
+            address = address_of(value)
+            if self._ledger is not None and identifier in self._given_up:
+                self._ledger.enter(value)
+        if name not in {"ACCEPTED", "LISTENING", "MONITOR_STOPPED"}:
             attempts = self._attempts.get(identifier)
             if attempts is None and self._connects(identifier):
-                attempts = self._attempts[identifier] = Attempts(self._is_raw())
+                attempts = self._attempts[identifier] = Attempts(raw)
             if attempts is not None:
                 attempts.told(name, value, identifier)
         zsock = self._zsock()
         if zsock is not None:
             zsock._forget_error()
-
-    def _begin(self, fd: int, identifier: str) -> None:
-        for endpoint in self._endpoints.values():  # one that has ended without a word
-            endpoint.begun.pop(fd, None)
-            endpoint.done.pop(fd, None)
-        self._wants.begin(fd)
-        if self._ledger is not None and identifier in self._given_up:
-            self._ledger.enter(fd)
-        self._at(identifier).begin(fd, address_of(fd))
-        if self._is_raw():
-            self._at(identifier).succeed()  # nothing is told of a handshake
+        at = self._at(identifier) if name.startswith(_OF_CONNECTIONS) else None
+        self._note(event, name, at, address, raw)
 
     def _at(self, identifier: str) -> Endpoint:
         endpoint = self._endpoints.get(identifier)
@@ -131,56 +128,34 @@ class Peers(EventSink):
             zsock._forget_error()
         self._wake()
 
-    def dropped(self, entry: tuple[str, str, str]) -> None:
-        """Forget the connections of an endpoint that this socket has unbound or disconnected.
+    def dropped(self) -> None:
+        """Forget the connections of endpoints that were unbound or disconnected just now."""
+        with contextlib.suppress(errors.Error):
+            self._refresh("drop peers")
+        self._wake()
 
-        libzmq ends them without a word.
+    def _drop(self, entry: tuple[str, str, str]) -> None:
+        """Forget the connections of one endpoint: libzmq ends them without a word."""
+        if entry in self._entries():
+            return  # another one like it is left
+        self._ledger = self._ledger or Ledger()
+        self._given_up.add(entry[1])
+        for identifier in {*self._endpoints, *self._attempts}:
+            if self._name(identifier, [entry]) is None:
+                continue
+            self._given_up.add(identifier)
+            self._give_up(identifier)
+            attempts = self._attempts.pop(identifier, None)
+            if attempts is not None:
+                attempts.forget_probe()
+
+    def before_counting(self) -> None:
+        """Take in events, before what subscribers have sent is counted (`_taken`).
+
+        Who has ended is known then before what it ended with.
         """
-        with self._lock:
-            if entry in self._entries():
-                return  # another one like it is left
-            with contextlib.suppress(errors.Error):
-                self._refresh("drop peers")
-            self._ledger = self._ledger or Ledger()
-            self._given_up.add(entry[1])
-            for identifier in {*self._endpoints, *self._attempts}:
-                if self._name(identifier, [entry]) is None:
-                    continue
-                self._given_up.add(identifier)
-                gone = self._endpoints.pop(identifier, None) or Endpoint()
-                for fd in (*gone.begun, *gone.done):
-                    self._wants.end(fd)
-                attempts = self._attempts.pop(identifier, None)
-                if attempts is not None:
-                    attempts.forget_probe()
-        self._wake()
-
-    def subscribed(self, taken: list[tuple[int, list[Any]]]) -> list[list[Any]]:
-        """Take in what subscribers have sent; return what the program receives of it."""
-        kept = []
-        with self._lock:
-            # Who has ended is told before what it ended with.
-            with contextlib.suppress(errors.Error):
-                self._refresh("count subscribers")
-            for fd, parts in taken:
-                if self._is_for_program(fd, parts):
-                    kept.append(parts)
-            self._wants.read()
-        self._wake()
-        return kept
-
-    def _is_for_program(self, fd: int, parts: list[Any]) -> bool:
-        """Count a subscription or its end; return True if an XPUB's program receives it."""
-        data = bytes(parts[0])
-        if len(parts) > 1 or data[:1] not in (_WANTS, _WANTS_NOT):
-            return True  # a message of a program's own
-        wants = data[:1] == _WANTS
-        first, last = self._wants.told(fd, wants, data[1:])
-        return first or last or (self._all_wants if wants else self._all_ends)
-
-    def tell_all(self, wants: bool, ends: bool) -> None:
-        """Do as the options of an XPUB say that its program receives what subscribers ask for."""
-        self._all_wants, self._all_ends = wants, ends
+        with contextlib.suppress(errors.Error):
+            self._refresh("count subscribers")
 
     # What is known
 
@@ -226,8 +201,7 @@ class Peers(EventSink):
         """Leave out what libzmq has closed without a word."""
         for fd in (*endpoint.begun, *endpoint.done):
             if self._ledger is not None and self._ledger.is_gone(fd):
-                endpoint.vanish(fd)
-                self._wants.end(fd)
+                self._vanish(endpoint, fd)
 
     def _all_peers(self) -> Iterator[Peer]:
         for name, endpoint in self._there():
@@ -268,8 +242,7 @@ class Peers(EventSink):
         most = sum(other.type != "SUB" or other._wants(wanted) for _, other, _ in links)
         if zsock is not None:
             check(zsock)
-        with self._lock:
-            found, told = self._wants.matching(wanted)
+        found, told = self._matching(wanted)
         return len(found) + max(local, min(told, most))
 
     def why(self) -> str:
@@ -325,7 +298,7 @@ class Peers(EventSink):
     def wait_subscribers(self, prefix: bytes | None, count: int, limit: float) -> int:
         """Pause the calling thread until so many connections have subscribed."""
         _check_count(count)
-        with _Watch(self):
+        with self.watch():
             look = self._enough(lambda: self.subscribers(prefix), count)
             found = wait_at(self, look, _deadline(limit))
         if found is None:
@@ -351,7 +324,7 @@ class Peers(EventSink):
         from ._awaited_bell import awaited_wait_at
 
         _check_count(count)
-        with _Watch(self):
+        with self.watch():
             look = self._enough(lambda: self.subscribers(prefix), count)
             found = await awaited_wait_at(zsock, self, look, _deadline(limit))
         if found is None:
@@ -359,34 +332,21 @@ class Peers(EventSink):
             raise self._timed_out(found, count, "subscribers were there", limit)
         return found
 
+    def watch(self) -> SubscriberWatch:
+        """Have a thread look at the publisher when it rings, within a `with`."""
+        return SubscriberWatch(self, self._watch_in_thread)
+
+    def _watch_in_thread(self, on: bool) -> None:
+        zsock = self._zsock()
+        if zsock is not None and not zsock.closed:
+            zsock._watch_in_thread(on)
+
     def _enough(self, number: Callable[[], int], count: int) -> Callable[[], int | None]:
         def look() -> int | None:
             found = number()
             return found if found >= count else None
 
         return look
-
-
-class _Watch:
-    """While somebody waits for subscribers, a thread looks at the publisher when it rings."""
-
-    def __init__(self, peers: Peers) -> None:
-        self.peers = peers
-
-    def __enter__(self) -> None:
-        with self.peers._lock:  # else another thread's end could come after this beginning
-            self._watch(self.peers._waiting == 0, True)
-            self.peers._waiting += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self.peers._lock:
-            self.peers._waiting -= 1
-            self._watch(self.peers._waiting == 0, False)
-
-    def _watch(self, changes: bool, on: bool) -> None:
-        zsock = self.peers._zsock()
-        if changes and zsock is not None and not zsock.closed:
-            zsock._watch_in_thread(on)
 
 
 def _deadline(limit: float) -> float:

@@ -33,11 +33,19 @@ cdef class Calls(EndpointSocket):
     """Every call that sends or receives."""
 
     cdef bint count_subscribers(self) noexcept:
-        try:
-            return take_in_subscriptions(self)
-        except BaseException as error:
-            postpone([error], True, self)
-            return False
+        cdef int left = TRIES
+        cdef list caught = None
+        cdef bint taken = False
+        while left > 0:
+            try:
+                taken = take_in_subscriptions(self)
+                break
+            except BaseException as error:
+                left -= 1
+                caught = also(caught, error)
+        if caught is not None:
+            postpone(caught, left > 0, self)
+        return taken
 
     @property
     def peers(self):

@@ -267,7 +267,8 @@ cdef class EndpointSocket(OptionSocket):
             if entries[0][1].startswith("inproc://"):
                 note_inproc(self, which, entries[0][1])
             elif self._peers is not None:
-                self._peers.dropped(entries[0])
+                (<PeersBase> self._peers)._undone.append(entries[0])
+                self._peers.dropped()
 
     cdef int free_endpoints(self) except -1:
         """Let others bind to what is about to be closed (`binding.pxi`)."""

@@ -20,10 +20,6 @@ cdef class EventSink(EventReader):
             postpone([error], True, self)
         self.wake_all()
 
-    def _next(self):
-        """Return the next event, or None."""
-        return self.noted.popleft() if self.noted else None
-
     def _wake(self):
         """Have those that wait here look again."""
         self.wake_all()

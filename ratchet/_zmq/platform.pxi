@@ -28,7 +28,9 @@ cdef extern from *:
     #include <stdlib.h>
     #ifdef _WIN32
     #include <winsock2.h>
+    #include <ws2tcpip.h>
     #include <zmq.h>
+    typedef SOCKET ratchet_socket;
     typedef WSAPOLLFD ratchet_pollfd;
     static int ratchet_poll(ratchet_pollfd *items, Py_ssize_t count) {
         return WSAPoll(items, (ULONG) count, 0);
@@ -65,14 +67,18 @@ cdef extern from *:
     static int ratchet_try_threads(int count) { (void) count; return 0; }
     #else
     #include <errno.h>
+    #include <arpa/inet.h>
     #include <fcntl.h>
+    #include <netinet/in.h>
     #include <poll.h>
     #include <pthread.h>
     #include <sched.h>
     #include <signal.h>
     #include <stdint.h>
+    #include <sys/socket.h>
     #include <time.h>
     #include <unistd.h>
+    typedef int ratchet_socket;
     typedef struct pollfd ratchet_pollfd;
     static int ratchet_poll(ratchet_pollfd *items, Py_ssize_t count) {
         return poll(items, (nfds_t) count, 0);
@@ -157,6 +163,16 @@ cdef extern from *:
                | (item->revents & (POLLERR | POLLHUP) ? 4 : 0);
     }
     static int ratchet_readable(Py_ssize_t fd) { return ratchet_wait(fd, -1, -1, 0) > 0; }
+    /* The IP address at the other end of a connection, as text; 0: it has none. */
+    static int ratchet_address(Py_ssize_t fd, char *text, int room) {
+        struct sockaddr_storage name;
+        socklen_t size = sizeof(name);
+        const void *address = &((struct sockaddr_in *) &name)->sin_addr;
+        if (getpeername((ratchet_socket) fd, (struct sockaddr *) &name, &size) != 0) return 0;
+        if (name.ss_family == AF_INET6) address = &((struct sockaddr_in6 *) &name)->sin6_addr;
+        else if (name.ss_family != AF_INET) return 0;
+        return inet_ntop(name.ss_family, address, text, room) != NULL;
+    }
 
     #if defined(__linux__) && !defined(RATCHET_NO_TIMERFD)
     #include <sys/timerfd.h>
@@ -213,6 +229,7 @@ cdef extern from *:
     int ratchet_spin(
         Py_ssize_t mine, Py_ssize_t tick, Py_ssize_t bell, double seconds) noexcept nogil
     bint ratchet_readable(Py_ssize_t fd) noexcept nogil
+    bint ratchet_address(Py_ssize_t fd, char *text, int room) noexcept
     # Many descriptors at once, without a sleep.
     ctypedef struct ratchet_pollfd:
         pass

@@ -19,26 +19,45 @@ cdef int take_in_subscriptions(SocketBase zsock) except -1:
     try:
         while zsock.takes_more:
             zsock.takes_more = False
-            take_in_now(zsock)
-    finally:
+            take_in_now(zsock, zsock._peers)
+    except BaseException:  # as a signal handler raises, while events are read in Python
         zsock.taking_in = False
+        (<PeersBase> zsock._peers).wake_all()  # they go on with what is left
+        raise
+    zsock.taking_in = False
     return 1
 
 
-cdef int take_in_now(SocketBase zsock) except -1:
-    """Take in what is there by now."""
+cdef int take_in_now(SocketBase zsock, PeersBase peers) except -1:
+    """Take in what is there by now, and what an exception has left uncounted."""
     cdef zmq_msg_t msg
-    cdef list taken = []
     cdef int fd
+    if peers._taken:  # before newer ones: a number may have become another connection's
+        peers.before_counting()
+        count_taken(zsock, peers)
     while zsock.born == generation and take(zsock, &msg):
         fd = zmq_msg_get(&msg, ZMQ_SRCFD)  # -1: over inproc, and from who has gone
-        taken.append((fd, take_rest(zsock, &msg, zsock.kind.receives)))
-    if not taken:
-        return 0
-    kept = zsock._peers.subscribed(taken)
-    if kept and zsock.kind.receives:
-        for parts in kept:
+        peers._taken.append((fd, take_rest(zsock, &msg, zsock.kind.receives)))
+    if peers._taken:
+        peers.before_counting()
+        count_taken(zsock, peers)
+    return 0
+
+
+cdef int count_taken(SocketBase zsock, PeersBase peers) except -1:
+    """Count what was taken, each once, and have the program receive what it shall.
+
+    No Python code runs in between, so no exception of a signal handler's comes here.
+    """
+    cdef list parts
+    while peers._taken and zsock.born == generation:
+        fd, parts = peers._taken.popleft()
+        if peers.counted(fd, parts) and zsock.kind.receives:
             parts.reverse()
-        zsock.prefetched = [*(zsock.prefetched or ()), *kept]
-        zsock.update_bypass()
+            if zsock.prefetched is None:
+                zsock.prefetched = []
+            zsock.prefetched.append(parts)
+    peers.subscriptions.read()
+    zsock.update_bypass()
+    peers.wake_all()
     return 0

@@ -12,7 +12,7 @@ from harness.waiting import LONG, until
 
 import ratchet
 from ratchet import Timeout, zmqsocket
-from ratchet.peers import Peers, _Watch
+from ratchet.peers import Peers
 
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
@@ -143,7 +143,7 @@ def test_who_waits_for_subscribers_is_told_though_another_just_stops_waiting(new
 
         def _watch_in_thread(self, on):
             if not on:  # the other one begins right now
-                others.append(threading.Thread(target=_Watch(peers).__enter__))
+                others.append(threading.Thread(target=peers.watch().__enter__))
                 others[0].start()
                 others[0].join(0.2)  # it ends after this, or waits for this
             told.append(on)
@@ -151,7 +151,7 @@ def test_who_waits_for_subscribers_is_told_though_another_just_stops_waiting(new
     zsock, publisher = peers._zsock, Publisher()
     peers._zsock = lambda: publisher
     try:
-        with _Watch(peers):
+        with peers.watch():
             pass
         others[0].join(LONG)
     finally:
@@ -276,13 +276,13 @@ def test_strangers_cannot_grow_its_memory(new, tcp):
     pub = new("PUB", track_peers=True)
     address = pub.bind(tcp)
     peers, taken = peers_of(pub), []
-    subscribed = peers.subscribed
+    before_counting = peers.before_counting
 
-    def count(messages):
-        taken.extend(messages)
-        return subscribed(messages)
+    def count():
+        taken.extend(peers._taken)
+        before_counting()
 
-    peers.subscribed = count
+    peers.before_counting = count
     with stranger(address) as plain:
         for number in range(1, 51):
             plain.sendall((frame(b"\1x") + frame(b"no subscription")) * 200)
@@ -323,17 +323,17 @@ def one_and_two(new, kind, inproc):
 def test_what_comes_while_others_are_counted_is_counted_too(new, inproc, monkeypatch, by):
     """The ring for it is answered by a look, and nothing would ever have the publisher count it."""
     pub, sub, other = one_and_two(new, "PUB", inproc)
-    seen, subscribed = [], Peers.subscribed
+    seen, before_counting = [], Peers.before_counting
 
-    def meanwhile(self, taken):
+    def meanwhile(self):
         if not seen:
             other.subscribe(b"b")
             if by == "sends":  # another caller
                 pub.is_writable()
-        seen.extend(bytes(parts[0]) for _, parts in taken)
-        return subscribed(self, taken)
+        seen.extend(bytes(parts[0]) for _, parts in self._taken)
+        before_counting(self)
 
-    monkeypatch.setattr(Peers, "subscribed", meanwhile)
+    monkeypatch.setattr(Peers, "before_counting", meanwhile)
     sub.subscribe(b"a")
     if by == "a look":
         pub.is_writable()
@@ -356,19 +356,18 @@ RECEIVES = {
 def test_an_xpub_receives_nothing_that_was_not_counted(new, inproc, monkeypatch, receive, when):
     """What comes while or after others are counted could be received before it is counted."""
     xpub, sub, other = one_and_two(new, "XPUB", inproc)
-    counted, subscribed = [], Peers.subscribed
+    counted, before_counting = [], Peers.before_counting
 
-    def count(self, taken):
-        counted.extend(bytes(parts[0]) for _, parts in taken)
-        kept = subscribed(self, taken)
+    def count(self):
+        counted.extend(bytes(parts[0]) for _, parts in self._taken)
+        before_counting(self)
         if len(counted) == 1:
             other.subscribe(b"b")
             if when == "while":
                 with pytest.raises(Timeout):
                     xpub.recv(timeout=0)
-        return kept
 
-    monkeypatch.setattr(Peers, "subscribed", count)
+    monkeypatch.setattr(Peers, "before_counting", count)
     sub.subscribe(b"a")
     received = []
     while received[-1:] != [b"\1b"]:

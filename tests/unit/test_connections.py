@@ -2,11 +2,13 @@
 
 import random
 import socket
+import sys
 
 import pytest
 
-from ratchet._connections import Attempts, Endpoint, address_of
+from ratchet._connections import Attempts, Endpoint
 from ratchet._probe import Probe
+from ratchet._zmq import address_of
 from ratchet.monitoring import error_of
 
 
@@ -90,6 +92,19 @@ def test_addresses():
             one.getpeername()  # it is still open
         assert address_of(server.fileno()) is None
     assert address_of(9_999) is None
+
+
+def test_an_address_is_found_without_a_step_of_python():
+    """A signal handler that raised there would have had a Python socket close the descriptor."""
+    steps = []
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as one,
+    ):
+        sys.settrace(lambda frame, *_: steps.append(frame.f_code.co_name))
+        address_of(one.fileno())
+        sys.settrace(None)
+    assert steps == []
 
 
 def test_tries_are_counted_from_the_last_connection(monkeypatch):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ratchet._subscriptions import Subscriptions
+from ratchet._zmq import Subscriptions
 
 
 def counted(wants, prefix=None):
