@@ -130,6 +130,18 @@ async def test_messages_over_tcp(rt, tcp):
         await y.send_multipart([(await y.recv_multipart())[0], b"answer"])
         assert await x.recv() == (b"answer", False)
 
+    # A loop opens a reader when a call first waits. On a busy machine libzmq's thread may come
+    # before this one so often that none of the first calls has to.
+    question = rt.spawn(y.recv_multipart())
+    await rt.paused(y, 1)
+    await x.send(b"question")
+    peer, _ = await rt.join(question)
+    answer = rt.spawn(x.recv())
+    await rt.paused(x, 1)
+    await y.send_multipart([peer, b"answer"])
+    assert await rt.join(answer) == (b"answer", False)
+    rt.tasks.clear()
+
     await steady(rt, cycle, share=5)
 
 
