@@ -142,6 +142,7 @@ include "_zmq/request.pxi"
 include "_zmq/subscriptions.pxi"
 # 7: what every call goes through.
 include "_zmq/binding.pxi"
+include "_zmq/launches.pxi"
 include "_zmq/endpoints.pxi"
 include "_zmq/message_forms.pxi"
 include "_zmq/engine.pxi"

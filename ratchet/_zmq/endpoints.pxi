@@ -207,6 +207,7 @@ cdef class EndpointSocket(OptionSocket):
             ratchet_close(fd)  # a bind that fails has not taken it (4.3.4, 4.3.5)
         else:
             self.used = True
+            take_launched(self)
         self.after()
         if rc < 0:
             raise self.fail(error, what)
@@ -258,11 +259,10 @@ cdef class EndpointSocket(OptionSocket):
         data = os.fsencode(entries[0][1]) if entries else c_endpoint(endpoint)
         self.endpoint_call(which, data, endpoint)
         if entries:
-            self.endpoints.remove(entries[0])
+            while entries[0] in self.endpoints:  # two with one endpoint end together
+                self.endpoints.remove(entries[0])
             if which == 2:
                 give_up(entries[0][1], entries[0][2])
-                while entries[0] in self.endpoints:  # two binds with one listener end together
-                    self.endpoints.remove(entries[0])
             self.empty_error_args = None
             if entries[0][1].startswith("inproc://"):
                 note_inproc(self, which, entries[0][1])
@@ -301,6 +301,8 @@ cdef class EndpointSocket(OptionSocket):
             if which == 3 and self.kind.look_takes_part:
                 prefetch(self)
             number = self.try_endpoint(which, data, threads)
+            if number == 0 and launches(self, which, data, endpoint):
+                take_launched(self)
         finally:
             self.after()
         if number != 0:

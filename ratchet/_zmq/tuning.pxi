@@ -131,6 +131,11 @@ cdef int NAME_GROUPS = 4
 # Hosts that are remembered with their group (a name and an int each); then the memory starts anew.
 cdef int KNOWN_HOSTS = 1024
 
+# Milliseconds that a bind or connect waits at most until libzmq's I/O thread has rung for what it
+# has put into the socket's mailbox: one that was stopped in between, which is rare. Otherwise the
+# ring is there already.
+cdef int LAUNCHED_WITHIN_MS = 1000
+
 # Seconds that a bind sleeps for an endpoint that this process has given up, in all, and seconds for
 # which it is known that it has. On two cores that eight compilers shared, the median for tcp was
 # 0.12 ms, and the longest of 1,000 took 2.6 ms. Sleeps are counted, not time: a machine that stands

@@ -1,17 +1,11 @@
 """A name that is looked up slowly stalls no other connection, and not the exit."""
 
-import os
-import shutil
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from harness import preload
 
-pytestmark = [
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="LD_PRELOAD is the linker's"),
-    pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),
-]
+pytestmark = preload.needed
 
 # Slow for names that say so, and tells that it is asked: the look-up is under way then.
 SLOWLY = r"""
@@ -55,18 +49,13 @@ def looked_up(*names):
 @pytest.fixture(scope="module")
 def slowly(tmp_path_factory):
     """A library with a `getaddrinfo` that takes 20 s."""
-    folder = tmp_path_factory.mktemp("slowly")
-    source, library = folder / "slowly.c", folder / "slowly.so"
-    source.write_text(SLOWLY)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    return library
+    return preload.library(tmp_path_factory.mktemp("slowly"), SLOWLY)
 
 
 @pytest.fixture
 def begin(script, slowly, tmp_path, monkeypatch):
     """Begin a program in whose process names are looked up slowly."""
-    before = os.environ.get("LD_PRELOAD")
-    monkeypatch.setenv("LD_PRELOAD", f"{before}:{slowly}" if before else str(slowly))
+    preload.put_first(monkeypatch, slowly)
     monkeypatch.setenv("LOOKED_UP", str(tmp_path / "looked_up"))
     return lambda text, *args: script(LOOKED_UP + textwrap.dedent(text), *args)
 

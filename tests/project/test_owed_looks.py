@@ -34,7 +34,10 @@ OTHER_BELLS = {"selection", "fork", "exit"}  # files whose `look` or `close` is 
 # Where nobody can wait: a socket begins there, or ends, and wakes everybody.
 NOBODY_WAITS = {"__init__", "set_defaults", "__dealloc__", "close", "free_endpoints"}
 # They begin with calls that raise nothing and have looked when something can fail, or are noexcept.
-RAISE_NOTHING = {"small_one", "put_small_parts", "look", "try_endpoint", "count_subscribers"}
+RAISE_NOTHING = {
+    *("small_one", "put_small_parts", "look", "try_endpoint", "count_subscribers"),
+    "take_launched",
+}
 RESUMED = {"again"}  # by `step` as well
 # After an error their caller leaves the line, or ends its coroutine, and looks.
 LOOKED_FOR = {"try_in_line": {"wait", "again", "program_try"}, "first_try": {"step"}}

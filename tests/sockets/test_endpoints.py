@@ -88,6 +88,17 @@ async def test_disconnect(rt, endpoint):
     assert caught.value.code == "ENOENT"
 
 
+@behaviour
+async def test_disconnect_ends_all_connections_to_the_endpoint(rt, endpoint):
+    pull, push = await rt.link("PULL", "PUSH", endpoint)
+    push.connect(pull.last_endpoint)
+    push.disconnect(pull.last_endpoint)
+    assert "connected" not in repr(push)
+    with pytest.raises(Error) as caught:
+        push.disconnect(pull.last_endpoint)
+    assert caught.value.code == "ENOENT"
+
+
 # What a look reads ahead in, who sends to it, and how many parts are the sender's address.
 READ_AHEAD = {"SUB": ("XPUB", 0), "XSUB": ("XPUB", 0), "ROUTER": ("DEALER", 1), "REP": ("REQ", 0)}
 

@@ -1,0 +1,34 @@
+# Layer 7. Has a socket know what its bind or connect has launched, so that it can be undone.
+#
+# zmq_bind and zmq_connect leave a command in the socket's own mailbox: this listener, or this
+# connection, is yours. Until the socket has read that, zmq_unbind and zmq_disconnect return 0 and
+# leave open for good what they are to end (own.cpp, process_term_req). They read the mailbox
+# before, but where an I/O thread has written a command and is yet to ring for it, nothing rings for
+# the one behind (mailbox.cpp), and the mailbox seems empty. So the ring is waited for here. There
+# will be one, for zmq_bind and zmq_connect have emptied the mailbox first.
+
+# To one endpoint these have one connection: another connect to it launches nothing
+# (socket_base.cpp, connect_internal).
+cdef frozenset CONNECT_ONCE = frozenset({"DEALER", "PUB", "REQ", "SUB"})
+
+
+cdef bint launches(SocketBase zsock, int which, bytes data, str endpoint) except -1:
+    """Return True if a bind (0) or connect (1) has launched something, or rings for another reason.
+
+    To read what rings harms nothing, and a socket may have thousands of endpoints to look through.
+    """
+    if which > 1 or data.startswith(b"inproc:"):
+        return False
+    return (
+        ratchet_readable(zsock.fd) or which == 0 or zsock.type not in CONNECT_ONCE
+        or ("connected to", endpoint, endpoint) not in zsock.endpoints
+    )
+
+
+cdef void take_launched(SocketBase zsock) noexcept:
+    """Have libzmq read what a bind or connect has put into the mailbox, once it has rung."""
+    cdef int events
+    cdef size_t size = sizeof(events)
+    while ratchet_wait(zsock.fd, -1, -1, LAUNCHED_WITHIN_MS) < 0 and zmq_errno() == EINTR:
+        pass
+    zmq_getsockopt(zsock.handle, ZMQ_EVENTS, &events, &size)
