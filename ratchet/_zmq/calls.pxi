@@ -343,10 +343,14 @@ cdef class Calls(EndpointSocket):
 
 cdef extern from "Python.h":
     object index_of "PyNumber_Index"(object thing)
+    long long number_of "PyLong_AsLongLongAndOverflow"(object number, int *overflow) except? -1
 
 
 cdef object to_most(most):
     """Convert the argument of recv_many: how many messages it may take."""
+    cdef int overflow
+    if type(most) is int and 1 <= number_of(most, &overflow) < 1 << 62:
+        return most  # for speed
     if not is_whole(most):
         raise TypeError(f"recv_many takes a number of messages, not {kind_of(most)}")
     most = index_of(most)

@@ -110,9 +110,12 @@ cdef inline bint is_empty(SocketBase zsock, const Operation *op) noexcept:
     """Return True if a receive would find nothing: the last one took all, and the bell is silent.
 
     For speed: a try costs two more, and a system call. It looks at the bell instead of sleeping on
-    it at once, since that releases the GIL.
+    it at once, since that releases the GIL; but not if it has slept a moment ago, for then it took
+    all a moment ago.
     """
-    return not op.sends and zsock.empty_since == zsock.touched and not ratchet_readable(zsock.fd)
+    if op.sends or zsock.empty_since != zsock.touched:
+        return False
+    return just_woken() or not ratchet_readable(zsock.fd)
 
 
 cdef object proceed(SocketBase zsock, const Operation *op, object arg, double limit):

@@ -75,11 +75,18 @@ cdef extern from *:
     """
     RATCHET_LOCAL void *ratchet_thread_here = 0;
     RATCHET_LOCAL uint64_t ratchet_state_here = 0;
+    RATCHET_LOCAL double ratchet_woken_at = 0;  /* by its clock: 0 on Windows */
     #define ratchet_state() PyThreadState_GetID(PyThreadState_Get())
     """
     void *ratchet_thread_here  # what `this_thread` returned last in this OS thread, borrowed
     uint64_t ratchet_state_here  # the number of Python's thread state then
+    double ratchet_woken_at  # when this OS thread had the GIL back from its last sleep
     uint64_t ratchet_state()
+
+
+cdef inline bint just_woken() noexcept:
+    """Return True if this OS thread has slept in a call a moment ago."""
+    return ratchet_woken_at > 0 and ratchet_clock() - ratchet_woken_at < JUST_WOKEN
 
 
 cdef class ThreadEnd:
@@ -159,6 +166,7 @@ cdef class OSWaiter(Waiter):
 
     cdef int sleep(self, Py_ssize_t watched, int slice_ms, double look) except -2:
         """Release the GIL, spin for ``look`` seconds, then sleep. Returns what is readable."""
+        global ratchet_woken_at
         cdef OSThread me = self.thread
         cdef int ready = 0
         cdef double back
@@ -172,7 +180,8 @@ cdef class OSWaiter(Waiter):
                 ready = ratchet_wait(me.wake_fd, me.tick_fd, watched, slice_ms)
             back = ratchet_clock()
         self.asleep = False
-        me.gil.slow = ratchet_clock() - back > SLOW_GIL
+        ratchet_woken_at = ratchet_clock()
+        me.gil.slow = ratchet_woken_at - back > SLOW_GIL
         return ready
 
     cdef bint rang(self, int ready) except -1:

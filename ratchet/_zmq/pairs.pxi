@@ -50,6 +50,7 @@ cdef extern from *:
     static int ratchet_make_pairs(void) { return 0; }
     #define ratchet_bytes(data, size) PyBytes_FromStringAndSize(data, size)
     #define ratchet_one_of_many(data, size) PyBytes_FromStringAndSize(data, size)
+    static void ratchet_begin_batch(void) {}
     static PyObject *ratchet_pair(const char *data, Py_ssize_t size) {
         return Py_BuildValue("y#O", data, size, Py_False);
     }
@@ -121,20 +122,36 @@ cdef extern from *:
         PyObject *pair = ratchet_filled(data, size);
         return pair == NULL ? ratchet_new_bytes(data, size) : Py_NewRef(PyTuple_GET_ITEM(pair, 0));
     }
-    static PyObject *ratchet_spares[RATCHET_SPARES];
+    /* Messages of batches, in turn: `ratchet_spare` is whose turn it is. */
+    static PyObject *ratchet_spares[RATCHET_SPARES], **ratchet_spare = ratchet_spares;
+    static Py_ssize_t ratchet_spared = 0;  /* bytes that they have together */
+    static void ratchet_begin_batch(void) {
+        PyObject *first = ratchet_spares[0];
+        /* The program has dropped the list with the first: the same few are used again and again,
+           and stay in the processor's cache. */
+        if (first != NULL && Py_REFCNT(first) == 1) ratchet_spare = ratchet_spares;
+    }
+    RATCHET_APART PyObject *ratchet_new_spare(
+            PyObject **spare, const char *data, Py_ssize_t size) {
+        PyObject *bytes = PyBytes_FromStringAndSize(data, size);
+        Py_ssize_t more = size - (*spare == NULL ? 0 : PyBytes_GET_SIZE(*spare));
+        if (bytes != NULL && ratchet_spared + more <= RATCHET_SPARED) {
+            ratchet_spared += more;
+            Py_XSETREF(*spare, Py_NewRef(bytes));
+        } else if (*spare == NULL) {
+            ratchet_spare = ratchet_spares;  /* there will be nothing behind it */
+        }
+        return bytes;
+    }
     /* Return bytes for a batch; NULL: no memory. */
     RATCHET_APART PyObject *ratchet_one_of_many(const char *data, Py_ssize_t size) {
-        static unsigned int turn = 0;
-        PyObject *bytes, **spare;
+        PyObject *bytes, **spare = ratchet_spare;
         if (size < RATCHET_LEAST_SPARE || size > RATCHET_LARGEST_RECYCLED)
             return PyBytes_FromStringAndSize(data, size);
-        spare = &ratchet_spares[turn++ % RATCHET_SPARES];
+        if (++ratchet_spare == ratchet_spares + RATCHET_SPARES) ratchet_spare = ratchet_spares;
         bytes = *spare;
-        if (bytes == NULL || PyBytes_GET_SIZE(bytes) != size || Py_REFCNT(bytes) != 1) {
-            bytes = PyBytes_FromStringAndSize(data, size);
-            if (bytes != NULL) Py_XSETREF(*spare, Py_NewRef(bytes));
-            return bytes;
-        }
+        if (bytes == NULL || PyBytes_GET_SIZE(bytes) != size || Py_REFCNT(bytes) != 1)
+            return ratchet_new_spare(spare, data, size);
         ratchet_fill(bytes, data, size);
         return Py_NewRef(bytes);
     }
@@ -148,6 +165,7 @@ cdef extern from *:
     int ratchet_make_pairs() except -1
     PyObject *bytes_of "ratchet_bytes"(const char *data, Py_ssize_t size) noexcept
     PyObject *pair_of "ratchet_pair"(const char *data, Py_ssize_t size) noexcept
+    void begin_batch "ratchet_begin_batch"() noexcept
     PyObject *one_of_batch "ratchet_one_of_many"(const char *data, Py_ssize_t size) noexcept
     list ratchet_list(PyObject **few, int count)
     list list_for "ratchet_list_for"(Py_ssize_t count)

@@ -150,6 +150,7 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
     cdef int size
     cdef bint drained = False
     cdef PyObject *small
+    begin_batch()
     if zsock.parts:
         found.append(None)  # make room for it before it is handed out
         found[0] = try_recv_all(zsock, None, me)
@@ -185,6 +186,9 @@ cdef object try_recv_many(SocketBase zsock, object arg, Caller me):
             zsock.prefetched = found
             zsock.update_bypass()
         raise
+    finally:
+        if buffer_lent:
+            empty_buffer()
     zsock.touched += 1
     if drained:
         zsock.empty_since = zsock.touched

@@ -22,6 +22,7 @@ cdef Caller TAKING = Caller()     # owns a line while its message is being taken
 # in itself may stay in it, not memory that a sender waits for.
 cdef zmq_msg_t recv_buffer
 zmq_msg_init(&recv_buffer)
+cdef bint buffer_lent = False  # but for that of a batch, until its next one or its end
 
 
 cdef inline bint has_more(zmq_msg_t *msg) noexcept:
@@ -72,10 +73,14 @@ cdef inline PyObject *from_buffer(int size, Returned how) noexcept:
 
 
 cdef PyObject *copy_outside(char *start, int size, Returned how) noexcept:
-    """Do the same with what a sender may wait for."""
+    """Do the same with what a sender may wait for; of a batch, it stays until `empty_buffer`."""
+    global buffer_lent
     cdef PyObject *found = made_of(start, size, how)
     if found == NULL:
         PyErr_Clear()
+    elif how == MANY:
+        ratchet_left_in(&recv_buffer)
+        buffer_lent = True
     else:
         empty_buffer()
     return found
@@ -83,8 +88,10 @@ cdef PyObject *copy_outside(char *start, int size, Returned how) noexcept:
 
 cdef void empty_buffer() noexcept:
     """Give back what is in `recv_buffer`."""
+    global buffer_lent
     zmq_msg_close(&recv_buffer)
     zmq_msg_init(&recv_buffer)
+    buffer_lent = False
 
 
 cdef int take(SocketBase zsock, zmq_msg_t *msg) except -1:

@@ -20,11 +20,13 @@ cdef extern from *:
     #define RATCHET_PAIRS 8
     /* Bytes of the largest of them, so that no large data is kept alive. */
     #define RATCHET_LARGEST_RECYCLED 4095
-    /* Messages of recv_many that are remembered, to be used again: those of several calls where a
-       socket's reader sleeps between them. Bytes of the smallest of them: from here on Python gets
-       them from malloc, which takes 300 instructions, and 150 to give back (glibc 2.36;
+    /* Messages of recv_many that are remembered, to be used again, and bytes of all of them
+       together: as many as a socket holds whose reader had to wait for a core, and about a core's
+       second cache. Bytes of the smallest of them: from here on Python gets them from malloc, which
+       takes 300 instructions, and 150 to give back (glibc 2.36;
        docs/decisions/053-many-at-once.md). */
-    #define RATCHET_SPARES 64
+    #define RATCHET_SPARES 1024
+    #define RATCHET_SPARED 1048576
     #define RATCHET_LEAST_SPARE 480
     """
 
@@ -83,6 +85,10 @@ cdef double SLOW_GIL = 0.0005
 cdef int CHECK_GIL_EVERY = 512
 # A spin that finds nothing doubles the number of pauses without one, up to 2 to this power.
 cdef int LONGEST_BACKOFF = 5
+
+# Seconds after a wake-up within which a receiver that has taken all goes back to sleep without a
+# look, which is a system call of 0.17 us. What comes meanwhile ends that sleep at once.
+cdef double JUST_WOKEN = 0.000005
 
 # Seconds between two naps of a long loop that holds the GIL: Python's own switch interval.
 cdef double SWITCH_INTERVAL = 0.005

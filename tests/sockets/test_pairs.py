@@ -1,6 +1,10 @@
 """Pairs and bytes that are received are as any others, although the ones returned last are used
 again."""
 
+import gc
+import sysconfig
+import tracemalloc
+
 import pytest
 from harness.behaviour import behaviour
 
@@ -188,3 +192,68 @@ def test_a_list_of_many_is_as_any_other(inproc):
             found.extend(sent)
             found.sort()
             assert len(found) == count + 1
+
+
+needs_gil = pytest.mark.skipif(
+    sysconfig.get_config_var("Py_GIL_DISABLED") == 1, reason="nothing is used again without the GIL"
+)
+
+
+def batch(push, pull, count, size, fill=b"x"):
+    """Send so many messages, and receive them in one call."""
+    push.send_many([fill * size] * count)
+    return pull.recv_many(count)
+
+
+@needs_gil
+@pytest.mark.parametrize("count", [10, 300, 1000])
+def test_bytes_of_a_batch_that_is_dropped_are_used_again(inproc, count):
+    """However long it was, and the same few where few are received, which a cache can hold."""
+    with zmqsocket.new("PUSH", sndhwm=0) as push, zmqsocket.new("PULL", rcvhwm=0) as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        places = {id(data) for data in batch(push, pull, count, 1000)}
+        for fill in (b"a", b"b", b"c"):
+            found = batch(push, pull, count, 1000, fill)
+            assert {id(data) for data in found} == places
+            assert found == [fill * 1000] * count
+            del found
+
+
+@needs_gil
+def test_a_program_that_holds_a_batch_has_others_used_again(inproc):
+    with zmqsocket.new("PUSH", sndhwm=0) as push, zmqsocket.new("PULL", rcvhwm=0) as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        places = set()
+        found = None
+        for _ in range(300):
+            found = batch(push, pull, 10, 4000)  # the one before is dropped after the call
+            places |= {id(data) for data in found}
+        assert len(places) <= 270  # as many as a mebibyte holds, and those in the list
+
+
+def test_what_is_remembered_of_batches_has_a_bound(inproc):
+    with zmqsocket.new("PUSH", sndhwm=0) as push, zmqsocket.new("PULL", rcvhwm=0) as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        tracemalloc.start()
+        try:
+            for size in (480, 4095, 2000, 4000):
+                assert len(batch(push, pull, 2000, size)) == 2000
+                gc.collect()
+                assert tracemalloc.get_traced_memory()[0] < 1_300_000, size
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_batch_keeps_nothing_that_a_sender_waits_for(inproc):
+    """It is full before it has found that there are no more."""
+    with zmqsocket.new("PUSH") as push, zmqsocket.new("PULL") as pull:
+        push.bind(inproc)
+        pull.connect(inproc)
+        trackers = [push.send(bytes(1000), copy=False) for _ in range(3)]
+        assert pull.recv_many(2) == [bytes(1000)] * 2
+        assert [tracker.done for tracker in trackers] == [True, True, False]
+        assert pull.recv_many(1) == [bytes(1000)]
+        assert trackers[2].done
