@@ -278,8 +278,8 @@ cdef class Call:
             raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
         result = try_in_line(zsock, me, self.op, self.arg, tried, &knock)
         if result is not NOT_NOW:
-            if me.asked_at != 0:
-                me.loop.note_reply(me)
+            if me.reply.asked_at != 0:
+                me.loop.has_reply(me)
             self.waiter = None
             zsock.leave(me)
             if me.timer is None and isinstance(me.loop, AsyncioBase):

@@ -179,6 +179,7 @@ cdef object wait(
     finally:
         zsock.leave(me)
         me.caller = own
+        me.is_over()
         if op == &REQUEST:
             (<Request> arg).end()
 

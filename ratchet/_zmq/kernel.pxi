@@ -62,6 +62,7 @@ cdef class ThreadBase(Caller):
 cdef class KernelWaiter(Waiter):
     """A paused ratchet thread, in a line of a socket."""
     cdef ThreadBase thread
+    cdef Reply reply  # to what was sent before
 
     def __init__(self, ThreadBase thread not None):
         self.caller = self.thread = thread
@@ -79,13 +80,19 @@ cdef class KernelWaiter(Waiter):
     cpdef pause(self, Bell bell, double until):
         cdef ThreadBase thread = self.thread
         cdef KernelBase kernel = thread.kernel
+        cdef Py_ssize_t fd
         if self.woken:
             return
         if bell.watcher is not kernel:
             kernel.watch(bell)
-        if bell.reply_expected(self.line) and kernel.look_for_reply(until):
-            return
+        if bell.reply_expected(self.line) or self.reply.asked_at != 0:
+            fd = bell.descriptor() if self.line.first is self else -1  # else it is for another one
+            if kernel.spin_for_reply(&self.reply, fd, until):
+                return
         kernel.suspend(thread, bell, until)
+
+    cdef void is_over(self) noexcept:
+        note_reply(&self.reply, &self.thread.kernel.replies)
 
 
 cdef class KernelBase(KernelSleep):

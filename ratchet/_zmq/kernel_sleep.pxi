@@ -1,12 +1,5 @@
 # Layer 3. How a kernel asks the operating system what has happened, spins and sleeps for it.
 
-cdef enum Expects:  # what a kernel does for a reply to what one of its threads has sent
-    NOTHING
-    UNDECIDED  # to spin or to sleep, once no thread is ready
-    SLEEPS     # this time
-    HAS_SPUN   # in vain, since `spun_since`
-
-
 cdef class KernelSleep(Runtime):
     """What of a kernel is about its sleep."""
     cdef readonly object ready          # deque of threads
@@ -19,60 +12,52 @@ cdef class KernelSleep(Runtime):
     cdef public Py_ssize_t poll_fd
     cdef public object poll_wait
     cdef double asked_at                # when it asked, while threads were ready
-    cdef Expects reply
+    cdef bint expects                   # a reply, and is to spin or to sleep for it
+    cdef Reply reply                    # that it does so for
     cdef ReplyTimes replies
-    cdef double spun_since
 
     def __cinit__(self, *args, **kwargs):
         self.ready = deque()
         self.write_fd = self.poll_fd = -1
 
-    cdef bint look_for_reply(self, double until) except -1:
+    cdef bint spin_for_reply(self, Reply *reply, Py_ssize_t fd, double until) except -1:
         """Spin for a reply in the thread that pauses for it, where no other one can run.
 
-        That saves the switch to the hub and back, and what the operating system tells. What has
-        happened already when it begins is not the reply: for that the thread has just looked.
+        That saves the switch to the hub and back, and what the operating system tells. Whatever
+        else the kernel watches ends it, and what is there when it begins goes first.
 
         Args:
+            reply: what is known of it.
+            fd: the descriptor of the socket from which it comes; -1: the kernel is to spin.
             until: when the thread is to go on (monotonic seconds).
 
         Returns:
-            bool: True: something has happened, most likely that the reply has come.
+            bool: True: the socket has rung. False: pause, as long as it takes.
         """
-        cdef double began, look
-        cdef int found
-        self.reply = UNDECIDED
-        if (
-            self.turn_left > 0 or self.ready or self.stopping or gevent_met or self.poll_fd < 0
-            or self.born != generation or ratchet_readable(self.poll_fd)
-        ):
+        if fd < 0 or not self.is_idle():
+            self.expects = self.expects or reply.asked_at == 0
             return False
-        if not worth_spinning(&self.replies):
-            self.reply = SLEEPS
+        if reply.asked_at == 0:
+            expect_reply(reply, &self.replies)
+        if not reply.spun:
             return False
-        began = monotonic()
-        look = min(spin, until - began)
         if self.heap:
-            look = min(look, <double> (<tuple> self.heap[0])[0] - began)
+            until = min(until, <double> (<tuple> self.heap[0])[0])
         self.asleep = True  # from here on, a resume from another OS thread wakes this one
         try:
-            if self.ready:
-                return False
-            with nogil:
-                found = ratchet_spin(self.poll_fd, -1, -1, look)
+            return not self.ready and spin_for(reply, self.poll_fd, fd, until)
         finally:
             self.asleep = False
-        if found == 0:
-            self.reply, self.spun_since = HAS_SPUN, began
-            return False
-        self.reply = NOTHING
-        record_reply(&self.replies, True, monotonic() - began)
-        return True
+
+    cdef bint is_idle(self):
+        """Return True if no other thread can run and nothing has happened that concerns one."""
+        return not (
+            self.turn_left > 0 or self.ready or self.stopping or gevent_met or self.poll_fd < 0
+            or self.born != generation or ratchet_readable(self.poll_fd)
+        )
 
     cdef object ask(self, object seconds, bint block):
         """Return what the operating system says has happened; sleep that long for it."""
-        cdef double began = 0
-        cdef bint spins = False
         self.asleep = True  # from here on, a resume from another OS thread wakes this one
         try:
             if self.ready or not block or self.stopping:
@@ -83,30 +68,24 @@ cdef class KernelSleep(Runtime):
                 if gevent_met:
                     self.sleep_in_hub(seconds)
                 return ()
-            if self.reply != NOTHING and seconds != 0.0 and self.poll_fd >= 0:
-                began = self.spun_since if self.reply == HAS_SPUN else monotonic()
-                spins = self.reply == HAS_SPUN
-                if self.reply == UNDECIDED and worth_spinning(&self.replies):
-                    spins = True
-                    seconds = self.spin_before_sleep(seconds)
+            if self.expects and seconds != 0.0 and self.poll_fd >= 0:
+                self.expects = False
+                expect_reply(&self.reply, &self.replies)
+                seconds = self.spin_before_sleep(seconds)
             if gevent_met and self.sleep_in_hub(seconds):
                 seconds = 0.0
                 if self.born != generation:
                     return ()  # what it asks is the parent's
-            events = self.poll_wait(None if seconds is None else min(seconds, LONGEST_SLEEP))
-            if began:
-                self.reply = NOTHING
-                record_reply(&self.replies, spins, monotonic() - began)
-            return events
+            return self.poll_wait(None if seconds is None else min(seconds, LONGEST_SLEEP))
         finally:
             self.asleep = False
+            note_reply(&self.reply, &self.replies)
 
     cdef object spin_before_sleep(self, object seconds):
         """Spin, in the hub; return for how long to sleep then."""
-        cdef double look = spin if seconds is None else min(spin, <double> seconds)
-        with nogil:
-            ratchet_spin(self.poll_fd, -1, -1, look)
-        return None if seconds is None else <double> seconds - look
+        cdef double until = INFINITY if seconds is None else monotonic() + <double> seconds
+        spin_for(&self.reply, -1, self.poll_fd, until)
+        return None if seconds is None else max(0.0, until - monotonic())
 
     cdef bint sleep_in_hub(self, object seconds) except -1:
         """Let gevent's hub run its greenlets until there is something to ask for.

@@ -130,6 +130,9 @@ cdef class Waiter:
     cpdef promote(self):
         """Tell a sleeping waiter that it has become the leader, and so has to watch the bell."""
 
+    cdef void is_over(self) noexcept:
+        """Note that its call waits no more, whatever has come of it."""
+
     cdef bint stopped(self) except -1:
         """Return True if its runtime does not run now."""
         return self.runtime.stopped()

@@ -27,6 +27,41 @@ cdef void record_reply(ReplyTimes *times, bint spun, double seconds) noexcept:
         mean[0] = seconds if mean[0] == 0 else mean[0] + (seconds - mean[0]) / MEAN_OF
 
 
+cdef struct Reply:  # that one call waits for in a loop, which has other things to do
+    double asked_at  # when it began to; 0: nobody measures that
+    bint spun        # for it, in vain or not
+
+
+cdef void expect_reply(Reply *reply, ReplyTimes *times) noexcept:
+    """Begin to wait for a reply: decide whether to spin."""
+    reply.asked_at = monotonic()
+    reply.spun = worth_spinning(times)
+
+
+cdef bint spin_for(Reply *reply, Py_ssize_t others, Py_ssize_t fd, double until) noexcept:
+    """Spin, if that was decided, until something rings. Returns True if it is ``fd``.
+
+    Args:
+        others: readable if anything else is that the loop watches; -1: nothing else ends the spin.
+        fd: the descriptor that tells of the reply.
+        until: when to end it in any case (monotonic seconds).
+    """
+    cdef double look = min(reply.asked_at + spin, until) - monotonic()
+    cdef int found
+    if not reply.spun or look <= 0 or fd < 0:
+        return False
+    with nogil:
+        found = ratchet_spin(others, -1, fd, look)
+    return found > 0 and (found & 4) != 0
+
+
+cdef void note_reply(Reply *reply, ReplyTimes *times) noexcept:
+    """End to wait for a reply: learn from how long it took."""
+    if reply.asked_at != 0:
+        record_reply(times, reply.spun, monotonic() - reply.asked_at)
+        reply.asked_at = 0
+
+
 # Beside a thread that never releases the GIL, a thread that does so gets it back only when Python
 # forces the other one, 5 ms later. So after a slow return of the GIL the next pauses spin first
 # with the GIL held, for `spin` seconds but no longer than such a thread would keep it, and release

@@ -252,26 +252,15 @@ cdef class AsyncioBase(AwaitedRuntime):
     # Spinning
 
     cdef bint spin_for_reply(self, TaskWaiter waiter, SocketBase zsock) except -1:
-        cdef double now = monotonic(), look
-        cdef Py_ssize_t fd
-        cdef int found
-        if waiter.asked_at == 0:
+        if waiter.reply.asked_at == 0:
             if self.queue is None or self.queue or self.paused or self.to_go_on:
                 return False
-            waiter.asked_at = now
-            if not worth_spinning(&self.replies):
-                return False
-            waiter.spun = True
-        look = min(waiter.asked_at + spin, waiter.until) - now
-        fd = self.copy_of(zsock)
-        if look <= 0 or fd < 0:
-            return False
-        with nogil:
-            found = ratchet_spin(self.poll_fd, -1, fd, look)
-        return found > 0 and found & 4
+            expect_reply(&waiter.reply, &self.replies)
+        return waiter.reply.spun and spin_for(
+            &waiter.reply, self.poll_fd, self.copy_of(zsock), waiter.until)
 
-    cdef void note_reply(self, TaskWaiter waiter) noexcept:
-        record_reply(&self.replies, waiter.spun, monotonic() - waiter.asked_at)
+    cdef void has_reply(self, TaskWaiter waiter) noexcept:
+        note_reply(&waiter.reply, &self.replies)
 
     # What `asyncio.py` supplies.
 

@@ -42,7 +42,7 @@ cdef class AwaitedRuntime(Runtime):
         """Spin instead of suspending the running task. True: something has happened."""
         return False
 
-    cdef void note_reply(self, TaskWaiter waiter) noexcept:
+    cdef void has_reply(self, TaskWaiter waiter) noexcept:
         """Learn from how long a reply took that was spun or slept for."""
 
     cdef bint stopped(self) except -1:
@@ -75,8 +75,7 @@ cdef class TaskWaiter(Waiter):
     cdef double deadline       # monotonic seconds
     cdef readonly double until  # the deadline, or an earlier time to try again
     cdef public object timer   # its `Deadline`, if it has one
-    cdef double asked_at       # when it began to wait for a reply; 0: that is not measured
-    cdef bint spun             # for the reply, in vain or not
+    cdef Reply reply           # to what was sent before
 
     def __init__(self, Caller caller, AwaitedRuntime runtime):
         self.caller = caller

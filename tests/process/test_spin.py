@@ -3,6 +3,7 @@
 import os
 import select
 import sys
+import time
 
 import pytest
 
@@ -97,8 +98,15 @@ BESIDE = """
             thread.unpause(other)
         elif who == "is killed":
             thread.kill(other)
+        elif who == "stops":
+            here.stop()
+        elif who == "closes":
+            near.close()
+        elif who == "interrupts":
+            os.kill(os.getpid(), signal.SIGINT)
         assert gone_on.wait(10)
-        far.send(b"late")
+        if who != "closes":
+            far.send(b"late")
 
     def go_on():
         try:
@@ -120,26 +128,37 @@ BESIDE = """
         near.recv()
         near.send(b"question")
         used.append(time.thread_time())
-        if who == "asks with a timeout":
-            try:
-                near.recv(timeout=0.1)
-            except ratchet.Timeout:
-                note()
-        near.recv()
+        try:
+            near.recv(timeout=0.1 if who == "asks with a timeout" else 15)
+        except (ratchet.Timeout, ratchet.ClosedError):
+            note()
+        else:
+            return
+        if not near.closed:
+            near.recv()
 
     other = None
     used = []  # CPU time at the question, and from there until the other one goes on
 
     def main():
         global other
-        if who != "asks with a timeout":
+        if beside:
             other = thread.attach(go_on)
             thread.timer(0)
         ask()
 
+    beside = who in ("receives", "sleeps", "is unpaused", "is killed")
     answering = threading.Thread(target=answer, daemon=True)
     answering.start()
-    ratchet.run(main)
+    here = ratchet.new(main)
+    try:
+        here.loop()
+    except KeyboardInterrupt:
+        assert who == "interrupts"
+    if who in ("stops", "interrupts"):
+        note()
+    here.loop()
+    here.close()
     answering.join()
     for zsock in (near, far, left, right):
         zsock.close()
@@ -149,11 +168,78 @@ BESIDE = """
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="a kernel looks with epoll only")
 @pytest.mark.parametrize(
-    "who", ["receives", "sleeps", "is unpaused", "is killed", "asks with a timeout"]
+    "who",
+    [
+        *("receives", "sleeps", "is unpaused", "is killed"),
+        *("asks with a timeout", "stops", "closes", "interrupts"),
+    ],
 )
 def test_a_thread_that_looks_for_an_answer_lets_others_go_on(run, who):
     """It looks until there is something for any of them, and no longer than the first deadline."""
     run(f"    who = {who!r}\n" + BESIDE)
+
+
+# All of the looking takes longer than what is asserted of it.
+AGAIN = """
+    ratchet.configure(spin=1)
+    near, far = zmqsocket.new("DEALER"), zmqsocket.new("DEALER")
+    far.connect(near.bind("inproc://near"))
+    answered, found = threading.Event(), []
+
+    def ask(name):
+        near.send(name)
+        found.append(near.recv_all())
+
+    def later():
+        thread.timer(0.01)  # which ends the other one's look
+        ask(b"second")
+
+    def main():
+        ask(b"warm-up")
+        if second:
+            thread.attach(later)
+        ask(b"first")
+
+    waiter = threading.Thread(target=lambda: ratchet.run(main), daemon=True)
+    waiter.start()
+    used = functools.partial(time.clock_gettime, time.pthread_getcpuclockid(waiter.ident))
+
+    def answer():
+        far.send(far.recv_all(timeout=10))
+
+    until(lambda: paused_calls(near))
+    again = time.monotonic() + 0.2  # this answer is slept for, which looking has to be faster than
+    until(lambda: time.monotonic() > again)
+    answer()
+    until(lambda: paused_calls(near) == 1 + second)
+    if not second:
+        until(lambda: used() > 0.05)
+        peer = zmqsocket.new("DEALER")  # its connection rings
+        peer.connect("inproc://near")
+    now = used()
+    until(lambda: used() > now + 0.05)
+    for _ in range(1 + second):
+        answer()
+    waiter.join(10)
+    assert not waiter.is_alive()
+    assert found == [b"warm-up", b"first", b"second"][:2 + second], found
+    near.close(), far.close()
+    if not second:
+        peer.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="asks for CPU time")
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="a kernel looks with epoll only")
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param(False, id="after a ring that is not the answer"),
+        pytest.param(True, id="behind another one that waits at the socket"),
+    ],
+)
+def test_a_thread_goes_on_looking(run, second):
+    run(f"    second = {second!r}\n    import functools\n" + AGAIN)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
