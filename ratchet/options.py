@@ -58,7 +58,8 @@ class Options:
 
     # Queues and messages
     sndhwm = Int("SNDHWM", 23, 1000, unit="messages", doc=
-        "High-water mark for sending: how many may queue for one peer; 0 for no limit.")
+        "High-water mark for sending: how many may queue for one peer; 0 for no limit. On SUB, "
+        "whose subscriptions these are, the default is ratchet's, 1000000.")
     rcvhwm = Int("RCVHWM", 24, 1000, unit="messages", doc=
         "High-water mark for receiving: how many may queue from one peer; 0 for no limit.")
     linger = OptionalSeconds("LINGER", 17, 10.0, doc=

@@ -12,6 +12,7 @@ cdef class PeersBase(EventSink):
     cdef readonly dict _endpoints  # what libzmq calls it -> Connections
     cdef readonly object _lock    # held by who acts on events: one that no patch replaces
     cdef bint ended               # a connection has, since `_has_ended` was asked
+    cdef bint taking_in, takes_more  # of what subscribers send, and what comes meanwhile
     cdef bint all_wants, all_ends  # of what subscribers ask for, an XPUB's program receives these
     cdef int watching             # how many callers wait for subscribers
 

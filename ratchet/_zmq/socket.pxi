@@ -1,8 +1,7 @@
 # Layer 5. One libzmq socket: its life, its fields, and what it is ready for.
 #
-# All fields of a socket are declared here. How it moves messages is in `send.pxi` and
-# `receive.pxi`; its options by number are in `raw_options.pxi`, its endpoints in `endpoints.pxi`,
-# its calls in `calls.pxi`.
+# All its fields are declared here. How it moves messages is in `send.pxi` and `receive.pxi`; its
+# options are in `raw_options.pxi`, its endpoints in `endpoints.pxi`, its calls in `calls.pxi`.
 
 cdef describe_socket(type, endpoints):
     """Name a socket by its type and up to three endpoints."""
@@ -54,7 +53,6 @@ cdef class SocketBase(Doorbell):
     cdef list inproc_links           # (name, weak reference, it has connected, since); or None
     cdef dict wanted                 # prefix -> how often it has subscribed to that; or None
     cdef bint counts                 # subscribers: a publisher with track_peers
-    cdef bint taking_in, takes_more  # what these have sent; and what comes meanwhile
     cdef object __weakref__
 
     def __init__(self, type="PAIR", **options):
@@ -130,6 +128,8 @@ cdef class SocketBase(Doorbell):
             zmq_setsockopt(self.handle, ZMQ_LINGER, &linger, sizeof(linger))
         if self.mandatory:
             zmq_setsockopt(self.handle, ZMQ_ROUTER_MANDATORY, &one, sizeof(one))
+        if self.home is None and self.kind.subscribes == "option":
+            zmq_setsockopt(self.handle, ZMQ_SNDHWM, &SUB_SNDHWM, sizeof(SUB_SNDHWM))
         if batches:
             zmq_setsockopt(self.handle, IN_BATCH_SIZE, &DEFAULT_IN_BATCH, sizeof(int))
             zmq_setsockopt(self.handle, OUT_BATCH_SIZE, &DEFAULT_OUT_BATCH, sizeof(int))

@@ -12,19 +12,20 @@ cdef int take_in_subscriptions(SocketBase zsock) except -1:
     Returns:
         1, or 0: another thread is at it.
     """
-    if zsock.taking_in:
-        zsock.takes_more = True
+    cdef PeersBase peers = zsock._peers
+    if peers.taking_in:
+        peers.takes_more = True
         return 0
-    zsock.taking_in = zsock.takes_more = True
+    peers.taking_in = peers.takes_more = True
     try:
-        while zsock.takes_more:
-            zsock.takes_more = False
-            take_in_now(zsock, zsock._peers)
+        while peers.takes_more:
+            peers.takes_more = False
+            take_in_now(zsock, peers)
     except BaseException:  # as a signal handler raises, while events are read in Python
-        zsock.taking_in = False
-        (<PeersBase> zsock._peers).wake_all()  # they go on with what is left
+        peers.taking_in = False
+        peers.wake_all()  # they go on with what is left
         raise
-    zsock.taking_in = False
+    peers.taking_in = False
     return 1
 
 

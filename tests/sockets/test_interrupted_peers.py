@@ -29,14 +29,11 @@ class Interrupter:
 
     The end of a `with` is passed over: a signal handler does not run between its last line and the
     call that gives the lock back.
-
-    Args:
-        counts: tells whether a line counts that is come to now.
     """
 
-    def __init__(self, number, counts):
+    def __init__(self, number):
         self.left = number
-        self.counts = counts
+        self.counts = lambda: True  # does a line count that is come to now?
         self.raised = False
 
     def __enter__(self):
@@ -59,10 +56,10 @@ class Interrupter:
         return self.trace
 
 
-def each_line(counts=lambda: True):
+def each_line():
     """One Interrupter after another, until one has found no line to raise at."""
     for number in count():
-        interrupter = Interrupter(number, counts)
+        interrupter = Interrupter(number)
         yield interrupter
         if not interrupter.raised:
             assert number > 5
@@ -109,36 +106,35 @@ def test_subscriptions_are_counted_and_received_once(new, inproc, unheard, by):
 @pytest.mark.parametrize("ends", ["closes", "is disconnected from"])
 def test_a_peer_that_comes_and_goes_is_known(new, tcp, unheard, ends):
     """This thread takes in the events: the one that otherwise does waits for the lock."""
-    pub = new("XPUB", track_peers=True)
-    known = peers_of(pub)
-    for interrupter in each_line(lambda: known._first() or known._undone):
-        sub = new("SUB", subscribe=b"a")
+    for interrupter in each_line():
+        pub, sub = new("XPUB", track_peers=True), new("SUB", subscribe=b"a")
+        known = peers_of(pub)
+        interrupter.counts = lambda known=known: known._first() or known._undone
         address = (pub if ends == "closes" else sub).bind(tcp)
         with known._lock:
             (sub if ends == "closes" else pub).connect(address)
             try:
                 with interrupter:
-                    until(lambda: pub.peers)
+                    until(lambda pub=pub: pub.peers)
             except HandlerError:
                 pass
         assert pub.wait_peers() == 1
         # A SUB that was bound tells what it wants in a call on it.
-        until(lambda sub=sub: sub.is_readable() or pub.subscribers(b"a") == 1)
+        until(lambda pub=pub, sub=sub: sub.is_readable() or pub.subscribers(b"a") == 1)
         with known._lock:
             try:
                 with interrupter:
                     if ends == "closes":
                         sub.close()
-                        until(lambda: not pub.peers)
+                        until(lambda pub=pub: not pub.peers)
                     else:
                         pub.disconnect(address)
             except HandlerError:
                 pass
-        until(lambda: pub.peers == ())
-        until(lambda: pub.subscribers() == 0)
+        until(lambda pub=pub: pub.peers == ())
+        until(lambda pub=pub: pub.subscribers() == 0)
         sub.close()
-        if ends == "closes":
-            pub.unbind(address)
+        pub.close()
 
 
 def test_a_wait_for_subscribers_that_is_interrupted_leaves_no_thread_that_looks(new, tcp, unheard):
@@ -160,33 +156,35 @@ def test_signals_that_raise_all_the_time(new, tcp):
     xpub, sub = new("XPUB", track_peers=True), new("SUB", sndhwm=0)
     sub.connect(xpub.bind(tcp))
     xpub.wait_peers()
-    armed = False
+    armed = False  # one at a time: what is raised a moment later must find the `try`
+    raised = subscribed = 0
 
     def handler(*_):
+        nonlocal armed
         if armed:
+            armed = False
             raise HandlerError
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
-    raised = subscribed = 0
     try:
         while raised < 200:
-            for number in range(subscribed, subscribed + 20):
-                sub.subscribe(b"%d." % number)
-            subscribed += 20
-            for _ in range(20):
-                try:
+            try:
+                while True:
+                    for number in range(subscribed, subscribed + 20):
+                        sub.subscribe(b"%d." % number)
+                    subscribed += 20
                     armed = True
-                    try:
+                    for _ in range(20):
                         xpub.subscribers(b"none")
-                    finally:
-                        armed = False
-                except HandlerError:
-                    armed = False
-                    raised += 1
+            except HandlerError:
+                raised += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    for number in range(subscribed, subscribed + 20):  # of which an exception may have left some
+        sub.subscribe(b"%d." % number)
+    subscribed += 20
     last = b"%d." % (subscribed - 1)
     assert xpub.wait_subscribers(last) == 1
     assert [xpub.subscribers(b"%d." % number) for number in range(subscribed)] == [1] * subscribed

@@ -1,5 +1,6 @@
 """Publishers that know their subscribers: `subscribers`, `wait_subscribers`; no message is lost."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -130,6 +131,65 @@ async def test_each_subscription_arrives(rt, endpoint, kind):
         assert await xpub.recv(timeout=LONG) == (b"\1" + prefix, False)
         sub.unsubscribe(prefix)
         assert await xpub.recv(timeout=LONG) == (b"\0" + prefix, False)
+
+
+MANY = 3_000  # more than libzmq's mark, at either end over inproc
+
+
+def arrived(xpub, sub):
+    """How many prefixes an XPUB without options hears of, until the last one."""
+    heard = set()
+
+    def has_heard_of_last():
+        sub.is_readable()  # a SUB that was bound tells in a call on it
+        with contextlib.suppress(Timeout):
+            heard.update(data[1:] for data in xpub.recv_many(MANY, timeout=0.01))
+        return b"last" in heard
+
+    until(has_heard_of_last)
+    return len(heard) - 1
+
+
+@pytest.mark.parametrize("remedy", [("SUB", {}), ("XSUB", {"sndhwm": 0})], ids=["SUB", "XSUB"])
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+@pytest.mark.parametrize("binds", ["the publisher", "the subscriber"])
+def test_of_many_subscriptions_none_is_lost(new, endpoint, remedy, when, binds):
+    """libzmq drops those above `sndhwm`: a SUB has a high one, an XSUB's is to be set."""
+    kind, options = remedy
+    xpub, sub = new("XPUB"), new(kind, **options)
+    bound, other = (xpub, sub) if binds == "the publisher" else (sub, xpub)
+    prefixes = [*(b"%d" % number for number in range(MANY)), b"last"]
+    if when == "before":
+        for prefix in prefixes:
+            sub.subscribe(prefix)
+    other.connect(bound.bind(endpoint))
+    if when == "after":
+        sub.subscribe(b"first")
+        until(lambda: sub.is_readable() or xpub.is_readable())
+        xpub.recv()
+    if when != "before":
+        for prefix in prefixes:
+            sub.subscribe(prefix)
+    assert arrived(xpub, sub) == MANY
+
+
+def test_a_publisher_that_is_restarted_is_told_of_many_subscriptions(new, ipc):
+    sub = new("SUB", reconnect_ivl=0.001)
+    sub.connect(ipc)
+    for number in range(MANY):
+        sub.subscribe(b"%d" % number)
+    sub.subscribe(b"last")
+    for _ in range(2):
+        xpub = new("XPUB")
+        xpub.bind(ipc)
+        assert arrived(xpub, sub) == MANY
+        xpub.close()
+
+
+def test_a_subs_own_mark_is_kept(new):
+    assert new("SUB").sndhwm == 1_000_000
+    assert new("SUB", sndhwm=10).sndhwm == 10
+    assert new("XSUB").sndhwm == new("PUB").sndhwm == 1000
 
 
 def test_who_waits_for_subscribers_is_told_though_another_just_stops_waiting(new):
