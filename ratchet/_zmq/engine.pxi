@@ -3,6 +3,10 @@
 # The fast paths stand in `quick_calls.pxi` and `awaitable.pxi`; both come here when a first try
 # says "not now" or the line is contended.
 
+# Options of those whom a server may refuse.
+cdef frozenset OF_CLIENTS = frozenset(("CURVE_SERVERKEY", "PLAIN_USERNAME"))
+
+
 cdef object attempt(SocketBase zsock, const Operation *op, object arg, Caller me):
     """Perform ``op`` now or return NOT_NOW. The caller, ``me``, must be entitled to it.
 
@@ -198,5 +202,16 @@ cdef object timed_out(SocketBase zsock, Line line, double limit):
 
 
 cdef object known_cause(SocketBase zsock, otherwise):
-    """Say what the connections are doing, if the socket knows; else what to check."""
-    return otherwise if zsock._peers is None else f"{zsock._peers.why()}."
+    """Say what the connections are doing, if the socket knows; else what to check.
+
+    That a server has refused it, only events tell, and to read those costs a socket more than its
+    other parts together (docs/decisions/039-who-may-connect.md).
+    """
+    if zsock._peers is not None:
+        return f"{zsock._peers.why()}."
+    if zsock._judged is not None and not zsock._judged.isdisjoint(OF_CLIENTS):
+        return (
+            f"{otherwise} Make the socket with track_peers=True to learn whether the server has "
+            "refused it."
+        )
+    return otherwise
