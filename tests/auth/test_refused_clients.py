@@ -18,9 +18,11 @@ async def test_a_refused_clients_timeout_says_how_to_learn_why(rt, tcp, keys):
     req.connect(rep.last_endpoint)
     with pytest.raises(Timeout, match=LEARN):
         await req.request(b"x", timeout=0.05)
+    dealer = rt.new("DEALER", **security)
+    dealer.connect(rep.last_endpoint)
     for _ in range(2):  # the text is kept for the next one
         with pytest.raises(Timeout, match=LEARN):
-            await req.recv(timeout=0)
+            await dealer.recv(timeout=0)
     tracking, said = rt.new("REQ", **security, track_peers=True), ""
     tracking.connect(rep.last_endpoint)
     while "refused by the server: 400" not in said:
