@@ -62,7 +62,7 @@ cdef extern from *:
         ratchet_message(msg, 0);
         return zmq_msg_close(msg);
     }
-    static void *ratchet_socket(void *context, int type) {
+    static void *ratchet_open_socket(void *context, int type) {
         void *s = zmq_socket(context, type);
         ratchet_sockets += s != NULL;
         return s;
@@ -96,7 +96,7 @@ cdef extern from *:
     #define zmq_msg_send ratchet_msg_send
     #define zmq_msg_move ratchet_msg_move
     #define zmq_msg_close ratchet_msg_close
-    #define zmq_socket ratchet_socket
+    #define zmq_socket ratchet_open_socket
     #define zmq_close ratchet_close_socket
     #define PyObject_GetBuffer ratchet_get_buffer
     #define PyBuffer_Release ratchet_release_buffer
