@@ -233,8 +233,9 @@ class Access:
             size = 0
         # libzmq hands it on as a C string, which ends at a zero.
         if not 0 < size <= LONGEST or "\0" in str(user):
-            why = f"a user id is a str of 1 to {LONGEST} bytes in UTF-8, none of them zero"
-            return Answer(FAILED, f"{name_of(question.function)} returned none: {why}")
+            what = f"what {name_of(question.function)} returned ({type(found).__name__})"
+            why = f"a str of 1 to {LONGEST} bytes in UTF-8, none of them zero"
+            return Answer(FAILED, f"{what} is no user id: {why}")
         return Answer(IN, "", str(user))
 
 

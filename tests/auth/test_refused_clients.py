@@ -2,6 +2,7 @@
 
 import pytest
 from harness.behaviour import behaviour
+from harness.waiting import until
 
 from ratchet import Timeout
 
@@ -40,3 +41,9 @@ def test_only_who_may_be_refused_is_told_how_to_learn_of_it(new, options, may_be
     with pytest.raises(Timeout) as caught:
         new("DEALER", **options).recv(timeout=0)
     assert (LEARN in str(caught.value)) is may_be_refused
+
+
+def test_the_log_says_that_a_callable_returned_no_user_id(door, keys, told):
+    server = door(clients=lambda *_: 3.5)
+    assert server.knock(keys[1]) is None
+    until(lambda: "<lambda> returned (float) is no user id: a str of 1 to 255 bytes" in told())
