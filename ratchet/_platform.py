@@ -96,7 +96,8 @@ class EventWakeup:
         return fd, fd
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        if self._fd >= 0 and self._born == self._process():
+        # A signal handler may have raised where `__init__` begins.
+        if getattr(self, "_fd", -1) >= 0 and self._born == self._process():
             close(self._fd)
 
 
@@ -145,7 +146,8 @@ class PairWakeup:
 
     def close(self, close: Callable[[int], None] = close_descriptor) -> None:
         """Give the descriptors back, unless they are another process's."""
-        if self._reader >= 0 and self._born == self._process():
+        # A signal handler may have raised where `__init__` begins.
+        if getattr(self, "_reader", -1) >= 0 and self._born == self._process():
             close(self._reader)
             close(self._writer)
         self._reader = self._writer = -1

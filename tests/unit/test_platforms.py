@@ -57,6 +57,11 @@ def test_an_unused_wakeup_gives_its_descriptors_back():
         kind().fileno()
 
 
+@pytest.mark.parametrize("kind", [_platform.EventWakeup, _platform.PairWakeup])
+def test_a_wakeup_whose_making_was_interrupted_is_dropped_without_a_word(kind):
+    kind.__new__(kind)  # what `__del__` raised would be a warning, which is an error here
+
+
 def test_a_detached_wakeup_is_the_callers():
     wakeup = _platform.PairWakeup()
     there = {wakeup.fileno(), wakeup.write_fileno()}
