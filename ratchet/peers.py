@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Peer", "Peers"]
 
 XPUB_VERBOSER = 78
+# How many endpoints that were given up last are remembered, of 100 bytes each. libzmq tells of a
+# connection that it was making there within milliseconds.
+GIVEN_UP = 1000
 _OF_CONNECTIONS = ("ACCEPTED", "CONNECTED", "DISCONNECTED", "HANDSHAKE_")
 
 
@@ -52,8 +55,9 @@ class Peers(PeersBase):
     def __init__(self, zsock: WatchedSocket) -> None:
         self._zsock = weakref.ref(zsock)
         self._attempts: dict[str, Attempts] = {}
-        # Of endpoints that were given up: what libzmq still connects there ends without a word.
-        self._given_up: set[str] = set()
+        # Endpoints that were given up, the last one last: what libzmq still connects there ends
+        # without a word.
+        self._given_up: dict[str, None] = {}
         self._ledger: Ledger | None = None
         self._count = TYPES[zsock.type].tracked == TYPES["XPUB"].number
         zsock._send_events_to(self, ALL)
@@ -80,7 +84,7 @@ class Peers(PeersBase):
     def _end(self) -> None:
         """Give up what is under way: the socket is closed."""
         with self._lock:
-            for attempts in self._attempts.values():
+            for attempts in list(self._attempts.values()):
                 attempts.forget_probe()
             if self._ledger is not None:
                 self._ledger.close()
@@ -92,6 +96,7 @@ class Peers(PeersBase):
         name = NUMBERS.get(number, "")
         address = None
         raw = self._is_raw()
+        at = self._at(identifier) if name.startswith(_OF_CONNECTIONS) else None
         if name in {"ACCEPTED", "CONNECTED"}:
             address = address_of(value)
             if self._ledger is not None and identifier in self._given_up:
@@ -105,12 +110,13 @@ class Peers(PeersBase):
         zsock = self._zsock()
         if zsock is not None:
             zsock._forget_error()
-        at = self._at(identifier) if name.startswith(_OF_CONNECTIONS) else None
         self._note(event, name, at, address, raw)
 
     def _at(self, identifier: str) -> Endpoint:
         endpoint = self._endpoints.get(identifier)
         if endpoint is None:
+            if self._ledger is not None and not self._has(identifier):
+                self._remember(identifier)  # a name was given up that stands for it
             endpoint = self._endpoints[identifier] = Endpoint()
         return endpoint
 
@@ -139,15 +145,28 @@ class Peers(PeersBase):
         if entry in self._entries():
             return  # another one like it is left
         self._ledger = self._ledger or Ledger()
-        self._given_up.add(entry[1])
+        self._remember(entry[1])
         for identifier in {*self._endpoints, *self._attempts}:
             if self._name(identifier, [entry]) is None:
                 continue
-            self._given_up.add(identifier)
+            self._remember(identifier)
             self._give_up(identifier)
             attempts = self._attempts.pop(identifier, None)
             if attempts is not None:
                 attempts.forget_probe()
+
+    def _remember(self, identifier: str) -> None:
+        """Note an endpoint that was given up; forget the one that was so the longest time ago."""
+        self._given_up.pop(identifier, None)
+        self._given_up[identifier] = None
+        while len(self._given_up) > GIVEN_UP:
+            oldest = next(iter(self._given_up))
+            if oldest in self._endpoints:
+                if self._has(oldest):
+                    self._drop_vanished(self._endpoints[oldest])
+                else:
+                    self._give_up(oldest)
+            self._given_up.pop(oldest, None)
 
     def before_counting(self) -> None:
         """Take in events, before what subscribers have sent is counted (`_taken`).
@@ -180,6 +199,13 @@ class Peers(PeersBase):
                 return endpoint
         return None
 
+    def _has(self, identifier: str) -> bool:
+        """Return True if that may be an endpoint that the socket has."""
+        entries = self._entries()
+        return self._name(identifier, entries) is not None or any(
+            port_of(identifier) == port_of(one) for _, one, _ in entries
+        )
+
     def _there(self) -> Iterator[tuple[str, Endpoint]]:
         """Return what is connected by the endpoints that the socket has.
 
@@ -187,9 +213,10 @@ class Peers(PeersBase):
         """
         entries = self._entries()
         known = {endpoint for _, endpoint, _ in entries}
-        for identifier in self._given_up.intersection(self._endpoints):
-            self._drop_vanished(self._endpoints[identifier])
-        for identifier, endpoint in self._endpoints.items():
+        # Lists, since a signal handler may come in between and call what changes these.
+        for identifier, endpoint in list(self._endpoints.items()):
+            if identifier in self._given_up:
+                self._drop_vanished(endpoint)
             if identifier in known:
                 yield identifier, endpoint
             elif (name := self._name(identifier, entries)) is not None:
@@ -255,13 +282,14 @@ class Peers(PeersBase):
     def _whys(self) -> list[str]:
         said = []
         entries = self._entries()
-        named = {identifier: self._name(identifier, entries) for identifier in self._attempts}
+        named = {one: self._name(one, entries) for one in list(self._attempts)}
         for how, endpoint, _ in entries:
             if how == "bound to" or endpoint.startswith("inproc://"):
                 continue
             known = [one for one, name in named.items() if name == endpoint]
             there = sum(len(self._at(one)) for one in known)
-            whys = [self._attempts[one].why(endpoint) for one in known]
+            known_attempts = [self._attempts.get(one) for one in known]
+            whys = [one.why(endpoint) for one in known_attempts if one is not None]
             why = next((text for text in whys if text), None)
             if there:
                 said.append(f"{endpoint}: connected")

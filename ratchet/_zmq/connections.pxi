@@ -12,7 +12,9 @@ cdef class Connections:
     """The connections that libzmq calls by one endpoint."""
     cdef readonly dict begun   # descriptor -> Connection whose handshake is not known to be done
     cdef readonly dict done    # descriptor -> Connection
-    cdef list among            # of those begun, so many are done: since when each
+    # Of those begun, so many are done: since when each. If none has begun, a thread has told of a
+    # handshake before it told of the connection, or that one was given up: it does not count.
+    cdef list among
     cdef public int failed     # handshakes that failed, whose connections have not ended yet
     cdef set ended_first       # several I/O threads tell: ended before it began
 
@@ -20,7 +22,7 @@ cdef class Connections:
         self.begun, self.done, self.among, self.ended_first = {}, {}, [], set()
 
     def __len__(self):
-        return len(self.done) + len(self.among)
+        return len(self.done) + (len(self.among) if self.begun else 0)
 
     cpdef int begin(self, fd, address) except -1:
         """Note a connection that was accepted or made."""
@@ -83,8 +85,9 @@ cdef class Connections:
         found = []
         for connection in self.done.values():
             found.append((connection.address, connection.since))
-        for since in self.among:
-            found.append((None, since))
+        if self.begun:
+            for since in self.among:
+                found.append((None, since))
         return found
 
 

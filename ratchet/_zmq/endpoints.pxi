@@ -294,6 +294,8 @@ cdef class EndpointSocket(OptionSocket):
         what = f"{what} {endpoint!r}"
         self.require(what)
         if which <= 1:
+            if self._peers is not None and (<PeersBase> self._peers)._undone:
+                self._peers.dropped()  # an exception has left that, and it may be the same endpoint
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             resolver_room(what)
             threads = self.threads_of(endpoint if which else None)

@@ -199,10 +199,14 @@ cdef class Subscriptions:
         cdef set found = set()
         cdef Py_ssize_t local = 0, end
         cdef PrefixSubscribers known
+        chosen = []
         if prefix is None:
             chosen = list(self.prefixes.values())
+        elif len(prefix) > len(self.prefixes):  # a message of megabytes has as many beginnings
+            for one, known in self.prefixes.items():
+                if prefix.startswith(one):
+                    chosen.append(known)
         else:
-            chosen = []
             for end in range(len(prefix) + 1):
                 known = self.prefixes.get(prefix[:end])
                 if known is not None:

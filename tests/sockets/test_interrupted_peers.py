@@ -14,6 +14,7 @@ from harness.internals import peers_of
 from harness.waiting import until
 
 from ratchet import peers
+from ratchet._connections import Attempts
 from ratchet._zmq import SubscriberWatch
 
 if sys.gettrace() is not None:
@@ -135,6 +136,51 @@ def test_a_peer_that_comes_and_goes_is_known(new, tcp, unheard, ends):
         until(lambda pub=pub: pub.subscribers() == 0)
         sub.close()
         pub.close()
+
+
+def test_who_is_disconnected_and_connected_again_is_one_peer(new, tcp, unheard):
+    for interrupter in each_line():
+        pub, sub = new("XPUB", track_peers=True), new("SUB", subscribe=b"a")
+        known = peers_of(pub)
+        interrupter.counts = lambda known=known: known._undone
+        address = sub.bind(tcp)
+        pub.connect(address)
+        assert pub.wait_peers() == 1
+        with known._lock:
+            try:
+                with interrupter:
+                    pub.disconnect(address)
+            except HandlerError:
+                pass
+            pub.connect(address)
+        until(lambda pub=pub, sub=sub: sub.is_readable() or pub.subscribers(b"a") == 1)
+        until(lambda pub=pub: len(pub.peers) == 1)
+        sub.close()
+        until(lambda pub=pub: pub.peers == ())
+        pub.close()
+
+
+@pytest.mark.parametrize("what", ["peers", "why"])
+def test_a_handler_that_learns_of_endpoints_meanwhile(new, tcp, what):
+    push, pulls = new("PUSH", track_peers=True), [new("PULL") for _ in range(2)]
+    for pull in pulls:
+        push.connect(pull.bind(tcp))
+    assert push.wait_peers(2) == 2
+    known, ports = peers_of(push), count(10_000)
+
+    def learn(frame, event, _):
+        if frame.f_code.co_filename == peers.__file__ and event == "line":
+            identifier = f"tcp://127.0.0.1:{next(ports)}"
+            known._at(identifier)
+            known._attempts[identifier] = Attempts()
+        return learn
+
+    sys.settrace(learn)
+    try:
+        getattr(known, what)()
+    finally:
+        sys.settrace(None)
+    assert len(push.peers) == 2
 
 
 def test_a_wait_for_subscribers_that_is_interrupted_leaves_no_thread_that_looks(new, tcp, unheard):

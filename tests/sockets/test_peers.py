@@ -12,7 +12,7 @@ from harness.sockets import place_of
 from harness.waiting import LONG, Task, until
 
 import ratchet
-from ratchet import ClosedError, StateError, Timeout, zmqsocket
+from ratchet import ClosedError, StateError, Timeout, peers, zmqsocket
 
 
 def free_port():
@@ -254,6 +254,23 @@ def test_what_was_given_up_is_not_there(new, tcp):
     client.connect(endpoint)
     assert client.wait_peers() >= 1
     until(lambda: client.is_writable() and len(client.peers) == 1)
+
+
+def test_so_many_that_were_given_up_are_remembered(new, monkeypatch):
+    """And what libzmq tells of them afterwards is forgotten with them."""
+    monkeypatch.setattr(peers, "GIVEN_UP", 10)
+    zsock = new("PUSH", track_peers=True)
+    known = peers_of(zsock)
+    endpoints = [f"tcp://127.0.0.1:{port}" for port in range(10_000, 10_030)]
+    for endpoint in endpoints:
+        zsock.connect(endpoint)
+        zsock.disconnect(endpoint)
+        with known._lock:
+            known._at(endpoint).succeed()  # as an event that comes late
+    assert list(known._given_up) == endpoints[-10:]
+    with known._lock:
+        assert not set(endpoints[:-10]).intersection(known._endpoints)
+    assert zsock.peers == ()
 
 
 def test_by_a_name_and_at_any_address(new):

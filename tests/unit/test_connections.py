@@ -55,7 +55,7 @@ def test_the_one_that_ends_was_done():
 def test_several_threads_tell():
     endpoint = Endpoint()
     endpoint.succeed()
-    assert len(endpoint) == 1
+    assert len(endpoint) == 0
     endpoint.begin(5, "a")
     assert known(endpoint) == [5]
     endpoint.succeed()
@@ -63,6 +63,17 @@ def test_several_threads_tell():
     endpoint.begin(6, "b")  # told last, and over by then
     assert known(endpoint) == [5]
     assert len(endpoint) == 1
+
+
+def test_a_handshake_that_is_told_when_its_connection_was_given_up_counts_for_none():
+    endpoint = Endpoint()
+    endpoint.succeed()
+    assert len(endpoint) == len(list(endpoint.peers(""))) == 0
+    endpoint.begin(5, "a")
+    endpoint.succeed()
+    assert len(endpoint) == len(list(endpoint.peers(""))) == 1
+    endpoint.end(5)
+    assert len(endpoint) == len(list(endpoint.peers(""))) == 0
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -29,6 +29,16 @@ def test_by_prefix(wants):
     assert [counted(wants, prefix) for prefix in (b"", b"a", b"c")] == [1, 2, 1]
 
 
+def test_by_a_long_prefix(wants):
+    """A message of megabytes has as many beginnings: to look up each took minutes."""
+    for fd in (5, 6, 7):
+        wants.begin(fd)
+    wants.told(5, True, b"a")
+    wants.told(6, True, bytes(200))
+    wants.told(7, True, b"")
+    assert counted(wants, bytes(2_000_000)) == 2
+
+
 def test_the_first_and_the_last_of_a_prefix(wants):
     """As an XPUB without options tells them."""
     for fd in (5, 6):
