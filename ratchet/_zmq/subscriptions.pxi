@@ -30,19 +30,38 @@ cdef int take_in_subscriptions(SocketBase zsock) except -1:
 
 
 cdef int take_in_now(SocketBase zsock, PeersBase peers) except -1:
-    """Take in what is there by now, and what an exception has left uncounted."""
-    cdef zmq_msg_t msg
-    cdef int fd
+    """Take in what is there by now, and what an exception has left uncounted.
+
+    Between two portions other threads run, and signal handlers: who sends without a rest must not
+    have this process do nothing else.
+    """
+    cdef bint more = True, any = False
     if peers._taken:  # before newer ones: a number may have become another connection's
+        any = True
         peers.before_counting()
         count_taken(zsock, peers)
-    while zsock.born == generation and take(zsock, &msg):
+    while more:
+        more = take_portion(zsock, peers)
+        if peers._taken:
+            any = True
+            peers.before_counting()
+            count_taken(zsock, peers)
+    if any:
+        peers.subscriptions.read()
+    return 0
+
+
+cdef bint take_portion(SocketBase zsock, PeersBase peers) except -1:
+    """Take up to TAKEN_AT_ONCE messages; return False if no more are there."""
+    cdef zmq_msg_t msg
+    cdef int fd, left = TAKEN_AT_ONCE
+    while left > 0:
+        if zsock.born != generation or not take(zsock, &msg):
+            return False
         fd = zmq_msg_get(&msg, ZMQ_SRCFD)  # -1: over inproc, and from who has gone
         peers._taken.append((fd, take_rest(zsock, &msg, zsock.kind.receives)))
-    if peers._taken:
-        peers.before_counting()
-        count_taken(zsock, peers)
-    return 0
+        left -= 1
+    return True
 
 
 cdef int count_taken(SocketBase zsock, PeersBase peers) except -1:
@@ -58,7 +77,6 @@ cdef int count_taken(SocketBase zsock, PeersBase peers) except -1:
             if zsock.prefetched is None:
                 zsock.prefetched = []
             zsock.prefetched.append(parts)
-    peers.subscriptions.read()
     zsock.update_bypass()
     peers.wake_all()
     return 0

@@ -184,6 +184,9 @@ cdef Py_ssize_t KEPT_EVENTS = 100_000
 # Sends of a publisher that knows its subscribers between two looks at what these have sent. A look
 # that finds nothing costs half a send.
 cdef int TAKE_IN_EVERY = 32
+# How many of what subscribers have sent are taken before they are counted: they wait as Python
+# objects, and no other thread runs. Some 1 ms.
+cdef int TAKEN_AT_ONCE = 1000
 # Descriptors that the first monitor may need: two mailboxes of libzmq's, an epoll, an eventfd.
 cdef int FEED_ROOM = 4
 # Seconds between two looks of a select where no descriptor stands for many (Windows).

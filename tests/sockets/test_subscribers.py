@@ -356,6 +356,25 @@ def test_strangers_cannot_grow_its_memory(new, tcp):
     assert not pub.is_readable()
 
 
+def test_other_threads_run_while_much_is_taken_in(new, inproc):
+    """And signal handlers: in Python code between two portions."""
+    pub, sub = new("PUB", track_peers=True), new("SUB")
+    sub.connect(pub.bind(inproc))
+    peers, portions = peers_of(pub), []
+    before_counting = peers.before_counting
+
+    def count():
+        portions.append(len(peers._taken))
+        before_counting()
+
+    peers.before_counting = count
+    for number in range(5000):
+        sub.subscribe(b"%d." % number)
+    assert pub.subscribers(b"4999.") == 1
+    assert sum(portions) == 5000
+    assert max(portions) == 1000
+
+
 def test_rounds_of_sockets_made_anew(tcp):
     """The figure is of 1,000 rounds; a test makes fewer."""
     for number in range(100):
