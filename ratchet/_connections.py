@@ -122,11 +122,14 @@ class Ledger:
     """Tells whether libzmq has closed a descriptor, though its number may be another file's now.
 
     An epoll forgets a file that is closed. Nobody ever waits for it. Where there is none, no
-    descriptor is ever gone.
+    descriptor is ever gone; nor where none is left to make one.
     """
 
     def __init__(self) -> None:
-        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._epoll: select.epoll | None = None
+        if hasattr(select, "epoll"):
+            with contextlib.suppress(OSError):
+                self._epoll = select.epoll()
 
     def enter(self, fd: int) -> None:
         """Note a descriptor that is open."""

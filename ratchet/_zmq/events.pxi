@@ -154,7 +154,7 @@ cdef class Feed:
         feeds_made += 1
         address = f"inproc://ratchet.events.{feeds_made}".encode()
         self.born = generation
-        head_room(FEED_ROOM, what)
+        head_room(FEED_ROOM, what.removeprefix("cannot "))
         # The PAIR first: between the other calls nothing can fail, and libzmq waits only until
         # the second of them is done.
         self.pair = zmq_socket(context, ZMQ_PAIR)

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 import time
 
 import pytest
@@ -330,6 +331,29 @@ def test_a_stream_has_peers_too(new, tcp):
     with socket.create_connection(place_of(stream.bind(tcp)), LONG):
         assert stream.wait_peers() == 1
     until(lambda: stream.peers == ())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of this kind")
+def test_out_of_descriptors(run):
+    run("""
+        import resource
+        with zmqsocket.new("PULL") as pull, zmqsocket.new("PUSH", track_peers=True) as push:
+            endpoint = pull.bind("tcp://127.0.0.1:*")
+            push.connect(endpoint)
+            push.wait_peers()
+            with zmqsocket.new("PUSH") as other:
+                hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+                resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+                push.disconnect(endpoint)
+                assert push.peers == ()
+                try:
+                    other.monitor()
+                except ratchet.Error as error:
+                    assert str(error).startswith("cannot monitor the PUSH socket"), error
+                else:
+                    raise AssertionError("monitored")
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
