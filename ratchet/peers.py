@@ -213,16 +213,20 @@ class Peers(PeersBase):
         """
         entries = self._entries()
         known = {endpoint for _, endpoint, _ in entries}
+        self._drop_all_vanished()
         # Lists, since a signal handler may come in between and call what changes these.
         for identifier, endpoint in list(self._endpoints.items()):
-            if identifier in self._given_up:
-                self._drop_vanished(endpoint)
             if identifier in known:
                 yield identifier, endpoint
             elif (name := self._name(identifier, entries)) is not None:
                 yield name, endpoint
             elif any(port_of(identifier) == port_of(one) for one in known):
                 yield identifier, endpoint
+
+    def _drop_all_vanished(self) -> None:
+        for identifier, endpoint in list(self._endpoints.items()):
+            if identifier in self._given_up:
+                self._drop_vanished(endpoint)
 
     def _drop_vanished(self, endpoint: Endpoint) -> None:
         """Leave out what libzmq has closed without a word."""
@@ -257,6 +261,8 @@ class Peers(PeersBase):
             raise TypeError(f"a prefix is bytes, not {type(prefix).__name__}; of a str, .encode()")
         wanted = None if prefix is None else bytes(prefix)
         self._refresh("count subscribers")
+        with self._lock:
+            self._drop_all_vanished()
         zsock: Any = self._zsock()
         links = [] if zsock is None else inproc_links_of(zsock)
         # The other side tells what it wants when it is looked at, and this side hears of it at its

@@ -375,6 +375,24 @@ def test_other_threads_run_while_much_is_taken_in(new, inproc):
     assert max(portions) == 1000
 
 
+def test_who_was_given_up_while_it_connected_is_no_subscriber(new, tcp):
+    """libzmq ends such a connection without a word, and its descriptor tells."""
+    pub, sub = new("PUB", track_peers=True), new("SUB")
+    address = sub.bind(tcp)
+    pub.connect(address)
+    pub.wait_peers()
+    pub.disconnect(address)
+    peers = peers_of(pub)
+    with socket.socket() as late:
+        with peers._lock:
+            peers._at(address).begin(late.fileno(), None)
+            peers._ledger.enter(late.fileno())
+        pub.subscribers()
+        assert late.fileno() in peers._endpoints[address].begun
+    pub.subscribers()
+    assert not peers._endpoints[address].begun
+
+
 def test_rounds_of_sockets_made_anew(tcp):
     """The figure is of 1,000 rounds; a test makes fewer."""
     for number in range(100):
