@@ -239,6 +239,7 @@ def running(loop):
 def test_the_main_thread_wakes_a_task_of_another_loop(raised, inproc):
     """The main thread has its message, the task its room, and the handler's error is raised."""
     loop, pair = Loop(), ratchet.asyncio.new("PAIR", sndhwm=1, rcvhwm=1)
+    busy, over = threading.Event(), threading.Event()
     with running(loop), pair, zmqsocket.new("PAIR", sndhwm=1, rcvhwm=1) as peer:
         peer.set_timeout(LONG)
         pair.bind(inproc)
@@ -251,6 +252,9 @@ def test_the_main_thread_wakes_a_task_of_another_loop(raised, inproc):
 
         future = asyncio.run_coroutine_threadsafe(send(), loop)
         until(lambda: paused_calls(pair) == 1)
+        # Or the loop's own thread might see that there is room before the main thread does.
+        loop.call_soon_threadsafe(lambda: busy.set() or over.wait(LONG))
+        assert busy.wait(LONG)
         peer.send(b"for main")
         got = []
         while peer.is_readable():
@@ -262,6 +266,7 @@ def test_the_main_thread_wakes_a_task_of_another_loop(raised, inproc):
             while True:
                 len(got)
         assert data == b"for main"
+        over.set()
         future.result(LONG)
         while got[-1] != b"waited":
             got.append(peer.recv_all())
