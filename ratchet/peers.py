@@ -269,14 +269,16 @@ class Peers(PeersBase):
         # own look, which comes last.
         for _, other, _ in links:
             check(other)
-        local = sum(other._wants(wanted) for _, other, _ in links)
+        wants = [other._wants(wanted) for _, other, _ in links]
         # An XSUB's program can send subscriptions as messages, which only this side sees. Those of
         # a SUB are known: it sends one that is repeated each time, and its end once.
-        most = sum(other.type != "SUB" or other._wants(wanted) for _, other, _ in links)
+        most = sum(
+            one or other.type != "SUB" for one, (_, other, _) in zip(wants, links, strict=True)
+        )
         if zsock is not None:
             check(zsock)
         found, told = self._matching(wanted)
-        return len(found) + max(local, min(told, most))
+        return len(found) + max(sum(wants), min(told, most))
 
     def why(self) -> str:
         """Say what the connections are doing, for a `Timeout`."""

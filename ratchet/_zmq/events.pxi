@@ -154,12 +154,12 @@ cdef class Feed:
         feeds_made += 1
         address = f"inproc://ratchet.events.{feeds_made}".encode()
         self.born = generation
-        head_room(FEED_ROOM, what.removeprefix("cannot "))
+        head_room(FEED_ROOM, what)
         # The PAIR first: between the other calls nothing can fail, and libzmq waits only until
         # the second of them is done.
         self.pair = zmq_socket(context, ZMQ_PAIR)
         if self.pair == NULL:
-            raise from_errno(zmq_errno(), what)
+            raise from_errno(zmq_errno(), f"cannot {what}")
         zmq_setsockopt(self.pair, ZMQ_RCVHWM, &none, sizeof(none))
         zmq_setsockopt(self.pair, ZMQ_LINGER, &none, sizeof(none))
         zmq_getsockopt(self.pair, ZMQ_FD, &fd, &size)
@@ -168,7 +168,7 @@ cdef class Feed:
             error = zmq_errno()
             zmq_close(self.pair)
             self.pair = NULL
-            raise from_errno(error, what)
+            raise from_errno(error, f"cannot {what}")
         zmq_connect(self.pair, <bytes> address)
         self.watched = watched
         try:

@@ -20,7 +20,7 @@ cdef bint launches(SocketBase zsock, int which, bytes data, str endpoint) except
     if which > 1 or data.startswith(b"inproc:"):
         return False
     return (
-        ratchet_readable(zsock.fd) or which == 0 or zsock.type not in CONNECT_ONCE
+        which == 0 or zsock.type not in CONNECT_ONCE or ratchet_readable(zsock.fd)
         or ("connected to", endpoint, endpoint) not in zsock.endpoints
     )
 

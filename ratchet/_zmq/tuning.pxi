@@ -129,6 +129,7 @@ cdef int LOW_SNDHWM = 256
 # longer than 29, and for a publisher that never comes they pile up. libzmq learns only after each
 # half of the mark that some were read.
 cdef int SUB_SNDHWM = 1_000_000
+
 # Bytes of the longest prefix to subscribe to. libzmq 4.3's trie recurses for each byte of it, in
 # the caller's thread: 80 bytes of stack each to remove one (trie.cpp), 83 to tell a new peer of
 # many; its reaper's thread needs 48 to close the socket. On 32 KiB, the smallest stack that

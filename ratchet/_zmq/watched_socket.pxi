@@ -13,7 +13,7 @@ cdef class WatchedSocket(SocketBase):
         if feed is None or feed.pair == NULL:
             feed = Feed()
             reader.begin(feed, mask, name)
-            feed.begin(self.handle, f"cannot monitor the {name}")
+            feed.begin(self.handle, f"monitor the {name}")
             self.feed = feed
         else:
             feed.take_in()  # what came before is not for this reader
