@@ -105,7 +105,7 @@ include "_zmq/osthread.pxi"
 include "_zmq/kernel_sleep.pxi"
 include "_zmq/kernel.pxi"
 include "_zmq/gevent.pxi"
-# 4: messages, the process's context, and those of a program's own.
+# 4: messages, contexts, the events of connections, and the endpoints that are refused.
 include "_zmq/messages.pxi"
 include "_zmq/loans.pxi"
 include "_zmq/io_threads.pxi"
@@ -146,7 +146,7 @@ include "_zmq/launches.pxi"
 include "_zmq/endpoints.pxi"
 include "_zmq/message_forms.pxi"
 include "_zmq/engine.pxi"
-# 8: the calls, in two ways.
+# 8: the calls, in two ways; one wait for many; proxies.
 include "_zmq/calls.pxi"
 include "_zmq/blocking.pxi"
 include "_zmq/quick_calls.pxi"
@@ -160,10 +160,10 @@ include "_zmq/task_pauses.pxi"
 include "_zmq/checkpoints.pxi"
 include "_zmq/call.pxi"
 include "_zmq/awaitable.pxi"
+# 9: sockets in contexts of a program's own; fork and exit.
 include "_zmq/program_socket.pxi"
 include "_zmq/program_calls.pxi"
 include "_zmq/program_frames.pxi"
 include "_zmq/program_poll.pxi"
-# 9: fork and exit.
 include "_zmq/fork.pxi"
 include "_zmq/exit.pxi"

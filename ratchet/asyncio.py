@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 A call that is ready finishes without suspending. Otherwise it queues at the socket's doorbell like
 any other caller, and the loop watches ZMQ_FD, with one reader for each socket and loop, however
-many tasks wait. Who is woken tries again in the step that returns the message (`awaitable.pxi`): no
-message is ever in a future, so a cancelled or timed-out task has none to lose.
+many tasks wait. The woken call tries again in the step that returns the message (`_zmq/call.pxi`):
+no message is ever in a future, so a cancelled or timed-out task has none to lose.
 
 Readers and deadlines are as in every loop (`_awaited.py`).
 """

@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 As in asyncio a call queues at the socket's doorbell, and tries again in the step that returns its
-message (`awaitable.pxi`): what cancels it can only come before. Each call begins with trio's own
+message (`_zmq/call.pxi`): what cancels it can only come before. Each call begins with trio's own
 check for cancellation, also one that is ready, and with a whole checkpoint when the burst is
 over.
 
@@ -204,7 +204,7 @@ class TrioRuntime(LoopRuntime):
             self._soon(pause.end)
 
     def _is_here(self) -> bool:
-        """Does a task of this run run now, in this OS thread?"""
+        """Return True if a task of this run is running in this OS thread."""
         return in_trio_task() and current_trio_token() is self._token
 
     def _call(self, callback: Callable[..., object], *args: object) -> None:

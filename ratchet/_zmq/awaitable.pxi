@@ -1,4 +1,4 @@
-# Layer 9. The socket whose calls are awaited.
+# Layer 8. The socket whose calls are awaited.
 
 cdef class AwaitableSocket(Calls):
     """A socket whose calls pause the task that awaits them. An argument is refused at the call."""

@@ -1,6 +1,7 @@
 # Layer 1. The functions by which Python code of this package uses a bell.
 #
 # They are no methods: a socket is a Doorbell, and programs that use sockets have no use for them.
+# `lines_of`, `must_look`, `run_by` and `OpenDoorbell` are for the tests of the rule.
 
 def check(Doorbell bell not None, Waiter but=None):
     """Look, and wake the waiters that can go on now, except ``but``."""

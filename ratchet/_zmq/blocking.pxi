@@ -1,4 +1,4 @@
-# Layer 9. The socket whose calls block the thread that makes them.
+# Layer 8. The socket whose calls block the thread that makes them.
 
 cdef object CLOSED = errors.ClosedError  # found beforehand: at the exit modules are gone
 

@@ -1,4 +1,4 @@
-# Layer 9. One call that is awaited: a coroutine in C that tries again when it is resumed.
+# Layer 8. One call that is awaited: a coroutine in C that tries again when it is resumed.
 #
 # `Call` is what `await zsock.recv()` awaits. It begins when it is awaited, not when it is made, and
 # takes its message in the very step that returns it: a task that is cancelled before or while it

@@ -296,8 +296,8 @@ cdef class Calls(EndpointSocket):
         """Send a request, and receive the answer to it. On a REQ.
 
         If no answer comes in time, the request is sent again. A late answer to an earlier request
-        is dropped. Requests of several threads take
-        turns. The first one sets ``req_relaxed`` and ``req_correlate``.
+        is dropped. Requests of several threads take turns. The first one sets ``req_relaxed`` and
+        ``req_correlate``.
 
         Args:
             data: bytes, or any object with a C-contiguous buffer; or a list of them, the parts.
@@ -335,8 +335,7 @@ cdef class Calls(EndpointSocket):
             raise errors.Error(
                 errno.ENOTSUP,
                 f"{self.describe()}: {what}() drops messages, and a {self.type} receives one for "
-                "each "
-                "that it sends; use recv, or a DEALER or ROUTER",
+                "each that it sends; use recv, or a DEALER or ROUTER",
             )
         return 0
 

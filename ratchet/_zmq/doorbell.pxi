@@ -32,7 +32,8 @@ cdef class Doorbell(Bell):
     """The two lines of one socket and the rule above. A subclass supplies `look`."""
     cdef Line rx, tx
     cdef int waiting   # waiters in both lines, and observers
-    cdef int asked     # ASKED, SENT: both are set by the one store that a send can afford
+    cdef int asked     # ASKED, SENT, BY_REQUEST: a send sets the first two by the one store that
+                       # it can afford
     cdef set watchers  # every runtime that watches; each is told to `forget` before it closes
     cdef list observers  # those that want to know of readiness and take nothing; None: nobody does
 

@@ -154,8 +154,7 @@ cdef class EndpointSocket(OptionSocket):
         raise errors.refusal(
             errno.EADDRINUSE,
             f"{self.describe()}: cannot bind to {endpoint!r}: each of the ports from {low} to "
-            f"{high} "
-            "is in use, or this user may not take it; give a wider range, or * for any port",
+            f"{high} is in use, or this user may not take it; give a wider range, or * for any port",
         )
 
     cdef bint bind_one_of(self, str endpoint, str before, ports) except -1:

@@ -1,7 +1,7 @@
 # Layer 7. The course of every call: try; if not now, queue, look, pause, and try again.
 #
-# The fast paths stand in `quick_calls.pxi` and `awaitable.pxi`; both come here when a first try
-# says "not now" or the line is contended.
+# The first tries stand in `quick_calls.pxi` and `call.pxi`; both come here when one says "not now"
+# or the line is contended.
 
 # Options of those whom a server may refuse.
 cdef frozenset OF_CLIENTS = frozenset(("CURVE_SERVERKEY", "PLAIN_USERNAME"))

@@ -1,4 +1,4 @@
-# Layer 0. From libzmq's errno to an exception, and from a timeout argument to seconds.
+# Layer 0. What every file asks: errno to exception, timeout to seconds, the time, the OS thread.
 
 # What Windows' C library has one number for and Python's errno module another: Winsock's.
 cdef dict PYTHONS_ERRNO = {

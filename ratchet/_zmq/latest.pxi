@@ -3,9 +3,8 @@
 cdef list newest(SocketBase zsock, Caller me):
     """Take every message that is there and return the parts of the last; None for not now.
 
-    libzmq does not tell how many are queued. Messages that arrive meanwhile count as well, so that
-    a
-    time limit and a count end it beside a sender that never rests.
+    libzmq does not tell how many are queued. Messages that arrive meanwhile count as well, so a
+    time limit ends it beside a sender that never rests.
     """
     cdef double began = 0
     cdef Py_ssize_t count = 0

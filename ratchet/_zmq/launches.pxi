@@ -1,4 +1,4 @@
-# Layer 7. Has a socket know what its bind or connect has launched, so that it can be undone.
+# Layer 7. The wait until a socket knows what its bind or connect has launched, to be able to undo.
 #
 # zmq_bind and zmq_connect leave a command in the socket's own mailbox: this listener, or this
 # connection, is yours. Until the socket has read that, zmq_unbind and zmq_disconnect return 0 and

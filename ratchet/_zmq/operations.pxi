@@ -1,6 +1,6 @@
 # Layer 6. The operations: one row for each call that may have to wait.
 #
-# An operation's row stands beside its C function, in `send.pxi` or `receive.pxi`. Its method, with
+# An operation's row stands beside its C function, in one of the next files. Its method, with
 # docstring, stands in `calls.pxi`, once for all kinds of threads; all else follows from the two.
 
 ctypedef object (*Attempt)(SocketBase zsock, object arg, Caller me)

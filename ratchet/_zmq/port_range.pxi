@@ -2,8 +2,7 @@
 
 cdef str PORT_RANGE_FORM = (
     "the form of a range of ports is tcp://*:*[5000-5100] or tcp://*:[5000-5100], of ports from 1 "
-    "to "
-    "65535, the lower one first; without the upper one it goes up to 65535"
+    "to 65535, the lower one first; without the upper one it goes up to 65535"
 )
 
 

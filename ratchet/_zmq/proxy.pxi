@@ -1,4 +1,4 @@
-# Layer 9. A proxy: both directions, and how it waits, stops and lets others run.
+# Layer 8. A proxy: both directions, and how it waits, stops and lets others run.
 #
 # It passes messages on in bursts (`transfer.pxi`) and waits as a select does (`selection.pxi`): for
 # a message where the other side has room, for room where a message is there.

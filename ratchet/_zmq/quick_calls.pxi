@@ -1,4 +1,4 @@
-# Layer 9. The calls of a blocking socket as most programs write them, before arguments are parsed.
+# Layer 8. The calls of a blocking socket as most programs write them, before arguments are parsed.
 #
 # A call without keywords (of a send: with bytes), or with timeout=0, is made before its arguments
 # are parsed, which would cost a quarter of it. These functions return a new reference, or NULL

@@ -1,4 +1,4 @@
-# Layer 9. The arguments and results of a select, and the select whose answer is there already.
+# Layer 8. The arguments and results of a select, and the select whose answer is there already.
 #
 # The latter costs one poll(2), and a look at each socket that rang or was called meanwhile.
 

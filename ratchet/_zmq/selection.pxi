@@ -1,4 +1,4 @@
-# Layer 9. Waiting for several sockets and descriptors at once, without taking anything from them.
+# Layer 8. Waiting for several sockets and descriptors at once, without taking anything from them.
 #
 # A Selection is a doorbell of its own: a descriptor that rings when one of its members does (an
 # epoll or kqueue over their descriptors), and a line in which its caller waits as in that of a

@@ -28,8 +28,8 @@ cdef void record_reply(ReplyTimes *times, bint spun, double seconds) noexcept:
 
 
 cdef struct Reply:  # that one call waits for in a loop, which has other things to do
-    double asked_at  # when it began to; 0: nobody measures that
-    bint spun        # for it, in vain or not
+    double asked_at  # when the wait began; 0: it is not measured
+    bint spun        # the call spins for it, or has
 
 
 cdef void expect_reply(Reply *reply, ReplyTimes *times) noexcept:

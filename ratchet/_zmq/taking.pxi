@@ -201,9 +201,8 @@ cdef list take_rest(
 cdef int tear(SocketBase zsock, zmq_msg_t *msg) except -1:
     """Give up a socket with conflate whose peer sends several parts, and close ``msg``.
 
-    libzmq keeps the part that came last, whichever message it belongs to. After one with more to
-    come
-    it expects the next, and ends the process if that is not there (fq.cpp, 4.3.4).
+    libzmq keeps the part that came last, whichever message it belongs to. If that says that more
+    follow, it expects the next, and ends the process when that is not there (fq.cpp, 4.3.4).
     """
     zmq_msg_close(msg)
     zsock.broken = True

@@ -1,4 +1,4 @@
-# Layer 9. One direction of a proxy: whole messages out of a socket and into another, as frames.
+# Layer 8. One direction of a proxy: whole messages out of a socket and into another, as frames.
 #
 # A message is taken whole, as frames of libzmq's, and then sent whole; all of that with the GIL
 # held and without waiting, as every call. So libzmq is at a message boundary whenever others can
@@ -70,7 +70,7 @@ cdef Outcome put_frames(SocketBase zsock, zmq_msg_t *frames, int count, bint kee
             if i == 0:
                 return NO_ROOM
             if flags & ZMQ_SNDMORE and zsock.kind.balances:
-                zmq_send(zsock.handle, NULL, 0, ZMQ_DONTWAIT)  # see `peer_left`
+                zmq_send(zsock.handle, NULL, 0, ZMQ_DONTWAIT)  # see `end_half`
             i = 0
         elif error != EINTR:
             raise zsock.fail(error, "send")

@@ -1,7 +1,7 @@
-# Layer 5. What a socket hands to those who watch its connections: monitors and `peers.py`.
+# Layer 5. What a socket tells those who watch it: monitors, `peers.py`, waits for readiness.
 
 cdef class WatchedSocket(SocketBase):
-    """A libzmq socket whose connections can be watched."""
+    """A libzmq socket whose connections and readiness can be watched."""
 
     def _send_events_to(self, EventReader reader not None, int mask):
         """Have ``reader`` get the events that ``mask`` names (libzmq's numbers) from now on."""

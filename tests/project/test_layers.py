@@ -28,6 +28,7 @@ DEFINED = re.compile(
 HEAD = re.compile(r"\s*(?!cdef (?:extern|class))(?:cdef|cpdef|def|async def)\b[^(=]*\(")
 LINES = 400  # of a file; more hide a second subject
 FUNCTION = 60  # lines of a function
+LINK = "../ratchet/_zmq/"  # of the pages in docs
 
 
 def defined(text):
@@ -42,8 +43,15 @@ def own_names(text):
     return set(re.findall(r"\w+", " ".join([*fields, *heads, *assigned])))
 
 
-def test_every_part_is_included_once():
+def test_every_part_is_included_once_and_named_in_the_architecture():
     assert sorted(parts()) == sorted((PACKAGE / "_zmq").glob("*.pxi"))
+    page = (PACKAGE.parent / "docs/architecture.md").read_text()
+    assert [path.stem for path in parts() if f"[{path.stem}]({LINK}{path.name})" not in page] == []
+
+
+def test_layers_stand_on_one_another():
+    layers = [int(path.read_text()[len("# Layer ")]) for path in parts()]
+    assert layers == sorted(layers)
 
 
 @pytest.mark.parametrize("part", parts(), ids=lambda path: path.stem)
