@@ -122,7 +122,7 @@ class Ledger:
     """Tells whether libzmq has closed a descriptor, though its number may be another file's now.
 
     An epoll forgets a file that is closed. Nobody ever waits for it. Where there is none, no
-    descriptor is ever gone; nor where none is left to make one.
+    descriptor is ever known to be closed; nor where none is left to make one.
     """
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Ledger:
             with contextlib.suppress(OSError):
                 self._epoll.register(fd, 0)
 
-    def is_gone(self, fd: int) -> bool:
+    def is_closed(self, fd: int) -> bool:
         """Return True if what had that number is closed."""
         if self._epoll is None:
             return False

@@ -231,7 +231,7 @@ class Peers(PeersBase):
     def _drop_vanished(self, endpoint: Endpoint) -> None:
         """Leave out what libzmq has closed without a word."""
         for fd in (*endpoint.begun, *endpoint.done):
-            if self._ledger is not None and self._ledger.is_gone(fd):
+            if self._ledger is not None and self._ledger.is_closed(fd):
                 self._vanish(endpoint, fd)
 
     def _all_peers(self) -> Iterator[Peer]:
@@ -316,7 +316,7 @@ class Peers(PeersBase):
 
     def _timed_out(self, found: int, count: int, what: str, limit: float) -> errors.Timeout:
         zsock: Any = self._zsock()
-        named = "the socket" if zsock is None else zsock._describe()
+        named = "the socket" if zsock is None else zsock._described()
         return errors.Timeout(
             errno.ETIMEDOUT,
             f"{named}: {found} of {count} {what} within {limit:g} s; {self.why()}. A longer "

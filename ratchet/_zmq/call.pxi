@@ -189,7 +189,7 @@ cdef class Call:
         """Resume the runtime's iterator with ``value``; `suspended` is None if it has ended."""
         cdef PyObject *found
         cdef bint goes_on = iterator_send(self.suspended, value, &found)
-        result = stolen(found)
+        result = own(found)
         if not goes_on:
             self.suspended = None
         return result
@@ -209,7 +209,7 @@ cdef class Call:
             try:
                 result = attempt(zsock, self.op, self.arg, UNNAMED_TASK if me is None else me)
             except BaseException:  # the part is still there, for this task
-                self.settle(line)
+                self.name_owner(line)
                 raise
         if result is NOT_NOW and self.limit == 0:
             if self.op == &SEND_MANY and (<Batch> self.arg).pausing:
@@ -219,7 +219,7 @@ cdef class Call:
                 result = now_or_never(zsock, self.op, self.arg, UNNAMED_TASK)
         if result is not NOT_NOW:
             if line.owner is UNNAMED_TASK:
-                self.settle(line)
+                self.name_owner(line)
             zsock.after()
             return result
         return self.queue_up(line, me)
@@ -242,7 +242,7 @@ cdef class Call:
         # What is above may have let others run, which may have woken this one already.
         return self.again(tried and zsock.touched == touched)
 
-    cdef int settle(self, Line line) except -1:
+    cdef int name_owner(self, Line line) except -1:
         """Give the task its name if it is in the middle of a message now: its next call is known by
         it."""
         cdef AwaitedRuntime runtime
@@ -278,7 +278,7 @@ cdef class Call:
             raise errors.Error(errno.ECANCELED, f"{zsock.describe()}: the event loop was closed")
         result = try_in_line(zsock, me, self.op, self.arg, tried, &knock)
         if result is not NOT_NOW:
-            if me.reply.asked_at != 0:
+            if me.reply.began_at != 0:
                 me.loop.has_reply(me)
             self.waiter = None
             zsock.leave(me)

@@ -12,8 +12,9 @@ cdef class Connections:
     """The connections that libzmq calls by one endpoint."""
     cdef readonly dict begun   # descriptor -> Connection whose handshake is not known to be done
     cdef readonly dict done    # descriptor -> Connection
-    # Of those begun, so many are done: since when each. If none has begun, a thread has told of a
-    # handshake before it told of the connection, or that one was given up: it does not count.
+    # Since when handshakes are done of which libzmq has not told the connection: it is among those
+    # in `begun`. While `begun` is empty they do not count: the connection is told of later, or was
+    # given up.
     cdef list among
     cdef public int failed     # handshakes that failed, whose connections have not ended yet
     cdef set ended_first       # several I/O threads tell: ended before it began
@@ -33,17 +34,17 @@ cdef class Connections:
         connection = Connection()
         connection.address = address
         self.begun[fd] = connection
-        self.settle()
+        self.match()
         return 0
 
     cpdef int succeed(self) except -1:
         """Note a handshake."""
         self.among.append(wall_clock())
-        self.settle()
+        self.match()
         return 0
 
-    cdef int settle(self) except -1:
-        """If all that have begun are done, it is known which."""
+    cdef int match(self) except -1:
+        """Once as many handshakes are done as have begun, it is known of which connections."""
         cdef Connection connection
         if self.begun and len(self.among) >= len(self.begun):
             for connection in self.begun.values():
@@ -64,13 +65,13 @@ cdef class Connections:
             self.among.pop()
         if not self.begun:
             self.failed = 0  # whatever failed has ended, however often it was told
-        self.settle()
+        self.match()
         return 0
 
     cdef int vanish(self, fd) except -1:
         """Note that a connection has ended of which nothing was told."""
         if self.done.pop(fd, None) is None and self.begun.pop(fd, None) is not None:
-            self.settle()
+            self.match()
         return 0
 
     cdef int leave_out(self, fd) except -1:

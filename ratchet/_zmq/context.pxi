@@ -134,7 +134,7 @@ def rule_for_open_sockets():
 cdef int settings(threads, sockets, seconds) except -1:
     """Check and store what `configure` got."""
     global io_threads, max_sockets, spin
-    cdef double look
+    cdef double number
     if context != NULL:
         raise errors.StateError(
             errno.EBUSY, "configure() must be called before the first socket is made"
@@ -148,14 +148,14 @@ cdef int settings(threads, sockets, seconds) except -1:
             raise errors.argument_error(f"{name} must be from {least} to 65535, not {value}")
     if seconds is not None:
         try:
-            look = to_number(seconds)
+            number = to_number(seconds)
         except TypeError:
             raise TypeError(f"spin must be a number of seconds, not {kind_of(seconds)}") from None
         except ValueError:
-            look = -1
-        if not 0 <= look <= 1:
+            number = -1
+        if not 0 <= number <= 1:
             raise errors.argument_error(f"spin must be from 0 to 1 s, not {seconds}")
-        spin = look
+        spin = number
     if threads is not None:
         io_threads = threads
     if sockets is not None:

@@ -69,4 +69,3 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     int iterator_send "PyIter_Send"(object iterator, object value, PyObject **result) except -1
-    object stolen "ratchet_own"(PyObject *new)

@@ -32,8 +32,7 @@ cdef class Doorbell(Bell):
     """The two lines of one socket and the rule above. A subclass supplies `look`."""
     cdef Line rx, tx
     cdef int waiting   # waiters in both lines, and observers
-    cdef int asked     # ASKED, SENT, BY_REQUEST: a send sets the first two by the one store that
-                       # it can afford
+    cdef int asked     # ASKED | SENT by the one store that a send can afford, and BY_REQUEST
     cdef set watchers  # every runtime that watches; each is told to `forget` before it closes
     cdef list observers  # those that want to know of readiness and take nothing; None: nobody does
 
@@ -77,7 +76,7 @@ cdef class Doorbell(Bell):
         cdef bint sleeps = self.rx.count > 0 or self.tx.count > 0
         if self.observers is not None:
             for observer in self.observers:
-                sleeps = observer.touched() or sleeps
+                sleeps = observer.call_made() or sleeps
         if sleeps:
             self.ring(self.look(), None)
 

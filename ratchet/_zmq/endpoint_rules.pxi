@@ -6,6 +6,9 @@
 # stands for no fault. An endpoint that may succeed later, such as one with a name that is not known
 # yet, has no fault.
 
+cdef enum EndpointCall:
+    BIND, CONNECT, UNBIND, DISCONNECT
+
 # Bytes that DNS can carry: of a name, without its last dot, and of one label of it.
 cdef int LONGEST_NAME = 253
 cdef int LONGEST_LABEL = 63

@@ -34,7 +34,7 @@ cdef class EndpointSocket(OptionSocket):
         actual = self.last_endpoint or endpoint
         self.endpoints.append(("bound to", actual, endpoint))
         if actual.startswith("inproc://"):
-            note_inproc(self, 0, actual)
+            note_inproc(self, BIND, actual)
         self.empty_error_args = None
         return actual
 
@@ -64,13 +64,13 @@ cdef class EndpointSocket(OptionSocket):
                 f"{self.describe()}: connect_routing_id {identity!r} is taken by another "
                 "connection, or was by one that is dropped"
             )
-        self.endpoint_call(1, data, endpoint)
+        self.endpoint_call(CONNECT, data, endpoint)
         if identity is not None:
             del self._remembered["CONNECT_ROUTING_ID"]
             self.used_identities |= {identity}
         self.endpoints.append(("connected to", endpoint, endpoint))
         if endpoint.startswith("inproc://"):
-            note_inproc(self, 1, endpoint)
+            note_inproc(self, CONNECT, endpoint)
         self.empty_error_args = None
         return True
 
@@ -80,7 +80,7 @@ cdef class EndpointSocket(OptionSocket):
         Raises:
             Error: ENOENT: the socket does not listen there.
         """
-        self.undo(2, "bound to", endpoint)
+        self.undo(UNBIND, "bound to", endpoint)
 
     def disconnect(self, endpoint):
         """Drop a connection made with `connect`, and what was queued for it (zmq_disconnect(3)).
@@ -88,7 +88,7 @@ cdef class EndpointSocket(OptionSocket):
         Raises:
             Error: ENOENT: the socket is not connected there.
         """
-        self.undo(3, "connected to", endpoint)
+        self.undo(DISCONNECT, "connected to", endpoint)
 
     cdef int admit(self, str endpoint, bint binding) except -1:
         """Raise for a bind or connect that libzmq would take although it can never succeed."""
@@ -118,7 +118,7 @@ cdef class EndpointSocket(OptionSocket):
                         errno.EADDRINUSE,
                         f"{self.describe()}: cannot bind to {endpoint!r}: {why}",
                     )
-                return self.endpoint_call(0, data, endpoint)
+                return self.endpoint_call(BIND, data, endpoint)
             except errors.Error as error:
                 if error.errno != errno.EADDRINUSE or not soon_free(endpoint, slept):
                     raise
@@ -154,7 +154,8 @@ cdef class EndpointSocket(OptionSocket):
         raise errors.refusal(
             errno.EADDRINUSE,
             f"{self.describe()}: cannot bind to {endpoint!r}: each of the ports from {low} to "
-            f"{high} is in use, or this user may not take it; give a wider range, or * for any port",
+            f"{high} is in use, or this user may not take it; give a wider range, or * for any "
+            "port",
         )
 
     cdef bint bind_one_of(self, str endpoint, str before, ports) except -1:
@@ -163,7 +164,7 @@ cdef class EndpointSocket(OptionSocket):
         for port in ports:
             try:
                 one = f"{before}{port}"
-                self.endpoint_call(0, os.fsencode(one), one)
+                self.endpoint_call(BIND, os.fsencode(one), one)
                 return True
             except errors.Error as error:
                 # EACCES: a port below 1024, or on Windows one that the system keeps for itself.
@@ -217,13 +218,6 @@ cdef class EndpointSocket(OptionSocket):
         """True once it has been bound or connected."""
         return self.used
 
-    def _bound_to(self, str endpoint not None):
-        """Return True if it listens there."""
-        for how, actual, _ in self.endpoints:
-            if how == "bound to" and actual == endpoint:
-                return True
-        return False
-
     def _listener_at(self):
         """Return where the program's own listener (``use_fd``) listens, or None."""
         cdef Listener listener = self.listener
@@ -252,7 +246,7 @@ cdef class EndpointSocket(OptionSocket):
         self.after()
         return rc
 
-    cdef undo(self, int which, str how, endpoint):
+    cdef undo(self, EndpointCall which, str how, endpoint):
         endpoint = plain_endpoint(endpoint)
         entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
         data = os.fsencode(entries[0][1]) if entries else c_endpoint(endpoint)
@@ -260,7 +254,7 @@ cdef class EndpointSocket(OptionSocket):
         if entries:
             while entries[0] in self.endpoints:  # two with one endpoint end together
                 self.endpoints.remove(entries[0])
-            if which == 2:
+            if which == UNBIND:
                 give_up(entries[0][1], entries[0][2])
             self.empty_error_args = None
             if entries[0][1].startswith("inproc://"):
@@ -285,21 +279,21 @@ cdef class EndpointSocket(OptionSocket):
         """Return the I/O threads that a connection to ``endpoint`` may use; None: a bind."""
         return 0 if self.home is not None else threads_for(endpoint)
 
-    cdef int endpoint_call(self, int which, bytes data, endpoint) except -1:
-        """Bind (0), connect (1), unbind (2) or disconnect (3)."""
+    cdef int endpoint_call(self, EndpointCall which, bytes data, endpoint) except -1:
+        """Bind, connect, unbind or disconnect."""
         cdef int number
         cdef uint64_t threads = 0
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
         what = f"{what} {endpoint!r}"
         self.require(what)
-        if which <= 1:
+        if which == BIND or which == CONNECT:
             if self._peers is not None and (<PeersBase> self._peers)._undone:
                 self._peers.dropped()  # an exception has left that, and it may be the same endpoint
             # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
             resolver_room(what)
-            threads = self.threads_of(endpoint if which else None)
+            threads = self.threads_of(endpoint if which == CONNECT else None)
         try:
-            if which == 3 and self.kind.look_takes_part:
+            if which == DISCONNECT and self.kind.look_takes_part:
                 prefetch(self)
             number = self.try_endpoint(which, data, threads)
             if number == 0 and launches(self, which, data, endpoint):
@@ -307,20 +301,20 @@ cdef class EndpointSocket(OptionSocket):
         finally:
             self.after()
         if number != 0:
-            raise self.endpoint_error(number, what, endpoint if which == 0 else None)
+            raise self.endpoint_error(number, what, endpoint if which == BIND else None)
         self.used = True
         return 0
 
-    cdef int try_endpoint(self, int which, const char *data, uint64_t threads) noexcept:
+    cdef int try_endpoint(self, EndpointCall which, const char *data, uint64_t threads) noexcept:
         """Have libzmq do it; return its errno, 0 if it is done."""
         cdef int rc = -1
         while rc < 0:
             set_errno(0)
-            if which == 0:
+            if which == BIND:
                 rc = ratchet_call_on(zmq_bind, self.handle, data, threads)
-            elif which == 1:
+            elif which == CONNECT:
                 rc = ratchet_call_on(zmq_connect, self.handle, data, threads)
-            elif which == 2:
+            elif which == UNBIND:
                 rc = zmq_unbind(self.handle, data)
             else:
                 rc = zmq_disconnect(self.handle, data)

@@ -23,25 +23,25 @@ cdef int inproc_changed() except -1:
     return 0
 
 
-cdef int note_inproc(SocketBase zsock, int which, str name) except -1:
-    """Note a bind (0), connect (1), unbind (2) or disconnect (3)."""
+cdef int note_inproc(SocketBase zsock, EndpointCall which, str name) except -1:
+    """Note what was done with a name."""
     cdef SocketBase other
     if zsock.home is not None:
         return 0  # in a context of the program's own, which has names of its own
-    if which == 0:
+    if which == BIND:
         inproc_bound[name] = weak_ref(zsock)
         for reference in inproc_pending.pop(name, ()):
             other = reference()
             if other is not None and other.handle != NULL:
                 link_inproc(zsock, other, name)
-    elif which == 1:
+    elif which == CONNECT:
         reference = inproc_bound.get(name)
         other = None if reference is None else reference()
         if other is not None and other.handle != NULL:
             link_inproc(other, zsock, name)
         else:
             inproc_pending.setdefault(name, []).append(weak_ref(zsock))
-    elif which == 2:
+    elif which == UNBIND:
         inproc_bound.pop(name, None)
     else:
         unlink_inproc(zsock, name)

@@ -85,7 +85,7 @@ cdef class KernelWaiter(Waiter):
             return
         if bell.watcher is not kernel:
             kernel.watch(bell)
-        if bell.reply_expected(self.line) or self.reply.asked_at != 0:
+        if bell.reply_expected(self.line) or self.reply.began_at != 0:
             fd = bell.descriptor() if self.line.first is self else -1  # else it is for another one
             if kernel.spin_for_reply(&self.reply, fd, until):
                 return
@@ -107,7 +107,7 @@ cdef class KernelBase(KernelSleep):
     cdef public Py_ssize_t stuck        # how many of them wait for nothing but another thread
     cdef public bint ending
     cdef readonly dict bells            # descriptor -> weak reference to its socket
-    cdef public bint edge
+    cdef public bint edge               # its poll tells of each ring once
     cdef int turns
     cdef bint missed                    # there was no memory to resume one: resume all
 

@@ -11,7 +11,7 @@ cdef class KernelSleep(Runtime):
     cdef public Py_ssize_t write_fd     # wakes the loop when it sleeps
     cdef public Py_ssize_t poll_fd
     cdef public object poll_wait
-    cdef double asked_at                # when it asked, while threads were ready
+    cdef double polled_at               # when it asked, while threads were ready
     cdef bint expects                   # a reply, and is to spin or to sleep for it
     cdef Reply reply                    # that it does so for
     cdef ReplyTimes replies
@@ -35,9 +35,9 @@ cdef class KernelSleep(Runtime):
             bool: True: the socket has rung. False: pause, as long as it takes.
         """
         if fd < 0 or not self.is_idle():
-            self.expects = self.expects or reply.asked_at == 0
+            self.expects = self.expects or reply.began_at == 0
             return False
-        if reply.asked_at == 0:
+        if reply.began_at == 0:
             expect_reply(reply, &self.replies)
         if not reply.spun:
             return False
@@ -107,7 +107,7 @@ cdef class KernelSleep(Runtime):
         if self.poll_fd >= 0:
             return ratchet_readable(self.poll_fd)
         now = monotonic()
-        if self.ready and now - self.asked_at < LOOK_EVERY:
+        if self.ready and now - self.polled_at < LOOK_EVERY:
             return False
-        self.asked_at = now
+        self.polled_at = now
         return True

@@ -12,15 +12,15 @@
 cdef frozenset CONNECT_ONCE = frozenset({"DEALER", "PUB", "REQ", "SUB"})
 
 
-cdef bint launches(SocketBase zsock, int which, bytes data, str endpoint) except -1:
-    """Return True if a bind (0) or connect (1) has launched something, or rings for another reason.
+cdef bint launches(SocketBase zsock, EndpointCall which, bytes data, str endpoint) except -1:
+    """Return True if a bind or connect has launched something, or rings for another reason.
 
     To read what rings harms nothing, and a socket may have thousands of endpoints to look through.
     """
-    if which > 1 or data.startswith(b"inproc:"):
+    if which == UNBIND or which == DISCONNECT or data.startswith(b"inproc:"):
         return False
     return (
-        which == 0 or zsock.type not in CONNECT_ONCE or ratchet_readable(zsock.fd)
+        which == BIND or zsock.type not in CONNECT_ONCE or ratchet_readable(zsock.fd)
         or ("connected to", endpoint, endpoint) not in zsock.endpoints
     )
 

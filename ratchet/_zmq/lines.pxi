@@ -142,8 +142,8 @@ cdef class Observer:
     """One wait for readiness that takes nothing, of a select (`selecting.pxi`)."""
     cdef int mask  # RX | TX
 
-    cdef bint touched(self) noexcept:
-        """Note that a call may have silenced the bell. True: it sleeps, so that a look is owed."""
+    cdef bint call_made(self) noexcept:
+        """Note a call, which may have silenced the bell. True: it sleeps, and a look is owed."""
         return False
 
     cdef void rung(self) noexcept:

@@ -39,7 +39,8 @@ cdef bint anything_lingers():
     """Forget what is delivered or given up; return True if anything is left."""
     cdef double now = monotonic()
     lingering[:] = [
-        entry for entry in lingering if entry[0] > now and not ratchet_gone(linger_ledger, entry[1])
+        entry for entry in lingering
+        if entry[0] > now and not ratchet_is_closed(linger_ledger, entry[1])
     ]
     return len(lingering) > 0
 

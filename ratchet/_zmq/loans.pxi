@@ -38,7 +38,7 @@ cdef extern from *:
             ratchet_close_bell(account->read_fd, account->write_fd);
         free(account);
     }
-    static void ratchet_settle(ratchet_account *account) {
+    static void ratchet_end_loan(ratchet_account *account) {
         if (RATCHET_ADD(&account->lent, -1) == 0 && RATCHET_ADD(&account->bell, 0)
                 && account->born == ratchet_generation)
             ratchet_signal(account->write_fd);
@@ -51,7 +51,7 @@ cdef extern from *:
         while (!RATCHET_CAS(&ratchet_returned, loan->next, loan));
         /* Only now: when nothing is lent any more, everything is in the list. */
         if (account != NULL) {
-            ratchet_settle(account);
+            ratchet_end_loan(account);
             ratchet_leave_account(account);
         }
     }
@@ -89,7 +89,7 @@ cdef extern from *:
     void ratchet_close_bell(Py_ssize_t read_fd, Py_ssize_t write_fd)
     void ratchet_leave_account(ratchet_account *account)
     void ratchet_collect()
-    void ratchet_settle(ratchet_account *account)
+    void ratchet_end_loan(ratchet_account *account)
     int ratchet_lend(
         zmq_msg_t *msg, const char *data, size_t size, object owner, ratchet_account *account)
     int lent_now "RATCHET_ADD"(int *lent, int nothing)
@@ -246,7 +246,7 @@ cdef void clear_pending(part) noexcept:
         loan = <Loan> part
         if loan.pending:
             loan.pending = False
-            ratchet_settle(loan.tracker.account)
+            ratchet_end_loan(loan.tracker.account)
 
 
 cdef inline bint is_lent(part):

@@ -1,4 +1,6 @@
-# Layer 7. Messages that libzmq would take and then spoil, drop or die of: refused first.
+# Layer 7. What is done before a call that bypasses the fast path; the messages that are refused.
+#
+# libzmq would take those, and then spoil or drop them, or end the process.
 
 cdef int before_receive(SocketBase zsock, Caller me) except -1:
     """Do what a socket needs before a receive that bypasses the fast path."""
@@ -102,3 +104,18 @@ cdef Py_ssize_t prefix_in(part) except -1:
     else:
         start, size = PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)
     return size - 1 if size and start[0] in (0, 1) else 0
+
+
+cdef int check_prefix(SocketBase zsock, what, Py_ssize_t size) except -1:
+    """Raise for a prefix that would make libzmq overflow a thread's stack."""
+    if size <= MAX_PREFIX:
+        return 0
+    raise errors.argument_error(
+        f"{zsock.describe()}: cannot {what} a subscription to a prefix of {size} bytes: at most "
+        f"{MAX_PREFIX} are accepted, since libzmq would overflow the stack; subscribe to the first "
+        f"{MAX_PREFIX}, and compare the rest of what is received"
+        if what == "send" else
+        f"{zsock.describe()}: cannot {what} a prefix of {size} bytes: at most {MAX_PREFIX} are "
+        "accepted, since libzmq would overflow the stack; use the first "
+        f"{MAX_PREFIX}, and compare the rest of what is received"
+    )

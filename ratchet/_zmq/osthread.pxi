@@ -122,7 +122,7 @@ cdef class OSWaiter(Waiter):
         cdef Py_ssize_t watched
         cdef int ready, slice_ms
         cdef bint expecting, spins
-        cdef double began = 0, look
+        cdef double began = 0, longest
         cdef OSThread me = self.thread
         me.prepare()
         # A signal handler may fork, and the child has nothing to wait for here.
@@ -137,15 +137,15 @@ cdef class OSWaiter(Waiter):
             spins = expecting and worth_spinning(&me.replies)
             if expecting:
                 began = monotonic()
-            look = spin if slice_ms < 0 else min(spin, slice_ms * 0.001)
+            longest = spin if slice_ms < 0 else min(spin, slice_ms * 0.001)
             ready = 0
             if self.watching and worth_keeping(&me.gil):
                 ready = ratchet_spin(
-                    me.wake_fd, me.tick_fd, watched, min(look, <double> getswitchinterval()))
+                    me.wake_fd, me.tick_fd, watched, min(longest, <double> getswitchinterval()))
                 record_kept(&me.gil, ready != 0)
                 spins = spins or ready != 0
             if ready == 0:
-                ready = self.sleep(watched, slice_ms, look if spins else 0)
+                ready = self.sleep(watched, slice_ms, longest if spins else 0)
             if expecting:
                 record_reply(&me.replies, spins, monotonic() - began)
             if self.rang(ready):
@@ -164,18 +164,18 @@ cdef class OSWaiter(Waiter):
                 return <int> left + 1  # poll(2) counts whole milliseconds: never early
         return slice_ms
 
-    cdef int sleep(self, Py_ssize_t watched, int slice_ms, double look) except -2:
-        """Release the GIL, spin for ``look`` seconds, then sleep. Returns what is readable."""
+    cdef int sleep(self, Py_ssize_t watched, int slice_ms, double spinning) except -2:
+        """Release the GIL, spin for ``spinning`` seconds, then sleep. Returns what is readable."""
         global ratchet_woken_at
         cdef OSThread me = self.thread
         cdef int ready = 0
         cdef double back
         self.asleep = True
         with nogil:
-            if look > 0:
-                ready = ratchet_spin(me.wake_fd, me.tick_fd, watched, look)
+            if spinning > 0:
+                ready = ratchet_spin(me.wake_fd, me.tick_fd, watched, spinning)
                 if slice_ms > 0:
-                    slice_ms -= <int> (look * 1000)
+                    slice_ms -= <int> (spinning * 1000)
             if ready == 0:
                 ready = ratchet_wait(me.wake_fd, me.tick_fd, watched, slice_ms)
             back = ratchet_clock()
@@ -200,7 +200,7 @@ cdef OSThread this_thread():
     global ratchet_thread_here, ratchet_state_here
     cdef ThreadEnd end
     if ratchet_thread_here != NULL and ratchet_state_here == ratchet_state():
-        # For speed: a look into the dictionary takes longer. A thread that is not Python's has a
+        # For speed: to ask the dictionary takes longer. A thread that is not Python's has a
         # new dictionary for each of its calls into Python, and the old one may end elsewhere.
         if (<OSThread> ratchet_thread_here).born == generation:
             return <OSThread> ratchet_thread_here

@@ -190,7 +190,7 @@ cdef extern from *:
     /* A ledger tells whether libzmq has closed a descriptor, even if its number has been given to
        another file since: it is an epoll, which forgets a file that is closed, and tells files
        with one number apart. Nobody ever waits for it. Where there is no epoll, all of this
-       returns -1, and no descriptor is ever gone. */
+       returns -1, and no descriptor is ever known to be closed. */
     #ifdef __linux__
     #include <fcntl.h>
     #include <sys/epoll.h>
@@ -209,7 +209,7 @@ cdef extern from *:
         struct epoll_event nothing = {0};
         return epoll_ctl(ledger, EPOLL_CTL_ADD, (int) fd, &nothing) == 0 ? fd : -1;
     }
-    static int ratchet_gone(int ledger, Py_ssize_t fd) {
+    static int ratchet_is_closed(int ledger, Py_ssize_t fd) {
         struct epoll_event nothing = {0};
         if (fd < 0 || epoll_ctl(ledger, EPOLL_CTL_MOD, (int) fd, &nothing) == 0) return 0;
         return errno == ENOENT || (errno == EBADF && fcntl(ledger, F_GETFD) >= 0);
@@ -221,7 +221,7 @@ cdef extern from *:
         (void) ledger, (void) fd;
         return -1;
     }
-    static int ratchet_gone(int ledger, Py_ssize_t fd) { (void) ledger, (void) fd; return 0; }
+    static int ratchet_is_closed(int ledger, Py_ssize_t fd) { (void) ledger, (void) fd; return 0; }
     #endif
     """
     # Wait for any of three descriptors, -1 for none: bits 1, 2 and 4; 0: not in time.
@@ -249,4 +249,4 @@ cdef extern from *:
     int ratchet_room(int count) noexcept
     int ratchet_ledger() noexcept
     Py_ssize_t ratchet_enter(int ledger, Py_ssize_t fd) noexcept
-    bint ratchet_gone(int ledger, Py_ssize_t fd) noexcept
+    bint ratchet_is_closed(int ledger, Py_ssize_t fd) noexcept

@@ -312,9 +312,6 @@ cdef int program_give_back(object socket, object found, str name) except -1:
             zsock.check()
             return 0
         found = [found]
-    if zsock.prefetched is None:
-        zsock.prefetched = []
-    zsock.prefetched.insert(0, found[::-1])
-    zsock.update_bypass()
+    receive_next(zsock, found[::-1])
     zsock.check()
     return 0

@@ -34,7 +34,7 @@ cdef bint poll_once(list things, list masks, list events) except -1:
     return any
 
 
-cdef list wanted(list things, list masks, int direction):
+cdef list waited_for(list things, list masks, int direction):
     """Return what is waited for in one direction; for errors alone, as if for reading."""
     cdef Py_ssize_t i
     cdef int mask
@@ -66,7 +66,7 @@ def poll_many(list things not None, list masks not None, double seconds):
         PyErr_CheckSignals()
         return None
     deadline = deadline_of(seconds)
-    selection = selection_of(wanted(things, masks, RX), wanted(things, masks, TX))
+    selection = selection_of(waited_for(things, masks, RX), waited_for(things, masks, TX))
     try:
         while True:
             found = selection.wait(deadline)

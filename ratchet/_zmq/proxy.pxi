@@ -12,7 +12,7 @@ cdef class Side(Member):
     cdef void begin(self) noexcept:
         self.mask, self.any_ring, self.known = 0, False, False
 
-    cdef bint touched(self) noexcept:
+    cdef bint call_made(self) noexcept:
         return self.asleep
 
     cdef bint is_ready(self) except -1:
@@ -41,7 +41,7 @@ cdef class Forwarding:
     cdef bint paused, stopping
     cdef double stop_at         # monotonic seconds: the end of the time to pass on what was taken
     cdef double began           # when other OS threads last had the GIL
-    cdef bint wanted            # they did want it
+    cdef bint gil_wanted        # they did want it
     cdef object ended           # a Wakeup
 
     def __init__(self, SocketBase frontend, SocketBase backend, SocketBase capture):
@@ -113,12 +113,12 @@ cdef class Forwarding:
             runtime.let_others_run()
             return
         now = monotonic()
-        if now - self.began < (PROXY_SLICE if self.wanted else 4 * PROXY_SLICE):
+        if now - self.began < (PROXY_SLICE if self.gil_wanted else 4 * PROXY_SLICE):
             return
         with nogil:
             ratchet_nap()
         self.began = monotonic()
-        self.wanted = self.began - now > SLOW_GIL
+        self.gil_wanted = self.began - now > SLOW_GIL
 
     # Waiting
 

@@ -55,7 +55,10 @@ cdef extern from *:
 
 
 quick_calls = ()  # the names of the methods that have a quick form; a test asks for all
-cdef PyMethodDef[5] quick_definitions
+cdef enum:
+    QUICK_METHODS = 5  # that an extension can have
+
+cdef PyMethodDef[QUICK_METHODS] quick_definitions
 
 
 cdef Function quicken(type kind, str name, Function quick) except? NULL:
@@ -63,6 +66,8 @@ cdef Function quicken(type kind, str name, Function quick) except? NULL:
     global quick_calls
     method = getattr(kind, name)
     cdef Function usual = ratchet_function_of(method)
+    if len(quick_calls) == QUICK_METHODS:
+        raise ImportError(f"no room for a quick form of {name}")
     if usual != NULL:
         ratchet_set_method(kind, method, quick, &quick_definitions[len(quick_calls)])
         quick_calls += (name,)

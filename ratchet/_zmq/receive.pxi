@@ -50,6 +50,15 @@ cdef int prefetch(SocketBase zsock) except -1:
     return 0
 
 
+cdef int receive_next(SocketBase zsock, message) except -1:
+    """Have a message, its parts last first, received before all others."""
+    if zsock.prefetched is None:
+        zsock.prefetched = []
+    zsock.prefetched.insert(0, message)
+    zsock.update_bypass()
+    return 0
+
+
 cdef int begin_prefetched(SocketBase zsock, Caller me) except -1:
     """Make the first prefetched message the one that is being handed out."""
     message = zsock.prefetched[0]

@@ -24,14 +24,6 @@ def descriptor_for(thing):
     return descriptor_of(thing)
 
 
-cdef int look_again(SocketBase zsock) except -1:
-    """Return what a socket is ready for, with a look; wake others that can go on."""
-    cdef int events = zsock.look()
-    if zsock.waiting:
-        zsock.ring(events, None)
-    return events
-
-
 cdef int fill_item(ratchet_pollfd *item, thing, int mask) except -1:
     """Make an item of poll(2) of a socket, a descriptor, or what has one."""
     if isinstance(thing, SocketBase):
@@ -50,7 +42,7 @@ cdef int ready_of(ratchet_pollfd *item, thing, int mask) except -1:
         zsock = <SocketBase> thing
         # Neither rung nor touched since the last look: what that told is still so.
         if events or zsock.touched != zsock.looked_at:
-            return look_again(zsock) & mask
+            return zsock.check() & mask
         return zsock.events & mask
     if events < 0:
         raise errors.Error(errno.EBADF, f"cannot wait for {thing!r}: its descriptor is not open")

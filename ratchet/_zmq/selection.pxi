@@ -27,7 +27,7 @@ cdef class Member(Observer):
         self.fd = zsock.fd
         self.name = id(zsock)
 
-    cdef bint touched(self) noexcept:
+    cdef bint call_made(self) noexcept:
         if self.selection.waiting:
             return True
         self.note()

@@ -28,13 +28,13 @@ cdef void record_reply(ReplyTimes *times, bint spun, double seconds) noexcept:
 
 
 cdef struct Reply:  # that one call waits for in a loop, which has other things to do
-    double asked_at  # when the wait began; 0: it is not measured
+    double began_at  # when the wait began; 0: it is not measured
     bint spun        # the call spins for it, or has
 
 
 cdef void expect_reply(Reply *reply, ReplyTimes *times) noexcept:
     """Begin to wait for a reply: decide whether to spin."""
-    reply.asked_at = monotonic()
+    reply.began_at = monotonic()
     reply.spun = worth_spinning(times)
 
 
@@ -46,20 +46,20 @@ cdef bint spin_for(Reply *reply, Py_ssize_t others, Py_ssize_t fd, double until)
         fd: the descriptor that tells of the reply.
         until: when to end it in any case (monotonic seconds).
     """
-    cdef double look = min(reply.asked_at + spin, until) - monotonic()
+    cdef double seconds = min(reply.began_at + spin, until) - monotonic()
     cdef int found
-    if not reply.spun or look <= 0 or fd < 0:
+    if not reply.spun or seconds <= 0 or fd < 0:
         return False
     with nogil:
-        found = ratchet_spin(others, -1, fd, look)
+        found = ratchet_spin(others, -1, fd, seconds)
     return found > 0 and (found & 4) != 0
 
 
 cdef void note_reply(Reply *reply, ReplyTimes *times) noexcept:
     """End to wait for a reply: learn from how long it took."""
-    if reply.asked_at != 0:
-        record_reply(times, reply.spun, monotonic() - reply.asked_at)
-        reply.asked_at = 0
+    if reply.began_at != 0:
+        record_reply(times, reply.spun, monotonic() - reply.began_at)
+        reply.began_at = 0
 
 
 # Beside a thread that never releases the GIL, a thread that does so gets it back only when Python

@@ -252,7 +252,7 @@ cdef class AsyncioBase(AwaitedRuntime):
     # Spinning
 
     cdef bint spin_for_reply(self, TaskWaiter waiter, SocketBase zsock) except -1:
-        if waiter.reply.asked_at == 0:
+        if waiter.reply.began_at == 0:
             if self.queue is None or self.queue or self.paused or self.to_go_on:
                 return False
             expect_reply(&waiter.reply, &self.replies)

@@ -174,7 +174,7 @@ cdef class Transfer:
                 self.count += 1
         except BaseException:
             self.close_frames()
-            keep_first(source, message)
+            receive_next(source, message)
             raise
         return 0
 
@@ -316,16 +316,7 @@ cdef class Transfer:
                 zmq_msg_move(&frame.msg, &self.frames[self.count])
                 zmq_msg_close(&self.frames[self.count])
                 parts.append(frame)
-            keep_first(self.source, parts)
+            receive_next(self.source, parts)
             self.source.check_lines()
         self.close_frames()
         return 0
-
-
-cdef int keep_first(SocketBase zsock, message) except -1:
-    """Have a message, its parts last first, received next."""
-    if zsock.prefetched is None:
-        zsock.prefetched = []
-    zsock.prefetched.insert(0, message)
-    zsock.update_bypass()
-    return 0

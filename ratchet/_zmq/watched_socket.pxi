@@ -31,10 +31,6 @@ cdef class WatchedSocket(SocketBase):
         """Return its endpoints: how, as libzmq resolved it, as it was given."""
         return list(self.endpoints)
 
-    def _describe(self):
-        """Return its type and endpoints, for messages."""
-        return self.describe()
-
     def _wants(self, prefix):
         """Return True if it has subscribed to messages that begin with ``prefix``; None: to any."""
         if prefix is None:
