@@ -16,16 +16,13 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import z85
 from ._zmq import curve_keypair, curve_public, has
-from .errors import Error, argument_error
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .errors import ArgumentError, Error, argument_error
 
 __all__ = ["CurveKeys", "generate", "is_key", "load", "parse", "read", "save"]
 
@@ -119,7 +116,10 @@ def parse(text: str) -> CurveKeys:
         raise ValueError("it has no public-key of 40 characters of Z85 in a section curve")
     if secret is not None and not is_key(secret):
         raise ValueError("its secret-key is not 40 characters of Z85")
-    return CurveKeys(public, secret, found.get("metadata", {}))
+    try:
+        return CurveKeys(public, secret, found.get("metadata", {}))
+    except ArgumentError as error:
+        raise ValueError(error.strerror) from None  # without its code, which the caller adds
 
 
 def read(path: str | os.PathLike[str]) -> tuple[str, os.stat_result]:
@@ -129,7 +129,8 @@ def read(path: str | os.PathLike[str]) -> tuple[str, os.stat_result]:
         OSError: it cannot be read.
         ValueError: it is no regular file, too large, or no text.
     """
-    with open(path, "rb", opener=_open) as file:
+    # An int would be a descriptor of the program's own, which `open` would read and close.
+    with open(os.fspath(path), "rb", opener=_open) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no regular file")
@@ -215,6 +216,10 @@ def save(
 
 def _metadata(metadata: Mapping[str, str]) -> str:
     """Return the section of a certificate."""
+    if not isinstance(metadata, Mapping):
+        raise TypeError(
+            f"metadata is a dict of what the certificate says, not {type(metadata).__name__}"
+        )
     lines = ["metadata\n"]
     for name, value in metadata.items():
         if not _NAME.fullmatch(str(name)):

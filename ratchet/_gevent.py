@@ -74,6 +74,8 @@ class GeventRuntime(GeventBase):
         super().__init__(hub)
         self.born = process_generation()
         self._bells: dict[int, Watched] = {}
+        # Bells that others ring, as those of monitors and peers: in a forked child nobody does.
+        self._without_fd: weakref.WeakSet[Doorbell] = weakref.WeakSet()
         self._deadlines = Deadlines()
         self._timer: Any = None
         self._ticker: Any = None
@@ -88,6 +90,7 @@ class GeventRuntime(GeventBase):
         """Ring a bell when its descriptor does, from now on. In the hub's own OS thread."""
         add_watcher(bell, self)
         if not isinstance(bell, (Selection, SocketBase, Tracker)):
+            self._without_fd.add(bell)
             return
         fd = bell.fileno()
         known = self._bells.get(fd)
@@ -240,8 +243,8 @@ class GeventRuntime(GeventBase):
             for watcher in self._sleeps:
                 self.hub.cancel_wait(watcher, ForkedSleepError)
             self.loop.run_callback(_stop, [known.watcher for known in bells.values()])
-            for known in bells.values():
-                bell = known.bell()
+            waited = [known.bell() for known in bells.values()]
+            for bell in [*waited, *self._without_fd]:
                 if bell is not None:
                     remove_watcher(bell, self)
                     self.resume_all(bell)

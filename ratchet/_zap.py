@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from . import z85
 from ._access import FAILED, IN, LATER, REFUSED, Access, Answer, Question, log
 from ._platform import original
-from ._zap_workers import RealThread, Workers, start_thread
+from ._real_threads import RealThread, start_thread
+from ._zap_workers import Workers
 from ._zmq import process_generation
 from .errors import ClosedError, Error, ForkedError, StateError, Timeout
 from .zmqsocket import ZMQSocket

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import _thread
-import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from ._platform import is_patched, original
+from ._platform import original
+from ._real_threads import start_thread
 from ._zmq import process_generation
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
+
+    from ._real_threads import RealThread
 
     Task = tuple[Callable[[], None], Callable[[], bool]]  # what to do, and is it still wanted?
 
-__all__ = ["Workers", "start_thread"]
+__all__ = ["Workers"]
 
 MOST = 8  # threads
 QUEUE = 1000  # handshakes of one socket that wait for a thread; each takes its time all the same
-
-
-class RealThread:
-    """An OS thread where gevent has put greenlets in the place of Python's threads."""
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._runs = True
-        original(_thread, "start_new_thread")(self._run, (function,))
-
-    def _run(self, function: Callable[[], None]) -> None:
-        try:
-            function()
-        finally:
-            self._runs = False
-
-    def is_alive(self) -> bool:
-        """Return True until its function has ended."""
-        return self._runs
-
-
-def start_thread(function: Callable[[], None], name: str) -> threading.Thread | RealThread:
-    """Start a daemon OS thread: the exit does not wait for it."""
-    if is_patched("threading"):
-        return RealThread(function)
-    thread = threading.Thread(target=function, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 class Workers:

@@ -7,10 +7,10 @@ its own. `_awaited_proxy.py` runs it in a task.
 from __future__ import annotations
 
 import errno
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import errors
+from ._real_threads import start_thread
 from ._zmq import Forwarding, SocketBase, process_generation, to_deadline
 from .selecting import select
 
@@ -104,8 +104,7 @@ class Proxy:
         self._born = process_generation()
         try:
             self._forwarding.make_end()
-            self._thread = threading.Thread(target=self._run, name=repr(self), daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._run, repr(self))
         except BaseException:
             self._forwarding.close()
             raise

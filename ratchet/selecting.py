@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import selectors
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import errors
@@ -27,7 +27,7 @@ from ._zmq import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["Selector", "select"]
 
@@ -81,10 +81,14 @@ def first_look(
 
 
 def listed(items: Iterable[Any]) -> list[Any]:
-    """Make a list of what is to be waited for. A socket is none: iterating it would receive."""
+    """Make a list of what is to be waited for.
+
+    A socket, a monitor and a file are none: to iterate them would receive and read.
+    """
     if type(items) is list:
         return items
-    if isinstance(items, SocketBase):
+    single = isinstance(items, (str, bytes)) or hasattr(items, "fileno") or hasattr(items, "get_fd")
+    if single or not isinstance(items, Iterable):
         raise TypeError(f"a list of things to wait for is needed, as in [zsock], not {items!r}")
     return list(items)
 
@@ -177,6 +181,7 @@ class Selector(selectors.BaseSelector):
         deadline = to_deadline(timeout)
         if timeout is not None and timeout <= 0:
             deadline = 0.0  # as of selectors, and not for ever
+        breathe_here()
         found = self._selection.wait(deadline)
         # What another thread has unregistered meanwhile is not there any more.
         keys = self._keys
@@ -219,10 +224,17 @@ class _Map(Mapping[Any, selectors.SelectorKey]):
         return self._keys[self.name(fileobj)]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([key.fd for key in self._keys.values()])
+        # A socket stands for itself: its descriptor may be registered as well, and once it is
+        # closed, the number may be another file's.
+        return iter([_name_of(key) for key in self._keys.values()])
 
     def __len__(self) -> int:
         return len(self._keys)
+
+
+def _name_of(key: selectors.SelectorKey) -> Any:
+    """Return by what a key is found: a socket, or a descriptor."""
+    return key.fileobj if isinstance(key.fileobj, SocketBase) else key.fd
 
 
 def _name(fileobj: Any, fd: int) -> int:

@@ -123,6 +123,13 @@ def test_keys_alone_are_saved(tmp_path):
         auth.save(tmp_path, "alice", ("a", "b"))
 
 
+@pytest.mark.parametrize("metadata", [[("a", "b")], "name", 5])
+def test_metadata_is_a_dict(tmp_path, metadata):
+    with pytest.raises(TypeError, match="metadata is a dict"):
+        auth.save(tmp_path, "alice", auth.generate(), metadata)
+    assert list(tmp_path.iterdir()) == []
+
+
 PUBLIC = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 SECRET = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
 
@@ -172,6 +179,25 @@ def test_what_is_none(tmp_path, text):
     with pytest.raises(ArgumentError, match=r"a.key_secret' is no certificate") as caught:
         auth.load(path)
     assert SECRET[:-2] not in str(caught.value)
+
+
+def test_keys_of_two_pairs_are_no_certificate(tmp_path):
+    path = tmp_path / "a.key_secret"
+    path.write_text(f'curve\n    public-key = "{SECRET}"\n    secret-key = "{PUBLIC}"\n')
+    path.chmod(0o600)
+    with pytest.raises(ArgumentError, match="the two of one pair") as caught:
+        auth.load(path)
+    assert str(caught.value).count("[EINVAL]") == 1
+
+
+@pytest.mark.parametrize("kind", [int, bool])
+def test_a_descriptor_is_no_path(kind, monkeypatch):
+    """It would be read and closed, and it is another file's of the program."""
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda *arguments, **_: opened.append(arguments))
+    with pytest.raises(TypeError, match=rf"os.PathLike object, not {kind.__name__}"):
+        auth.load(kind(1))
+    assert opened == []
 
 
 @posix

@@ -123,17 +123,27 @@ def test_a_ratchet_kernel_beside_greenlets(patched):
 def test_a_fork_of_a_patched_program(patched):
     """Greenlets of the parent that waited go on in the child, and are told."""
     said = patched("""
-        def inherits():
+        def inherits(call, *arguments):
             try:
-                return pull.recv_all(timeout=5)
+                return call(*arguments)
             except ratchet.ForkedError:
                 return "forked"
-        task = gevent.spawn(inherits)
+        pub = zmqsocket.new("PUB", track_peers=True)
+        monitor = pub.monitor()
+        task = gevent.spawn(inherits, pull.recv_all)
+        others = [
+            gevent.spawn(inherits, call, *arguments)
+            for call, *arguments in [
+                (monitor.recv,), (pub.wait_peers, 1), (pub.wait_subscribers, b"x"),
+                (zmqsocket.select, [pull, monitor]),
+            ]
+        ]
         kernel = gevent.spawn(ratchet.run, thread.timer, 0.2)
         gevent.sleep(0.01)
         pid = os.fork()
         if pid == 0:
-            assert task.get(timeout=5) == "forked"
+            for one in [task, *others]:
+                assert one.get(timeout=5) == "forked"
             kernel.get(timeout=5)
             with zmqsocket.new("PAIR") as one, zmqsocket.new("PAIR") as two:
                 one.bind("inproc://child")
@@ -147,6 +157,8 @@ def test_a_fork_of_a_patched_program(patched):
         push.send(b"parent")
         print(task.get(timeout=5))
         kernel.get(timeout=5)
+        gevent.killall(others)
+        pub.close()
         pull.close()
         push.close()
     """)
@@ -242,3 +254,24 @@ def test_who_may_connect_is_judged_in_real_threads(patched):
         push.close()
     """)
     assert said == "alice True False\n"
+
+
+def test_a_proxy_has_a_real_thread(patched):
+    """It passes on messages while no greenlet lets the hub run."""
+    said = patched("""
+        import time
+        front, back = zmqsocket.new("PULL"), zmqsocket.new("PUSH")
+        source, sink = zmqsocket.new("PUSH"), zmqsocket.new("PULL")
+        source.connect(front.bind("tcp://127.0.0.1:*"))
+        sink.connect(back.bind("tcp://127.0.0.1:*"))
+        with ratchet.Proxy(front, back) as proxy:
+            source.send(b"x")
+            end = time.monotonic() + 10
+            while not proxy.stats.frontend_messages and time.monotonic() < end:
+                pass  # nothing that would let another greenlet run
+            print(proxy.stats.frontend_messages, sink.recv_all(timeout=5))
+            print(proxy.stop().dropped)
+        for zsock in (front, back, source, sink, pull, push):
+            zsock.close()
+    """)
+    assert said == "1 b'x'\n0\n"

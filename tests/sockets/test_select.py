@@ -182,6 +182,7 @@ def test_block_on_from_any_thread(run, pairs, plain):
     [
         (zmqsocket.select, TypeError),
         (lambda z: zmqsocket.select([z], z), TypeError),
+        (lambda _: zmqsocket.select(None), TypeError),
         (lambda z: zmqsocket.select([object()]), TypeError),
         (lambda z: zmqsocket.select([True]), TypeError),
         (lambda z: zmqsocket.select([z], timeout="1"), TypeError),
@@ -324,6 +325,54 @@ def test_a_selector_is_one_of_selectors(pairs, plain):
     selector.close()
     with pytest.raises(ClosedError):
         selector.select(0)
+
+
+def test_what_is_not_a_list_is_not_iterated(pairs, tmp_path):
+    """That would read the file, and receive the events."""
+    (tmp_path / "file").write_text("a line")
+    monitor = pairs[0][0].monitor()
+    with (tmp_path / "file").open() as file:
+        for things in ((file,), (monitor,), ([], file)):
+            with pytest.raises(TypeError, match="a list of things to wait for"):
+                zmqsocket.select(*things, timeout=0)
+        assert file.read() == "a line"
+    monitor.close()
+
+
+def test_the_map_of_a_selector(pairs, plain):
+    """Each key is found by what the map iterates, also that of a socket that is closed."""
+    one, two = pairs[0][0], pairs[1][0]
+    with zmqsocket.Selector() as selector:
+        keys = [selector.register(thing, READ) for thing in (one, two, *plain, one.fileno())]
+        two.close()
+        found = selector.get_map()
+        assert list(found.values()) == keys
+        assert list(found.items()) == [
+            (one, keys[0]),
+            (two, keys[1]),
+            *((key.fd, key) for key in keys[2:]),
+        ]
+        for name in list(found):
+            selector.unregister(name)
+        assert not found
+
+
+def test_a_selector_that_is_always_ready_lets_others_run(plain):
+    left, right = plain
+    right.send(b"x")
+
+    def main():
+        turns = []
+        other = thread.attach(lambda: [turns.append(thread.timer(0)) for _ in range(3)])
+        with zmqsocket.Selector() as selector:
+            selector.register(left, READ)
+            for _ in range(100_000):
+                assert selector.select()
+                if other.done:
+                    return turns
+        return None
+
+    assert ratchet.run(main)
 
 
 def test_a_selector_raises_until_what_is_closed_is_unregistered(run, pairs):
