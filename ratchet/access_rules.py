@@ -120,7 +120,8 @@ def zap_fault(zsock: Any) -> tuple[str | None, int]:
     """Say why a socket must not be bound where libzmq asks about peers, and the errno for it."""
     from . import _zap
 
-    if zsock.type not in {"REP", "ROUTER"}:
+    kind = TYPES[zsock.type]
+    if not (kind.replies or kind.routes):
         why = (
             "there libzmq asks whether a peer may connect (RFC 27), and ends the process if "
             f"a {zsock.type} socket is bound; a handler is a REP or ROUTER socket"

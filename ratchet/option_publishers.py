@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .errors import argument_error
 from .option_kinds import Bool
+from .socket_types import TYPES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ class Conflate(Bool[bool]):
     """Keep only the last message: libzmq knows this for PUB, and not for the XPUB that it is."""
 
     def __set__(self, zsock: Any, value: bool) -> None:
-        tracks = zsock.type == "PUB" and getattr(zsock, "_peers", None) is not None
-        if tracks and self._encode(value):
+        becomes_xpub = TYPES[zsock.type].tracks >= 0 and getattr(zsock, "_peers", None) is not None
+        if becomes_xpub and self._encode(value):
             raise argument_error(
                 "CONFLATE: a PUB with track_peers is an XPUB to libzmq, which keeps all messages; "
                 "give one of the two"

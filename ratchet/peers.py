@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Peer", "Peers"]
 
-XPUB_VERBOSER = 78
+XPUB_VERBOSER = 78  # the option's number (zmq.h)
 # How many endpoints that were given up last are remembered, of 100 bytes each. libzmq tells of a
 # connection that it was making there within milliseconds.
 GIVEN_UP = 1000
@@ -59,7 +59,7 @@ class Peers(PeersBase):
         # without a word.
         self._given_up: dict[str, None] = {}
         self._ledger: Ledger | None = None
-        self._count = TYPES[zsock.type].tracked == TYPES["XPUB"].number
+        self._count = TYPES[zsock.type].publishes
         zsock._send_events_to(self, ALL)
         if self._count:
             zsock._set_int(XPUB_VERBOSER, 1)  # type: ignore[attr-defined]
@@ -273,7 +273,8 @@ class Peers(PeersBase):
         # An XSUB's program can send subscriptions as messages, which only this side sees. Those of
         # a SUB are known: it sends one that is repeated each time, and its end once.
         most = sum(
-            one or other.type != "SUB" for one, (_, other, _) in zip(wants, links, strict=True)
+            one or TYPES[other.type].subscribes != "option"
+            for one, (_, other, _) in zip(wants, links, strict=True)
         )
         if zsock is not None:
             check(zsock)

@@ -14,6 +14,8 @@ class SocketType:
     full_is_unwritable: bool = False
     # Reading ZMQ_EVENTS takes the first part of a message from its connection.
     look_takes_part: bool = False
+    # Another connect to the same endpoint does nothing (libzmq's socket_base.cpp).
+    connects_once: bool = False
     balances: bool = False  # sends in turn to its peers (libzmq's lb.cpp)
     requests: bool = False  # sends, then receives, in turn
     replies: bool = False  # receives, then sends, in turn
@@ -36,11 +38,13 @@ class SocketType:
 
 _ROWS = (
     SocketType("PAIR", 0, full_is_unwritable=True),
-    SocketType("PUB", 1, receives=False, publishes=True, tracks=9),
-    SocketType("SUB", 2, sends=False, look_takes_part=True, subscribes="option"),
-    SocketType("REQ", 3, requests=True),
+    SocketType("PUB", 1, receives=False, publishes=True, connects_once=True, tracks=9),
+    SocketType(
+        "SUB", 2, sends=False, look_takes_part=True, subscribes="option", connects_once=True
+    ),
+    SocketType("REQ", 3, requests=True, connects_once=True),
     SocketType("REP", 4, replies=True, look_takes_part=True),
-    SocketType("DEALER", 5, full_is_unwritable=True, balances=True),
+    SocketType("DEALER", 5, full_is_unwritable=True, balances=True, connects_once=True),
     SocketType("ROUTER", 6, look_takes_part=True, routes=True),
     SocketType("PULL", 7, sends=False),
     SocketType("PUSH", 8, receives=False, full_is_unwritable=True, balances=True),

@@ -1,4 +1,4 @@
-# Layer 7. The wait until a socket knows what its bind or connect has launched, to be able to undo.
+# Layer 7. The wait after a bind or connect until the socket knows what that has launched.
 #
 # zmq_bind and zmq_connect leave a command in the socket's own mailbox: this listener, or this
 # connection, is yours. Until the socket has read that, zmq_unbind and zmq_disconnect return 0 and
@@ -6,10 +6,6 @@
 # before, but where an I/O thread has written a command and is yet to ring for it, nothing rings for
 # the one behind (mailbox.cpp), and the mailbox seems empty. So the ring is waited for here. There
 # will be one, for zmq_bind and zmq_connect have emptied the mailbox first.
-
-# To one endpoint these have one connection: another connect to it launches nothing
-# (socket_base.cpp, connect_internal).
-cdef frozenset CONNECT_ONCE = frozenset({"DEALER", "PUB", "REQ", "SUB"})
 
 
 cdef bint launches(SocketBase zsock, EndpointCall which, bytes data, str endpoint) except -1:
@@ -20,7 +16,7 @@ cdef bint launches(SocketBase zsock, EndpointCall which, bytes data, str endpoin
     if which == UNBIND or which == DISCONNECT or data.startswith(b"inproc:"):
         return False
     return (
-        which == BIND or zsock.type not in CONNECT_ONCE or ratchet_readable(zsock.fd)
+        which == BIND or not zsock.kind.connects_once or ratchet_readable(zsock.fd)
         or ("connected to", endpoint, endpoint) not in zsock.endpoints
     )
 

@@ -24,7 +24,7 @@ cdef class WatchedSocket(SocketBase):
         from .peers import Peers
 
         self._peers = Peers(self)
-        self.counts = self.kind.tracked == TYPES["XPUB"].number
+        self.counts = self.kind.publishes
         self.update_bypass()
 
     def _entries(self):
