@@ -54,6 +54,7 @@ _SYMBOLS: dict[int, str] = {
     EMTHREAD: "EMTHREAD",
     # Some systems give one number two names; these are the ones the man pages use.
     errno.EAGAIN: "EAGAIN",
+    errno.EDEADLK: "EDEADLK",
     errno.ENOTSUP: "ENOTSUP",
 }
 

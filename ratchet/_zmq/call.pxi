@@ -176,7 +176,7 @@ cdef class Call:
         elif self.op == &RECV_MANY:
             self.arg = min(self.arg, TASK_BATCH)
         spend_task_budget(1)
-        if ratchet_task_budget > 0:
+        if ratchet_task_budget > 0 or self.will_wait():
             if self.zsock.checkpoint is not None:
                 self.suspended = self.zsock.checkpoint.due(False)
             return False
@@ -184,6 +184,14 @@ cdef class Call:
         if self.zsock.checkpoint is not None:
             self.suspended = self.zsock.checkpoint.due(True)
         return self.suspended is None
+
+    cdef bint will_wait(self) except -1:
+        """Return True if it cannot be done now, so that the loop has its turn in any case.
+
+        It then queues up at once: in a turn before that, calls that come later would go first.
+        """
+        cdef Line line = line_of(self.zsock, self.op)
+        return self.limit != 0 and not self.zsock.check() & line.event
 
     cdef object pass_on(self, object value):
         """Resume the runtime's iterator with ``value``; `suspended` is None if it has ended."""
@@ -297,6 +305,8 @@ cdef class Call:
     cdef object spin_for_reply(self):
         """Try again as long as the runtime spins for the reply to what was sent."""
         cdef TaskWaiter me = self.waiter
+        if ratchet_task_budget <= 0:
+            return NOT_NOW  # the loop is to have its turn: see `will_wait`
         if me.woken or me.line.first is not me or not self.zsock.reply_expected(me.line):
             return NOT_NOW
         while me.loop.spin_for_reply(me, self.zsock):

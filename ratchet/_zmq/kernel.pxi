@@ -50,13 +50,17 @@ cdef class ThreadBase(Caller):
                 thrown, self.thrown = self.thrown, None
                 raise thrown
             self.value = func(*args, **kwargs)
-        except GreenletExit:
-            return  # nothing refers to it any more, and its kernel has ended
         except BaseException as error:
+            if isinstance(error, GreenletExit) and self.left_behind():
+                return
             self.error = error
         func = args = kwargs = None
         self.done = True
         self.kernel.finished.append(self)
+
+    cdef bint left_behind(self) except -1:
+        """Return True if its kernel has given it up, so that it ends when nothing refers to it."""
+        return self.kernel.closed or self not in self.kernel.threads
 
 
 cdef class KernelWaiter(Waiter):

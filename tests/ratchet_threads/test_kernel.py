@@ -11,6 +11,7 @@ import traceback
 import weakref
 
 import pytest
+from greenlet import GreenletExit
 from harness import internals
 from harness.ratchets import spawn_os, until
 from harness.waiting import LONG, SHORT, Task
@@ -161,6 +162,16 @@ def test_loop_and_again_after_an_error():
         kernel.loop()
         assert re.fullmatch("[a-z]+", kernel.get_method())
         assert "0 threads" in repr(kernel)
+
+
+def test_greenlets_own_exit_is_an_exception_like_others():
+    def leaves():
+        raise GreenletExit("mine")
+
+    with ratchet.Ratchet(leaves) as kernel:
+        with pytest.raises(GreenletExit, match="mine"):
+            kernel.loop()
+        assert kernel.get_num_threads() == 0
 
 
 def test_on_error():

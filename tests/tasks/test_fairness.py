@@ -9,7 +9,7 @@ import pytest
 from harness.internals import paused_calls
 from harness.loops import BURST, alive, burst, drained, in_loop, link, paused
 from harness.loops import until as turns_until
-from harness.waiting import LONG, SHORT, until
+from harness.waiting import LONG, SHORT, Task, until
 
 import ratchet
 import ratchet.asyncio
@@ -114,6 +114,32 @@ async def test_one_huge_batch_lets_the_loop_run():
 async def test_now_or_never_sends_all_that_can_go():
     with link(sndhwm=0, rcvhwm=0) as (_, push):
         assert await push.send_many([b"x"] * 400_000, timeout=0) == 400_000
+
+
+@pytest.mark.parametrize("calls", range(5))
+@in_loop
+async def test_a_call_that_lets_the_loop_run_keeps_its_place(calls):
+    """Wherever the burst ends: a receive that finds nothing queues up before it lets others run."""
+    with link(sndhwm=0, rcvhwm=0) as (pull, push), burst(4):
+        await drained(pull)
+        for _ in range(calls):
+            await push.send(b"before")
+        assert not calls or pull.sync.recv_many(calls)
+        tasks = [asyncio.create_task(pull.recv_all()) for _ in range(3)]
+        await paused(pull, 3)
+        push.sync.send_many([b"1", b"2", b"3"])
+        assert await asyncio.gather(*tasks) == [b"1", b"2", b"3"]
+
+
+def test_the_first_call_of_an_os_thread_keeps_its_place():
+    async def main():
+        with link() as (pull, push):
+            tasks = [asyncio.create_task(pull.recv_all()) for _ in range(3)]
+            await paused(pull, 3)
+            push.sync.send_many([b"1", b"2", b"3"])
+            return await asyncio.gather(*tasks)
+
+    assert Task(asyncio.run, main()).value() == [b"1", b"2", b"3"]
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1_000_001, 1.5, "1", None, True])

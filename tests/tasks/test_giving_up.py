@@ -186,11 +186,15 @@ async def test_a_send_that_gives_up_is_done_or_not_done(rng, left, right, how):
 
 
 async def step_to(at, call):
-    """Drive a coroutine to there; what it waits for. Each call yields first: the burst is one."""
+    """Drive a coroutine to there; what it waits for.
+
+    The burst is one, so a call that could go on at once yields first.
+    """
     if at == "new":
         return None
-    assert call.send(None) is None
-    return None if at == "yielded" else call.send(None)
+    future = call.send(None)
+    assert (future is None) == (at == "yielded")
+    return future
 
 
 def end_by(end, call):
@@ -213,15 +217,18 @@ async def test_a_receive_ended_at_every_step(name, at, end):
     with link() as (pull, push), burst(1):
         await drained(pull)
         call = RECEIVES[name](pull)
+        if at == "yielded":
+            push.sync.send(b"x")
         future = await step_to(at, call)
         behind = asyncio.create_task(pull.recv())
-        await paused(pull, 2 if future else 1)
+        if at != "yielded":
+            await paused(pull, 2 if future else 1)
         if at == "woken":
             await push.send(b"x")
             await until(future.done)
         end_by(end, call)
-        await paused(pull, 1)
-        if at != "woken":
+        if at in ("new", "waiting"):
+            await paused(pull, 1)
             await push.send(b"x")
         assert await behind == (b"x", False)
         assert paused_calls(pull) == 0
@@ -235,10 +242,6 @@ async def test_a_send_ended_at_every_step(name, at, end):
     with link(rcvhwm=1, sndhwm=1) as (pull, push), burst(1):
         await drained(pull)
         got, full = [], fill(push.sync)
-        call = SENDS[name](push)
-        future = await step_to(at, call)
-        behind = asyncio.create_task(push.send(b"behind"))
-        await paused(push, 2 if future else 1)
 
         async def take_until(condition):
             while not condition():
@@ -246,6 +249,13 @@ async def test_a_send_ended_at_every_step(name, at, end):
                     got.extend(pull.sync.recv_many(1, timeout=0))
                 await asyncio.sleep(0)
 
+        call = SENDS[name](push)
+        if at == "yielded":
+            await take_until(push.is_writable)
+        future = await step_to(at, call)
+        behind = asyncio.create_task(push.send(b"behind"))
+        if at != "yielded":
+            await paused(push, 2 if future else 1)
         if at == "woken":
             await take_until(future.done)
         end_by(end, call)

@@ -107,6 +107,7 @@ def test_made_by_hand(name):
         (errno.ENOTSOCK, errors.ClosedError, "ENOTSOCK", "closed"),
         (EMTHREAD, errors.Error, "EMTHREAD", "configure"),
         (errno.EPIPE, errors.Error, "EPIPE", ""),
+        (errno.EDEADLK, errors.Error, "EDEADLK", ""),  # Linux has EDEADLOCK for the same number
         (987654, errors.Error, "987654", ""),
     ],
 )
