@@ -63,13 +63,22 @@ cdef object receive(Socket self, loop, str name, int flags, load=None):
     return future
 
 
+def give_trackers(found):
+    """Give frames that were received their trackers: libzmq has nothing left to do for them."""
+    for frame in found if isinstance(found, list) else [found]:
+        (<Frame> frame).tracker = zmq._FINISHED_TRACKER
+    return found
+
+
 @cython.binding(True)
 def async_recv(Socket self, int flags=0, bint copy=True, bint track=False):
     """Receive one part: a future of bytes, or with ``copy=False`` of a Frame."""
     loop = running_loop()
     if loop is None:
         return originals["recv"](self, flags, copy, track)
-    return receive(self, loop, "recv" if copy else "recv_frame", flags)
+    if copy:
+        return receive(self, loop, "recv", flags)
+    return receive(self, loop, "recv_frame", flags, give_trackers if track else None)
 
 
 @cython.binding(True)
@@ -78,7 +87,9 @@ def async_recv_multipart(Socket self, int flags=0, bint copy=True, bint track=Fa
     loop = running_loop()
     if loop is None:
         return originals["recv_multipart"](self, flags, copy, track)
-    return receive(self, loop, "recv_multipart" if copy else "recv_frames", flags)
+    if copy:
+        return receive(self, loop, "recv_multipart", flags)
+    return receive(self, loop, "recv_frames", flags, give_trackers if track else None)
 
 
 cdef object transmit(Socket self, loop, str name, part, int flags, answer):
@@ -234,6 +245,7 @@ def async_add_recv_event(Socket self, kind, *, args=None, kwargs=None, future=No
     if loop is None or kind != POLL:
         return originals["_add_recv_event"](
             self, kind, args=args, kwargs=kwargs, future=future)
+    self.require()
     return add_poll(receives_of(self), future)
 
 
@@ -243,6 +255,7 @@ def async_add_send_event(Socket self, kind, msg=None, kwargs=None, future=None):
     loop = running_loop()
     if loop is None or kind != POLL:
         return originals["_add_send_event"](self, kind, msg=msg, kwargs=kwargs, future=future)
+    self.require()
     return add_poll(sends_of(self), future)
 
 

@@ -251,8 +251,10 @@ cdef class Calls:
         if self.waiter is None:
             try:
                 self.stand_in_line()
-            except BaseException:  # no descriptor is left to watch by
+            except BaseException as error:  # no descriptor is left to watch by, or it is closed
                 self.withdraw(future)
+                if isinstance(error, CoreError):
+                    raise translated(error) from error
                 raise
         return 0
 

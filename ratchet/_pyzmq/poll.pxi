@@ -13,18 +13,22 @@ def zmq_poll(sockets, int timeout=-1):
         pyzmq's, and for which flags.
     """
     cdef list things = [], masks = [], names = []
+    cdef bint any_given = False
     cdef Py_ssize_t i
     for thing, flags in sockets:
+        any_given = True
         if isinstance(thing, Socket):
             (<Socket> thing).require()
             things.append((<Socket> thing).core)
             names.append(thing)
         else:
             thing = descriptor_of(thing)
+            if thing < 0:
+                continue  # nothing ever comes there, as in poll(2): of a file that is closed
             things.append(thing)
             names.append(thing)
         masks.append(int(flags))
-    if not things:
+    if not any_given:
         return []
     try:
         events = core.poll_many(things, masks, timeout * 0.001 if timeout >= 0 else -1.0)

@@ -61,7 +61,7 @@ cdef class Socket:
         if socket_type < 0:
             raise TypeError("socket_type must be specified")
         try:
-            self.core = core.ProgramSocket((<Context> context).core, socket_type)
+            self.core = core.ProgramSocket((<Context?> context).core, socket_type)
         except CoreError as error:
             raise translated(error) from error
         self._closed = False

@@ -90,7 +90,7 @@ def _from_json(line: bytes) -> list[bytes]:
             for part in (parts if isinstance(parts, list) else [parts])
         ]
         return [found[0], *found[1:]]  # at least one
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise Failure(
             f'not a message in json: {line[:80]!r}: {error!r}; the form is {{"parts": ["text", '
             '{"base64": "AAE="}]}'

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import output, sockets
 from .ends import DONE, Failure, UsageError
 from .formats import FORMATS, decoder
+from .send import in_order
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+__all__ = ["EXAMPLES", "HELP", "MORE", "add_arguments", "in_order", "run"]
 
 HELP = "ask one question, and print its answer"
 MORE = """\
@@ -31,11 +35,31 @@ EXAMPLES = (
 )
 
 
+class Question(argparse.Action):
+    """Takes DATA wherever it stands, once."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, _option: str | None = None
+    ) -> None:
+        """Keep the question; None: there is none beside the URI."""
+        if values is not None:
+            if namespace.data is not None:
+                parser.error(f"unrecognized arguments: {values}")
+            namespace.data = values
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
     sockets.add_uri(parser)
     add = parser.add_argument
-    add("data", metavar="DATA", nargs="?", help="the question; without it, all of stdin")
+    add(
+        "data",
+        metavar="DATA",
+        nargs="?",
+        action=Question,
+        help="the question; without it, all of stdin",
+    )
+    add("--data", action=Question, help=argparse.SUPPRESS)  # of `in_order`
     sockets.add_timeout(parser, "end with status 124 if no answer came for so long, in each try")
     add("--retries", type=sockets.natural, default=0, metavar="N", help="ask so often again")
     add("--format", choices=FORMATS, default="text", help="of DATA and of the answer")

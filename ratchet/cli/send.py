@@ -113,7 +113,7 @@ def rate(text: str) -> float:
 
 
 def in_order(words: Sequence[str], options: Mapping[str, argparse.Action]) -> list[str]:
-    """Return the words after ``send`` with each DATA as a ``--data=…`` in its place.
+    """Return the words of a command with each DATA as a ``--data=…`` in its place.
 
     argparse takes all DATA at the first place where some stands, and before Python 3.13 gives up on
     what follows an option, so DATA beside ``--part`` and ``--file`` would lose its place.
@@ -124,6 +124,8 @@ def in_order(words: Sequence[str], options: Mapping[str, argparse.Action]) -> li
     while left:
         word = left.popleft()
         if word == "--":
+            if left and not positional:
+                found.append(left.popleft())
             found += [f"--data={data}" for data in left]
             break
         if word.startswith("-") and word != "-":

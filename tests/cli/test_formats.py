@@ -67,6 +67,7 @@ def test_what_is_no_hex_is_refused(line):
         b'{"parts": [7]}',
         b'{"parts": [{"base64": "!"}]}',
         b'{"parts": ["\\ud800"]}',
+        b"[" * 100_000,
         b"\xff",
     ],
 )

@@ -16,6 +16,24 @@ def test_an_answer(command, peer):
 
 
 @pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        (["URI", "--timeout", "20", "hello"], b"hello"),
+        (["--timeout", "20", "URI", "hello"], b"hello"),
+        (["URI", "--timeout", "20", "--", "-x"], b"-x"),
+        (["--timeout=20", "--", "URI", "-x"], b"-x"),
+        (["URI", "", "--timeout", "20"], b""),
+    ],
+)
+def test_the_question_stands_anywhere(command, peer, ipc, words, question):
+    rep = peer("REP", bind=ipc)
+    request = command("request", *[f"req:{ipc}" if word == "URI" else word for word in words])
+    assert rep.recv() == question
+    rep.send(b"yes")
+    assert request.end() == (0, b"yes\n", "")
+
+
+@pytest.mark.parametrize(
     ("how", "data", "question", "shown"),
     [
         ("text", b"two\nlines\n", [b"two\nlines\n"], b"a\tb\n"),
@@ -69,6 +87,7 @@ def test_ctrl_c(command):
         (["rep:tcp://*:1", "x"], "a question goes out over a REQ, not over a REP"),
         (["req:tcp://*:1", "x", "--retries", "1"], "--retries needs --timeout"),
         (["req:tcp://*:1", "x", "y"], "unrecognized arguments: y"),
+        (["req:tcp://*:1", "x", "--timeout", "1", "y"], "unrecognized arguments: y"),
     ],
 )
 def test_what_cannot_be_meant(main, args, words):

@@ -381,6 +381,37 @@ def test_pollers():
     run(body)
 
 
+def test_a_poller_of_what_is_closed():
+    async def body(left, right):
+        poller = zmq.asyncio.Poller()
+        poller.register(right, zmq.POLLIN)
+        right.close()
+        with pytest.raises(zmq.ZMQError) as caught:
+            await poller.poll(10_000)
+        assert caught.value.errno == zmq.ENOTSOCK
+        poller.unregister(right)
+        poller.register(left, zmq.POLLOUT)
+        left.close()
+        with pytest.raises(zmq.ZMQError) as caught:
+            await poller.poll(10_000)
+        assert caught.value.errno == zmq.ENOTSOCK
+
+    run(body)
+
+
+def test_received_frames_have_trackers():
+    async def body(left, right):
+        late = right.recv(copy=False, track=True)
+        await left.send_multipart([b"a", b"b"])
+        left.send_multipart([b"c", b"d"])
+        frames = [await late, await right.recv(copy=False, track=True)]
+        frames += await right.recv_multipart(copy=False, track=True)
+        assert [frame.bytes for frame in frames] == [b"a", b"b", b"c", b"d"]
+        assert all(frame.tracker.done for frame in frames)
+
+    run(body)
+
+
 def test_a_message_that_the_program_has_is_not_received_again():
     async def body(left, right):
         count = 300

@@ -235,6 +235,14 @@ def test_the_type_outlives_the_socket(context):
     assert zsock.type is zsock.socket_type is zmq.SocketType.SUB
 
 
+@pytest.mark.parametrize("what", [zmq.PAIR, "text", object()])
+def test_only_a_context_makes_sockets(what):
+    with pytest.raises(TypeError):
+        zmq.Socket(what, zmq.PAIR)
+    with pytest.raises(TypeError):
+        zmq.Socket(what)
+
+
 def test_a_socket_that_was_never_made_is_closed():
     class Unmade(zmq.Socket):
         def __init__(self):

@@ -72,6 +72,23 @@ def test_what_cannot_be_waited_for():
     assert zmq.Poller().poll(0) == []
 
 
+def test_a_file_that_is_closed_is_never_ready(link):
+    """Its descriptor is -1, which poll(2) passes over."""
+    left, right = link(zmq.PAIR, zmq.PAIR)
+    one, two = socket.socketpair()
+    with one, two:
+        poller = zmq.Poller()
+        poller.register(one, zmq.POLLIN)
+        one.close()
+        began = time.monotonic()
+        assert poller.poll(30) == []
+        assert time.monotonic() - began >= 0.029
+        poller.register(right, zmq.POLLIN)
+        assert poller.poll(0) == []
+        left.send(b"x")
+        assert poller.poll(10_000) == [(right, zmq.POLLIN)]
+
+
 def test_the_descriptor_tells_to_ask_for_events(link):
     left, right = link(zmq.PAIR, zmq.PAIR)
     assert right.fileno() == right.FD
