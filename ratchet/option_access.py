@@ -144,6 +144,7 @@ class Clients(_Asked["_access.Clients | None", "_access.Clients"]):
         "a list of public keys (40 characters of Z85) and folders of certificates (a Path), a "
         "callable(key, address), or ratchet.auth.ANY"
     )
+    secret = True  # one of them may be a secret key by mistake
 
     def _encode(self, value: Any) -> Any:
         from ._access import ANY

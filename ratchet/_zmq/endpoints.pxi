@@ -250,7 +250,7 @@ cdef class EndpointSocket(OptionSocket):
         endpoint = plain_endpoint(endpoint)
         entries = [e for e in self.endpoints or () if e[0] == how and endpoint in e[1:]]
         data = os.fsencode(entries[0][1]) if entries else c_endpoint(endpoint)
-        self.endpoint_call(which, data, endpoint)
+        self.endpoint_call(which, data, endpoint, bool(entries))
         if entries:
             while entries[0] in self.endpoints:  # two with one endpoint end together
                 self.endpoints.remove(entries[0])
@@ -279,8 +279,10 @@ cdef class EndpointSocket(OptionSocket):
         """Return the I/O threads that a connection to ``endpoint`` may use; None: a bind."""
         return 0 if self.home is not None else threads_for(endpoint)
 
-    cdef int endpoint_call(self, EndpointCall which, bytes data, endpoint) except -1:
-        """Bind, connect, unbind or disconnect."""
+    cdef int endpoint_call(
+        self, EndpointCall which, bytes data, endpoint, bint known=False
+    ) except -1:
+        """Bind, connect, unbind or disconnect; ``known``: libzmq has it by that name."""
         cdef int number
         cdef uint64_t threads = 0
         what = ("bind to", "connect to", "unbind from", "disconnect from")[which]
@@ -289,9 +291,11 @@ cdef class EndpointSocket(OptionSocket):
         if which == BIND or which == CONNECT:
             if self._peers is not None and (<PeersBase> self._peers)._undone:
                 self._peers.dropped()  # an exception has left that, and it may be the same endpoint
-            # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4).
-            resolver_room(what)
             threads = self.threads_of(endpoint if which == CONNECT else None)
+        if not known:
+            # Out of descriptors, resolving a name aborts the process (ip_resolver.cpp, 4.3.4), and
+            # libzmq resolves what it is to drop and does not have (resolve_tcp_addr).
+            resolver_room(what)
         try:
             if which == DISCONNECT and self.kind.look_takes_part:
                 prefetch(self)

@@ -54,6 +54,31 @@ def test_a_thread_that_cannot_have_its_wake_up_descriptor_gets_an_error(run):
     """)
 
 
+def test_out_of_descriptors_an_endpoint_that_is_not_there_is_not_dropped(run):
+    """libzmq looks for the network interfaces then, and ends the process if it cannot."""
+    run("""
+        import resource
+        with zmqsocket.new("PULL") as zsock:
+            here = zsock.bind("tcp://127.0.0.1:*")
+            zsock.connect("tcp://127.0.0.1:9")
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            for call in (zsock.disconnect, zsock.unbind):
+                try:
+                    call("tcp://127.0.0.1:7")
+                    raise AssertionError("there was a descriptor")
+                except ratchet.Error as error:
+                    assert error.code == "EMFILE", error
+            zsock.disconnect("tcp://127.0.0.1:9")
+            zsock.unbind(here)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            try:
+                zsock.disconnect("tcp://127.0.0.1:7")
+            except ratchet.Error as error:
+                print(error.code)
+    """)
+
+
 def test_a_tracker_for_which_no_descriptor_was_left_can_be_waited_for_later(run):
     run("""
         import resource
