@@ -130,16 +130,6 @@ def test_a_call_in_the_hub_cannot_pause(pipe, hub):
     assert seen == [StateError, ratchet.Timeout, b"now"]
 
 
-def test_a_greenlet_that_ends_in_mid_message_frees_the_socket(pipe, paused):
-    """It is kept by the program, so it does not die."""
-    pull, push = pipe
-    done = gevent.spawn(push.send, b"half", True)
-    done.join()
-    assert half_sent(push)
-    push.send(b"whole", timeout=LONG)
-    assert pull.recv_all() == b"whole"
-
-
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_raw_greenlet_that_ends_in_mid_message_frees_the_socket(pipe, hub, kept):
     pull, push = pipe

@@ -7,12 +7,12 @@ import mmap
 import pickle
 
 import pytest
+from harness.behaviour import behaviour
 from harness.sockets import RECEIVES
 
 from ratchet import ClosedError, Error, StateError, Timeout, zmqsocket
 
 MIB = 2**20
-NAN = float("nan")
 SENDS = {
     "send": lambda zsock, data, **kwargs: zsock.send(data, **kwargs),
     "send more": lambda zsock, data, **kwargs: zsock.send(data, True, **kwargs),
@@ -70,12 +70,42 @@ def test_not_bytes(link, send, wrong):
         assert "encode" in str(caught.value)
 
 
+@behaviour
+async def test_an_array_that_is_not_contiguous(rt, inproc):
+    """numpy says ValueError of it, and memoryview BufferError; ratchet says BufferError."""
+    np = pytest.importorskip("numpy")
+    push, pull = await rt.link("PUSH", "PULL", inproc)
+    whole = np.arange(12, dtype="u1").reshape(3, 4)
+    for wrong in (whole[:, ::2], whole[::-1], whole.T):
+        for call in (
+            lambda wrong: push.send(wrong),  # noqa: PLW0108
+            lambda wrong: push.send(wrong, True),
+            lambda wrong: push.send(wrong, copy=False),
+            lambda wrong: push.send_multipart([b"1", wrong]),
+            lambda wrong: push.send_multipart([b"1", wrong], copy=False),
+            lambda wrong: push.send_many([b"1", wrong]),
+            lambda wrong: pull.recv_into(wrong, timeout=0),
+        ):
+            with pytest.raises(BufferError):
+                await call(wrong)
+    fixed = np.zeros(12, dtype="u1")
+    fixed.flags.writeable = False
+    for wrong in (fixed, bytes(12), memoryview(bytes(12))):
+        with pytest.raises(BufferError):
+            await pull.recv_into(wrong, timeout=0)
+    with pytest.raises(BufferError, match="ascontiguousarray"):
+        await push.send(whole.T)
+    await push.send(np.ascontiguousarray(whole.T))
+    assert await pull.recv_all() == whole.T.tobytes()
+
+
 @sends
 def test_not_contiguous(link, send):
     gone = memoryview(b"abcdef")
-    for wrong in (memoryview(b"abcdef")[::2], memoryview(b"abcdef")[::-1]):
+    for wrong in (gone[::2], gone[::-1]):
         with pytest.raises(BufferError, match="contiguous"):
             send(link[1], wrong)
+        wrong.release()
     gone.release()
     with pytest.raises(ValueError, match="released"):
         send(link[1], gone)
@@ -204,101 +234,12 @@ def test_subscribe(link):
                         getattr(zsock, name)(wrong)
 
 
-# Timeouts
-
-
-@pytest.mark.parametrize(
-    ("wrong", "kind"),
-    [(NAN, ValueError), ("1", TypeError), (b"1", TypeError), ([1], TypeError), (1j, TypeError)],
-)
-def test_timeouts_that_are_none(link, wrong, kind):
-    pull, push = link
-    pull.set_timeout(3.0)
-    calls = [
-        lambda: pull.set_timeout(wrong),
-        lambda: pull.close(linger=wrong),
-        lambda: zmqsocket.new("PULL", rcvtimeo=wrong),
-        *(lambda receive=receive: receive(pull, timeout=wrong) for receive in RECEIVES.values()),
-        *(lambda send=send: send(push, b"x", timeout=wrong) for send in SENDS.values()),
-    ]
-    for call in calls:
-        with pytest.raises(kind, match=r"[Nn]a[Nn]|number|seconds") as caught:
-            call()
-        given = "nan" if kind is ValueError else type(wrong).__name__
-        assert given in str(caught.value).lower()
-    assert pull.get_timeout() == 3.0
-
-
-# Options: the table's own tests have every conversion; here is what a user gets to see.
-
-
-def test_unknown_options(link):
-    pull, _ = link
-    for call in (lambda: pull.setsockopt("SNDHVM", 1), lambda: pull.getsockopt("SNDHVM")):
-        with pytest.raises(ValueError, match=r"'SNDHVM'.*SNDHWM"):
-            call()
-    with pytest.raises(TypeError, match=r"'sndhvm'.*sndhwm"):
-        zmqsocket.new("PUSH", sndhvm=1)
-    for wrong in (23, None, b"SNDHWM"):
-        with pytest.raises(TypeError, match="str"):
-            pull.setsockopt(wrong, 1)
+def test_an_unknown_attribute(link):
     with pytest.raises(AttributeError):
-        pull.sndhvm = 1
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong", "kind"),
-    [
-        ("sndhwm", "10", TypeError),
-        ("sndhwm", 1.5, TypeError),
-        ("sndhwm", -1, ValueError),
-        ("sndhwm", 2**31, ValueError),
-        ("linger", "1", TypeError),
-        ("linger", NAN, ValueError),
-        ("handshake_ivl", -1.0, ValueError),
-        ("ipv6", "yes", TypeError),
-        ("routing_id", "name", TypeError),
-        ("routing_id", b"", ValueError),
-        ("routing_id", b"\0abc", ValueError),
-        ("routing_id", b"x" * 256, ValueError),
-        ("zap_domain", b"bytes", TypeError),
-        ("curve_publickey", "short", ValueError),
-    ],
-)
-def test_option_values(inproc, name, wrong, kind):
-    with zmqsocket.new("DEALER") as zsock:
-        before = getattr(zsock, name)
-        calls = [
-            lambda: setattr(zsock, name, wrong),
-            lambda: zsock.setsockopt(name.upper(), wrong),
-            lambda: zmqsocket.new("DEALER", **{name: wrong}),
-        ]
-        for call in calls:
-            with pytest.raises(kind, match=rf"{name.upper()} takes .*{type(wrong).__name__}"):
-                call()
-        assert getattr(zsock, name) == before
+        link[0].sndhvm = 1
 
 
 # Endpoints
-
-BAD_ENDPOINTS = [
-    *("", "tcp", "tcp:/x", "tcp://", "://x", "foo://x", "inproc://", "ipc://", "a\0b"),
-    *("tcp://127.0.0.1" + port for port in ("", ":", ":port", ":-1", ":99999")),
-    "udp://127.0.0.1:5",
-    "ipc:///" + "x" * 200,
-]
-
-
-@pytest.mark.parametrize("name", ["bind", "connect"])
-@pytest.mark.parametrize("wrong", BAD_ENDPOINTS)
-def test_endpoints(link, name, wrong):
-    for zsock in link:
-        before = repr(zsock), zsock.last_endpoint
-        with pytest.raises(ValueError, match=r".") as caught:
-            getattr(zsock, name)(wrong)
-        assert isinstance(caught.value, Error)
-        assert repr(wrong) in str(caught.value)
-        assert (repr(zsock), zsock.last_endpoint) == before
 
 
 @pytest.mark.parametrize("name", ["bind", "connect", "unbind", "disconnect"])
@@ -345,17 +286,6 @@ def test_address_in_use(request, transport, same):
         assert [pull.recv_all(timeout=5), pull.recv_all(timeout=5)] == [b"before", b"after"]
 
 
-def test_a_file_in_the_way_stays(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "precious").write_text("data")
-    with zmqsocket.new("PULL") as pull:
-        for where in ("ipc://precious", f"ipc://{tmp_path}"):
-            with pytest.raises(Error) as caught:
-                pull.bind(where)
-            assert caught.value.code == "EADDRINUSE"
-    assert (tmp_path / "precious").read_text() == "data"
-
-
 @pytest.mark.parametrize("name", ["sndhwm", "rcvhwm"])
 @pytest.mark.parametrize("use", ["bind", "connect"])
 def test_high_water_marks_once_used(name, use):
@@ -375,7 +305,8 @@ CALLS = {
     "send large": lambda zsock: zsock.send(bytes(MIB)),
     **RECEIVES,
     **{
-        name: lambda zsock, name=name: getattr(zsock, name)("inproc://x")
+        # An endpoint that an open socket would refuse, for want of ipv6.
+        name: lambda zsock, name=name: getattr(zsock, name)("tcp://[::1]:5555")
         for name in ("bind", "connect", "unbind", "disconnect")
     },
     **{

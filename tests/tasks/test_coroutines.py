@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from harness.internals import paused_calls
-from harness.loops import RECEIVES, in_loop, link, paused, until
+from harness.loops import RECEIVES, in_loop, link, paused
 from harness.sockets import SENDS, fill
 from harness.waiting import LONG, SHORT
 
@@ -227,32 +227,6 @@ async def test_queued_parts_of_one_sender():
             while (message := await pull.recv_multipart()) != [b"1", b"2", b"3"]:
                 assert len(message) == 1
             await asyncio.gather(blocked, parts)
-
-
-@pytest.mark.parametrize("how", ["returns", "raises", "is cancelled"])
-@in_loop
-async def test_a_task_that_ends_in_mid_message_blocks_nobody(how):
-    with link() as (pull, push):
-
-        async def half():
-            await push.send(b"never", True)
-            assert await pull.recv() == (b"1", True)
-            if how == "raises":
-                raise ZeroDivisionError
-            if how == "is cancelled":
-                await asyncio.sleep(LONG)
-
-        await push.send_multipart([b"1", b"2", b"3"])
-        await push.send(b"next")
-        task = asyncio.create_task(half())
-        await until(pull.is_rcvmore)
-        tasks = [asyncio.create_task(pull.recv()), asyncio.create_task(push.send(b"last"))]
-        if how == "is cancelled":
-            await paused(pull)
-            task.cancel()
-        await asyncio.wait([task])
-        assert await asyncio.gather(*tasks) == [(b"next", False), None]
-        assert await pull.recv_multipart() == [b"last"]
 
 
 def test_a_socket_of_each_kind_with_the_other():

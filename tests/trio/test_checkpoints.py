@@ -220,39 +220,6 @@ def test_select_is_a_checkpoint(in_trio, pair):
     in_trio(main)
 
 
-@pytest.mark.parametrize("how", ["move_on_after", "fail_after", "timeout"])
-def test_receives_given_up_at_random_lose_nothing(in_trio, make, tcp, rng, how):
-    pull, push = make("PULL"), make("PUSH")
-    push.connect(pull.bind(tcp))
-
-    async def feed(count):
-        for n in range(count):
-            await push.send(b"%d" % n)
-            if rng.random() < 0.5:
-                await trio.sleep(rng.random() * 0.001)
-
-    async def receive():
-        seconds = rng.random() * 0.002
-        if how == "timeout":
-            return await pull.recv_all(timeout=seconds)
-        with getattr(trio, how)(seconds):
-            return await pull.recv_all()
-
-    async def main():
-        got = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(feed, 400)
-            while len(got) < 400:
-                try:
-                    found = await receive()
-                except (Timeout, trio.TooSlowError):
-                    continue
-                got += [] if found is None else [int(found)]
-        assert got == list(range(400))
-
-    in_trio(main)
-
-
 def test_a_cancelled_send_sent_nothing_and_is_repeated(in_trio, narrow):
     pull, push = narrow
 
@@ -343,30 +310,6 @@ def test_a_nursery_with_a_thousand_sockets(in_trio):
             for sockets_of_one in pairs:
                 for zsock in sockets_of_one:
                     zsock.close()
-
-    in_trio(main)
-
-
-def test_async_for_ends_with_the_socket_and_async_with_closes(in_trio, make, inproc):
-    async def main():
-        got = []
-        async with new("PULL") as pull, new("PUSH") as push:
-            pull.bind(inproc)
-            push.connect(inproc)
-
-            async def receive():
-                async for data in pull:
-                    got.append(data)  # noqa: PERF401
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(receive)
-                await push.send_many([b"1", b"2"])
-                while len(got) < 2:
-                    await trio.lowlevel.checkpoint()
-                pull.close()
-        assert got == [b"1", b"2"]
-        assert pull.closed
-        assert push.closed
 
     in_trio(main)
 
