@@ -72,7 +72,9 @@ cdef int wait_for_children() except -1:
                 # In slices: a Ctrl-C that comes just before the system call does not end it.
                 while child.is_alive() and not was_waited_for(child):
                     child.join(EXIT_SLICE_MS / 1000.0)
-    except KeyboardInterrupt:
+    except BaseException as error:  # whatever a signal handler raised: what was sent comes first
+        if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+            report(error, "the wait for child processes at the exit")
         tell_stderr("gave up waiting for child processes.")
     return 0
 
@@ -151,36 +153,50 @@ cdef int wait_for_libzmq(list ends) except -1:
         try:
             PyErr_CheckSignals()
             if not told and monotonic() - began > SILENT:
-                told = True
-                tell_what_lingers()
-        except KeyboardInterrupt:
+                told = tell_what_lingers()
+        except (KeyboardInterrupt, SystemExit):
             tell_stderr("gave up; undelivered messages are lost.")
             return 0
+        except Exception as error:  # of a signal handler
+            report(error, "the wait for messages to be delivered at the exit")
 
 
-cdef tell_what_lingers():
-    """Say on stderr which sockets the exit waits for, and how long."""
+cdef bint tell_what_lingers() except -1:
+    """Say on stderr which sockets the exit waits for, and how long. False: it is full."""
     if not lingering:
-        return
+        return True
     found = sorted(lingering, reverse=True)
     left = found[0][0] - monotonic()
     limit = "for ever" if left == INFINITY else f"for up to {max(left, 0):.1f} s"
     which = "; ".join([describe_socket(kind, ends) for _, _, kind, ends, _ in found[:NAMED]])
     if len(found) > NAMED:
         which += f"; {len(found) - NAMED} more"
-    tell_stderr(
+    return tell_stderr(
         f"waiting {limit}, as the linger says, for messages that were sent and not yet delivered "
         f"({which}). Ctrl-C gives up."
     )
 
 
-cdef tell_stderr(text):
-    """Write a line to stderr, if there is one."""
+cdef bint tell_stderr(text) except -1:
+    """Write a line to stderr, if there is one. False: it would wait for a reader, so it has not."""
     try:
         if sys.stderr is not None:
+            if is_full(sys.stderr):
+                return False
             print(f"ratchet: {text}", file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        pass  # it is closed
+    except Exception:
+        pass  # it is closed, or an object of the program's that fails
+    return True
+
+
+cdef bint is_full(file) except -1:
+    """Return True if a file is a pipe, or the like, that would take nothing now."""
+    cdef ratchet_pollfd item
+    try:
+        ratchet_set_item(&item, file.fileno(), TX)
+    except (AttributeError, OSError, ValueError):
+        return False
+    return ratchet_poll(&item, 1) == 0
 
 
 atexit.register(AtEnd())

@@ -130,6 +130,75 @@ def test_the_wait_says_nothing_when_it_is_short(run):
     assert 0.3 <= result.seconds < LONG
 
 
+def test_a_stderr_that_fails_does_not_end_the_wait(script, tmp_path):
+    endpoint = f"ipc://{tmp_path}/late"
+    source = script(
+        """
+        class Broken:
+            def write(self, text):
+                print("told", flush=True)
+                raise RuntimeError("broken")
+
+            def flush(self):
+                pass
+
+        zsock = zmqsocket.new("PUSH", linger=60)
+        zsock.connect(sys.argv[1])
+        zsock.send(b"waits for its peer")
+        sys.stderr = Broken()
+        """,
+        endpoint,
+    )
+    source.said("told")
+    with zmqsocket.new("PULL") as pull:
+        pull.bind(endpoint)
+        assert pull.recv_all(timeout=LONG) == b"waits for its peer"
+    assert source.end().status == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks nothing of a pipe")
+def test_a_stderr_that_nobody_reads_does_not_hold_the_exit(run):
+    fill = """
+read, write = os.pipe()
+os.set_blocking(write, False)
+for size in (4096, 1):
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * size)
+os.set_blocking(write, True)
+os.dup2(write, 2)
+"""
+    result = run(fill + ABSENT.format(options="linger=1.5"))
+    assert 1.5 <= result.seconds < LONG
+
+
+def test_an_exception_of_a_signal_handler_does_not_end_the_wait(script, tmp_path):
+    endpoint = f"ipc://{tmp_path}/late"
+    source = script(
+        """
+        def handler(number, frame):
+            raise RuntimeError("of the handler")
+
+        def hook(raised):
+            print("raised", raised.exc_value, flush=True)
+
+        signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = hook
+        zsock = zmqsocket.new("PUSH", linger=60)
+        zsock.connect(sys.argv[1])
+        zsock.send(b"waits for its peer")
+        """,
+        endpoint,
+    )
+    assert "waiting" in source.process.stderr.readline()
+    source.interrupt()
+    source.said("raised of the handler")
+    with zmqsocket.new("PULL") as pull:
+        pull.bind(endpoint)
+        assert pull.recv_all(timeout=LONG) == b"waits for its peer"
+    assert source.end().status == 0
+
+
 @pytest.mark.parametrize("options", ["linger=0", "linger=60"])
 def test_no_linger_no_wait(run, options):
     close = "" if options == "linger=0" else "zsock.close(linger=0)\n"
