@@ -24,6 +24,7 @@ from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 from ratchet._zmq cimport (
+    KEEP_HELD,
     program_give_back,
     program_is_watched,
     program_limit,
@@ -34,6 +35,7 @@ from ratchet._zmq cimport (
     program_recv_now,
     program_recv_on,
     program_recv_parts,
+    program_reknock,
     program_send,
     program_send_now,
     program_send_on,
@@ -73,7 +75,6 @@ cdef int last_errno = 0
 cdef enum:
     DONTWAIT = 1
     SNDMORE = 2
-    KEEP_HELD = 0x10000  # of ratchet's own: after "not now" the parts before this one stay
     FD = 14
     TYPE = 16
     LAST_ENDPOINT = 32

@@ -61,6 +61,9 @@ cdef extern from "zmq.h" nogil:
     int zmq_curve_public(char *z85_public_key, const char *z85_secret_key) noexcept
 
 # What `_pyzmq.pyx` calls (`_zmq/program_calls.pxi`); everything is an object there.
+cdef enum:
+    KEEP_HELD = 0x10000  # a flag of our own: after "not now" the parts before this one stay
+
 cdef object program_not_now()
 cdef int program_send_now(PyObject *socket, PyObject *data) noexcept
 cdef object program_send(object socket, object data, int flags)
@@ -74,6 +77,7 @@ cdef object program_recv_frame(object socket, int flags)
 cdef object program_recv_frames(object socket, int flags)
 cdef object program_thread()
 cdef double program_limit(object socket, bint writes)
+cdef double program_reknock()
 cpdef bint spend_turn() noexcept
 cdef object program_try(object socket, object waiter, str name, object arg, bint *knock)
 cdef int program_give_back(object socket, object found, str name) except -1

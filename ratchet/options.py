@@ -149,9 +149,9 @@ class Options:
     ipv6 = Bool("IPV6", 42, False, doc="Use IPv6 as well as IPv4.")
     ipv4only = Bool("IPV4ONLY", 31, True, doc="The opposite of ipv6. Deprecated: use ipv6.")
     sndbuf = OptionalInt("SNDBUF", 11, None, unit="bytes", doc=
-        "The kernel's buffer for sending; None for the system's default.")
+        "The system's buffer for sending; None for its default size.")
     rcvbuf = OptionalInt("RCVBUF", 12, None, unit="bytes", doc=
-        "The kernel's buffer for receiving; None for the system's default.")
+        "The system's buffer for receiving; None for its default size.")
     tos = Int("TOS", 57, 0, high=255, doc="The type-of-service byte (DSCP, ECN) of IP packets.")
     tcp_keepalive = Bool[bool | None]("TCP_KEEPALIVE", 34, None, optional=True, doc=
         "Whether TCP probes idle connections; None for the system's default.")

@@ -9,7 +9,7 @@ cdef object BaseFuture = asyncio.Future
 cdef object running_loop = asyncio._get_running_loop
 cdef object runtime_of_loop = None  # of `ratchet.asyncio`, which the first that waits imports
 cdef bint turn_owed = False  # a task has used up its turn, but is in mid-message
-cdef double REKNOCK = 0.05  # seconds between two attempts where nobody may tell when
+cdef double REKNOCK = program_reknock()  # seconds; of `_zmq/tuning.pxi`
 cdef str POLL = "poll"
 cdef str SEND_MORE = "send_more"  # of a part that is not the last
 

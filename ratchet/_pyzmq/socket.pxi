@@ -73,7 +73,7 @@ cdef class Socket:
 
     @property
     def closed(self):
-        """True once it is closed, by whomever."""
+        """True once it is closed, here or through a shadow."""
         if not self._closed and (self.core is None or self.core.closed):
             self._closed = True
         return self._closed

@@ -4,7 +4,6 @@
 # in it. They answer NOT_NOW, which is no exception, where libzmq would say EAGAIN.
 
 cdef enum:
-    KEEP_HELD = 0x10000  # a flag of our own: after "not now" the parts before this one stay
     NOT_TRIED = -3       # as the size of a message: more stands in the way than a first try can see
 
 
@@ -237,6 +236,11 @@ cdef object program_recv_frames(object socket, int flags):
 
 # For callers that wait by themselves (`_pyzmq/futures.pxi`): the attempt of a waiter in its line,
 # and a message that nobody wants after all.
+
+cdef double program_reknock():
+    """Return after how many seconds to try again where nobody may tell when."""
+    return REKNOCK
+
 
 cdef double program_limit(object socket, bint writes):
     """Return the seconds that SNDTIMEO (``writes``) or RCVTIMEO says; negative: no limit."""
