@@ -176,7 +176,7 @@ cdef class Call:
         elif self.op == &RECV_MANY:
             self.arg = min(self.arg, TASK_BATCH)
         spend_task_budget(1)
-        if ratchet_task_budget > 0 or self.will_wait():
+        if ratchet_task_budget > 0 or ratchet_task_budget > OWED and self.will_wait():
             if self.zsock.checkpoint is not None:
                 self.suspended = self.zsock.checkpoint.due(False)
             return False
@@ -188,10 +188,15 @@ cdef class Call:
     cdef bint will_wait(self) except -1:
         """Return True if it cannot be done now, so that the loop has its turn in any case.
 
-        It then queues up at once: in a turn before that, calls that come later would go first.
+        It then queues up at once: in a turn before that, calls that come later would go first. If
+        it fails instead, the next call lets the loop run.
         """
+        global ratchet_task_budget
         cdef Line line = line_of(self.zsock, self.op)
-        return self.limit != 0 and not self.zsock.check() & line.event
+        if self.limit == 0 or self.zsock.check() & line.event:
+            return False
+        ratchet_task_budget = OWED
+        return True
 
     cdef object pass_on(self, object value):
         """Resume the runtime's iterator with ``value``; `suspended` is None if it has ended."""

@@ -6,6 +6,9 @@
 # Ready calls in a row, of all tasks of a loop together, before one lets the loop run its turn.
 cdef int task_burst = BURST
 
+cdef enum:
+    OWED = -1_000_000_000  # of a budget: a call that was to let the loop run has not paused yet
+
 cdef Caller UNNAMED_TASK = Caller()  # stands for the running task as long as its name is not needed
 callers = {}  # the callers in the middle of a message, by the id of the context of their calls
 

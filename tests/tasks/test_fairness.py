@@ -116,6 +116,25 @@ async def test_now_or_never_sends_all_that_can_go():
         assert await push.send_many([b"x"] * 400_000, timeout=0) == 400_000
 
 
+@pytest.mark.parametrize("how", ["recv", "request"])
+@in_loop
+async def test_calls_that_fail_at_once_let_the_loop_run(how):
+    failed = 0
+    with link("REP", "REQ") as (rep, req), burst(4):
+        await drained(rep)
+
+        async def work():
+            nonlocal failed
+            for _ in range(100):
+                with pytest.raises(ratchet.Error):
+                    await (req.recv() if how == "recv" else req.request(b"x", timeout=0))
+                failed += 1
+
+        most, count = await most_between_turns(lambda: failed, [work()])
+        assert most <= 5
+        assert count >= 100 / 5 - 1
+
+
 @pytest.mark.parametrize("calls", range(5))
 @in_loop
 async def test_a_call_that_lets_the_loop_run_keeps_its_place(calls):
