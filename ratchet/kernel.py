@@ -317,13 +317,16 @@ class Kernel(KernelBase):
     def _others(self) -> bool:
         """Return True if an OS thread, or a greenlet of gevent's, could resume one of the threads.
 
-        An OS thread that is older than the loop and runs no kernel cannot know them.
+        An OS thread that is older than the loop and runs no kernel cannot know them, but for the
+        one that made this kernel, if another runs it.
         """
         if has_gevents_hub():
             return True
         pool = self.workers.threads()
         return any(
-            thread not in self._before and thread not in pool for thread in threading.enumerate()
+            (thread not in self._before and thread not in pool)
+            or (thread.ident == self.maker != self.owner and thread.is_alive())
+            for thread in threading.enumerate()
         ) or any(kernel.owner is not None and kernel is not self for kernel in list(_kernels))
 
     def _deadlock(self) -> str:

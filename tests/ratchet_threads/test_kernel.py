@@ -15,6 +15,7 @@ from greenlet import GreenletExit
 from harness import internals
 from harness.ratchets import spawn_os, until
 from harness.waiting import LONG, SHORT, Task
+from harness.waiting import until as wait_until
 
 import ratchet
 from ratchet import thread, zmqsocket
@@ -377,6 +378,47 @@ def test_no_deadlock_while_something_may_come(wait):
         assert thread.pause() == 1
 
     ratchet.run(main)
+
+
+@pytest.mark.parametrize("how", ["unpause", "attach"])
+def test_no_deadlock_while_who_made_the_kernel_may_go_on(how):
+    def main():
+        tasks.append(thread.self())
+        return thread.pause()
+
+    tasks = []
+    with ratchet.new(main) as kernel:
+        loop = Task(kernel.loop)
+        wait_until(lambda: internals.asleep(kernel) or not loop.is_alive())
+        if how == "attach":
+            kernel.attach(lambda: thread.unpause(tasks[0], 1))
+        else:
+            thread.unpause(tasks[0], 1)
+        loop.value()
+        assert tasks[0].result() == 1
+
+
+def test_a_deadlock_when_who_made_the_kernel_has_ended():
+    kernel = Task(ratchet.new, thread.pause).value()
+    with kernel, pytest.raises(ratchet.DeadlockError):
+        kernel.loop()
+
+
+def test_a_deadlock_when_the_program_that_made_the_kernel_ends(script):
+    source = script(
+        """
+        def loop():
+            try:
+                kernel.loop()
+            except ratchet.DeadlockError as error:
+                print(error.code)
+
+        kernel = ratchet.new(thread.pause)
+        threading.Thread(target=loop).start()
+        """
+    )
+    result = source.end()
+    assert (result.status, result.out) == (0, "DEADLOCK\n")
 
 
 # What people see
