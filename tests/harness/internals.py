@@ -5,10 +5,8 @@ import threading
 from ratchet import _descriptors, _platform, _threads, _zmq, kernel
 
 # The calls that pause, of a socket of either kind: those that move messages, and those that wait.
-PAUSING = (*_zmq.calls_that_pause(), "wait_peers", "wait_subscribers")
-
-# Names of `dir(zsock)` that are no part of the API.
-INNER: set[str] = set()
+CALLS = _zmq.calls_that_pause()
+PAUSING = (*CALLS, "wait_peers", "wait_subscribers")
 
 KERNEL_FILES = {kernel.__file__, _threads.__file__}
 RING = kernel.Kernel.ring_deadlines

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import pytest
 import zmq.asyncio
-from harness.internals import INNER
 
 import ratchet.anyio
 import ratchet.asyncio
@@ -208,7 +207,7 @@ def listed():
 
 def members(owner):
     """The public ones that users call; options have a page of their own."""
-    inner = {*INNER, "identity", *map(str.lower, ratchet.options.TABLE)}
+    inner = {"identity", *map(str.lower, ratchet.options.TABLE)}
     public = {name for name in dir(owner) if not name.startswith("_")} - inner
     return {f"{owner.__name__}.{name}" for name in public}
 
