@@ -67,7 +67,18 @@ def test_a_steerable_proxy(context):
     assert device.done
 
 
-def test_a_monitored_queue(context):
+def end(context, *sockets):
+    """End a context whose other sockets a device uses, and closes when it hears of that.
+
+    Not by `destroy`: pyzmq closes all of them then, under the device's hands.
+    """
+    for socket in sockets:
+        socket.close(0)
+    context.term()
+
+
+def test_a_monitored_queue():
+    context = zmq.Context()
     device = ThreadMonitoredQueue(zmq.PAIR, zmq.PAIR, zmq.PUB, b"in", b"out")
     device.context_factory = lambda: context
     device.bind_in("inproc://in")
@@ -84,6 +95,9 @@ def test_a_monitored_queue(context):
         left.send_multipart([b"a", b"b"])
         assert right.recv_multipart() == [b"a", b"b"]
     assert seen.recv_multipart() == [b"in", b"a", b"b"]
+    end(context, left, right, seen)
+    device.join(10)
+    assert device.done
 
 
 @pytest.fixture
@@ -152,9 +166,9 @@ def test_a_capture_gets_all(background):
         push.send_multipart([b"%d" % n, b"x"])
     for n in range(count):
         assert pull.recv_multipart() == copy.recv_multipart() == [b"%d" % n, b"x"]
-    context.destroy(linger=0)
+    end(context, push, pull, copy)
     background.join()
-    assert raised in ([zmq.ETERM], [zmq.ENOTSOCK])
+    assert raised == [zmq.ETERM]
 
 
 @pytest.mark.ratchet  # pyzmq's destroy() closes sockets that another thread is using
@@ -228,9 +242,7 @@ def test_sockets_of_other_kinds(background):
     copy = connected(plain, "copy", zmq.PULL)
     push.send(b"x")
     assert (pull.recv(), copy.recv()) == (b"x", b"x")
-    for socket in (push, pull, copy):
-        socket.close(0)
-    context.term()
+    end(context, push, pull, copy)
     background.join()
     assert raised == [zmq.ETERM]
 
@@ -279,9 +291,9 @@ def test_a_monitored_queue_of_routers(background):
         right.send_multipart([b"a", *message])
         assert left.recv_multipart() == [b"b", *message]
         assert seen.recv_multipart() == [b"from right", b"a", b"b", *message]
-    context.destroy(linger=0)
+    end(context, left, right, seen)
     background.join()
-    assert raised in ([zmq.ETERM], [zmq.ENOTSOCK])
+    assert raised == [zmq.ETERM]
 
 
 @pytest.mark.ratchet  # libzmq's proxy waits for ever for a REP to have room
