@@ -6,7 +6,7 @@ import errno
 import functools
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, TypeVar
 
 from . import errors
 from ._zmq import current_thread
@@ -119,6 +119,10 @@ class Ratchet:
         kernel = getattr(self, "_kernel", None)
         if kernel is not None:
             kernel.close()
+
+    def __reduce__(self) -> NoReturn:
+        # Whichever of two were dropped first would kill the threads of both.
+        raise TypeError(f"{self!r} cannot be copied or pickled; make a new one where it is needed")
 
     def __repr__(self) -> str:
         return f"<ratchet.Ratchet of {self.get_num_threads()} threads>"

@@ -74,8 +74,6 @@ class Tested:
         await self.until(lambda: internals.paused_calls(zsock) == n, what)
 
 
-if runtimes.uvloop:
-    runtimes.uvloop.new_event_loop().close()  # the first leaves libuv's pipe for signals, for good
 RUNTIMES = [type(kind.__name__, (Tested, kind), {}) for kind in runtimes.KINDS]
 ON_LOOPS = [kind for kind in RUNTIMES if issubclass(kind, runtimes.Tasks)]
 OSThreads, RatchetThreads, Tasks = RUNTIMES[:3]

@@ -33,6 +33,8 @@ from harness.waiting import LONG, Task
 
 try:
     import uvloop
+
+    uvloop.new_event_loop().close()  # the first leaves libuv's pipe for signals, for good
 except ImportError:  # it has no Windows, and comes late to a new Python
     uvloop = None
 

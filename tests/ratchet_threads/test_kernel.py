@@ -1,8 +1,10 @@
 """Ratchets: run, loop, stop, close; deadlocks; what is refused; what people see."""
 
+import copy
 import gc
 import io
 import math
+import pickle
 import re
 import sys
 import threading
@@ -305,6 +307,12 @@ def test_close_of_a_kernel_that_runs(where):
     with ratchet.new(main) as kernel:
         kernel.loop()
         assert internals.first_thread(kernel).value == "unharmed"
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_kernel_is_not_copied(make):
+    with ratchet.new(print) as kernel, pytest.raises(TypeError, match="cannot be copied"):
+        make(kernel)
 
 
 def test_closed_kernel():
