@@ -1,4 +1,4 @@
-# Layer 7. The wait after a bind or connect until the socket knows what that has launched.
+# Layer 7. The waits after bind and connect, unbind and disconnect, until libzmq has done its part.
 #
 # zmq_bind and zmq_connect leave a command in the socket's own mailbox: this listener, or this
 # connection, is yours. Until the socket has read that, zmq_unbind and zmq_disconnect return 0 and
@@ -28,3 +28,19 @@ cdef void take_launched(SocketBase zsock) noexcept:
     while ratchet_wait(zsock.fd, -1, -1, LAUNCHED_WITHIN_MS) < 0 and zmq_errno() == EINTR:
         pass
     zmq_getsockopt(zsock.handle, ZMQ_EVENTS, &events, &size)
+
+
+cdef void take_ended(SocketBase zsock) noexcept:
+    """Have libzmq end the connections that an unbind or disconnect has given up.
+
+    Their I/O thread asks the socket, which answers when it is used next: a socket that rests keeps
+    them for so long, and what their peers send to it is lost. Where there is still something to
+    send, the question comes later, and is answered then.
+    """
+    cdef int events, left = MOST_ENDED
+    cdef size_t size = sizeof(events)
+    cdef int rang = ratchet_wait(zsock.fd, -1, -1, ENDED_WITHIN_MS)
+    while rang != 0 and left > 0:
+        zmq_getsockopt(zsock.handle, ZMQ_EVENTS, &events, &size)
+        rang = ratchet_spin(zsock.fd, -1, -1, ENDED_QUIET)
+        left -= 1

@@ -405,3 +405,23 @@ def test_the_errno_of_a_timeout(new):
     assert caught.value.errno == errno.ETIMEDOUT
     with pytest.raises(Timeout):
         zsock.recv(timeout=0)
+
+
+@pytest.mark.parametrize("end", ["disconnect", "unbind"])
+def test_what_a_resting_socket_has_dropped_is_gone(new, tcp, end):
+    """libzmq ends a connection when its socket is used next; until then the peer sends into it."""
+    for _ in range(5):  # an I/O thread may be later than is waited for
+        bound, other = new("PUSH", track_peers=True), new("PULL", track_peers=True)
+        endpoint = bound.bind(tcp)
+        other.connect(endpoint)
+        rests, hears = (other, bound) if end == "disconnect" else (bound, other)
+        assert rests.wait_peers(timeout=LONG) == hears.wait_peers(timeout=LONG) == 1
+        getattr(rests, end)(endpoint)
+        deadline = time.monotonic() + 1.0
+        while hears.peers and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if not hears.peers:
+            return
+        bound.close()
+        other.close()
+    pytest.fail("its connection is still there")
