@@ -12,6 +12,7 @@ The text is in the folder `_pyzmq`, one subject a file.
 """
 
 from cpython.buffer cimport (
+    PyBUF_ANY_CONTIGUOUS,
     PyBUF_SIMPLE,
     PyBUF_WRITABLE,
     PyBuffer_FillInfo,

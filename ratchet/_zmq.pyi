@@ -518,7 +518,10 @@ class ProgramContext:
     def shutdown(self) -> None: ...
     def term(self) -> None: ...
 
-class ProgramSocket(BlockingSocket):
+class MonitoredSocket(BlockingSocket):
+    """A socket that has a monitor, or is connected to that of another one."""
+
+class ProgramSocket(MonitoredSocket):
     """A socket in a `ProgramContext`."""
 
     def __init__(self, home: ProgramContext, number: int) -> None: ...

@@ -160,6 +160,7 @@ include "_zmq/checkpoints.pxi"
 include "_zmq/call.pxi"
 include "_zmq/awaitable.pxi"
 # 9: sockets in contexts of a program's own; fork and exit.
+include "_zmq/program_monitors.pxi"
 include "_zmq/program_socket.pxi"
 include "_zmq/program_calls.pxi"
 include "_zmq/program_frames.pxi"

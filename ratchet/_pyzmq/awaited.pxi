@@ -195,7 +195,7 @@ def async_recv_into(Socket self, buffer, /, *, Py_ssize_t nbytes=0, int flags=0)
     loop = running_loop()
     if loop is None:
         return originals["recv_into"](self, buffer, nbytes=nbytes, flags=flags)
-    view = memoryview(buffer).cast("B")
+    view = memoryview(as_it_lies(buffer)).cast("B")
     if view.readonly:
         raise BufferError("recv_into needs a writable buffer")
     if not 0 <= nbytes <= len(view):

@@ -41,6 +41,7 @@ cdef class Frame:
         if data is None:
             self.core = core.new_frame(None)
             return
+        data = as_it_lies(data)
         if copy is None:
             if copy_threshold is None:
                 copy_threshold = zmq.COPY_THRESHOLD
@@ -124,6 +125,29 @@ cdef Frame received(object frame, bint track):
 
 cdef Py_ssize_t buffer_size(data) except -1:
     """Return the bytes of a buffer."""
+    cdef Py_buffer view
+    cdef Py_ssize_t size
     if type(data) is bytes:
         return len(<bytes> data)
-    return memoryview(data).nbytes
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)  # no memoryview, which knows not every dtype
+    size = view.len
+    PyBuffer_Release(&view)
+    return size
+
+
+cdef object as_it_lies(data):
+    """Return what has the bytes of ``data`` in the order in which they lie in memory.
+
+    That is ``data``, unless it is an array in Fortran's order, which pyzmq sends so.
+    """
+    cdef Py_buffer view
+    if type(data) is bytes:
+        return data
+    try:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    except Exception:  # BufferError, numpy's ValueError, or TypeError: it has no buffer
+        if isinstance(data, memoryview):
+            return data.tobytes("A") if data.f_contiguous else data
+        return getattr(data, "T", data)  # of numpy: the same memory, its axes in the other order
+    PyBuffer_Release(&view)
+    return data

@@ -236,6 +236,7 @@ cdef class Socket:
             return frame.core, frame.tracker
         if isinstance(data, str):
             raise TypeError("unicode not allowed, use send_string")
+        data = as_it_lies(data)
         if copy:
             return data, None
         if self.copy_threshold and buffer_size(data) < self.copy_threshold:
@@ -377,7 +378,7 @@ cdef class Socket:
         self.require()
         if nbytes < 0:
             raise ValueError(f"{nbytes=} must be non-negative")
-        PyObject_GetBuffer(buffer, &target, PyBUF_WRITABLE)
+        PyObject_GetBuffer(buffer, &target, PyBUF_ANY_CONTIGUOUS | PyBUF_WRITABLE)
         try:
             if nbytes > target.len:
                 raise ValueError(f"{nbytes=} too big for memoryview of {target.len}B")

@@ -18,12 +18,15 @@ cdef class ProgramContext:
     cdef int io_threads
     cdef int reserve              # a descriptor for libzmq to end with; -1: it has not started
     cdef ContextEnd end
+    cdef dict monitored           # endpoint of a monitor -> weak reference to the socket
+    cdef list unheard             # of closed PAIRs to which libzmq may still tell something
     cdef object __weakref__
 
     def __cinit__(self):
         self.reserve = -1
         self.io_threads = 1
         self.sockets = WeakSet()
+        self.monitored, self.unheard = {}, []
 
     def __init__(self):
         refuse_at_exit()
@@ -92,6 +95,7 @@ cdef class ProgramContext:
         if self.handle != NULL and self.born == generation and not self.terminated:
             self.terminated = True
             zmq_ctx_shutdown(self.handle)
+            self.unheard.clear()
             for zsock in list(self.sockets):
                 (<Doorbell> zsock).wake_all()
 
@@ -126,6 +130,7 @@ cdef class ProgramContext:
 
     cdef ContextEnd begin_end(self):
         """Have libzmq end it, in a thread; None: no thread can be started."""
+        self.unheard.clear()
         if self.end is None:
             self.give_back_reserve()
             self.end = end_of(self.handle)
@@ -138,6 +143,40 @@ cdef class ProgramContext:
 
     def __reduce__(self):
         raise TypeError("a context cannot be copied or pickled; make a new one where it is needed")
+
+
+cdef bint may_be_told(void *pair) noexcept:
+    """Drop what has come at the PAIR of a monitor; return True while that may still send more.
+
+    libzmq closes the other end with the monitor. Then there is nobody to send to.
+    """
+    cdef zmq_msg_t msg
+    cdef int events = 0, found = 0
+    cdef size_t size = sizeof(events)
+    while found >= 0:
+        zmq_msg_init(&msg)
+        found = zmq_msg_recv(&msg, pair, ZMQ_DONTWAIT)
+        zmq_msg_close(&msg)
+    return zmq_getsockopt(pair, ZMQ_EVENTS, &events, &size) == 0 and (events & TX) != 0
+
+
+cdef int end_monitor(ProgramContext home, void *watched, bytes unheard) except -1:
+    """End the monitor of a socket; ``unheard``: its endpoint, if nobody is connected there.
+
+    Its last event waits for somebody, so there is a PAIR then for as long as that takes.
+    """
+    cdef void *pair = NULL
+    cdef int none = 0
+    if unheard is not None:
+        pair = zmq_socket(home.handle, ZMQ_PAIR)
+        if pair == NULL:
+            return 0
+        zmq_setsockopt(pair, ZMQ_LINGER, &none, sizeof(none))
+        zmq_connect(pair, <const char *> unheard)
+    zmq_socket_monitor(watched, NULL, 0)
+    if pair != NULL:
+        zmq_close(pair)
+    return 0
 
 
 cdef list program_contexts_here():

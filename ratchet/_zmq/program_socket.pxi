@@ -33,10 +33,9 @@ cdef Caller program_caller(ProgramSocket zsock, Line line):
     return found
 
 
-cdef class ProgramSocket(BlockingSocket):
+cdef class ProgramSocket(MonitoredSocket):
     """A socket in a `ProgramContext`."""
     cdef bint may_have_pipes    # a call since the first bind may have let a peer in
-    cdef dict late              # high-water marks that came too late to be set safely
     cdef bint enforces          # ZAP_ENFORCE_DOMAIN
     cdef bint greets            # HELLO_MSG
     cdef bint socks             # connects through a proxy, at which libzmq may end the process
@@ -100,6 +99,9 @@ cdef class ProgramSocket(BlockingSocket):
                 f"{self.describe()}: cannot use {endpoint!r}: ZAP_ENFORCE_DOMAIN is set, and "
                 "libzmq ends the process when a peer connects to a PLAIN server without ZAP_DOMAIN"
             )
+        if not binding and endpoint in self.home.monitored and not (
+                self.used and self.may_have_pipes):
+            self.hear_all()
         if not binding or self.used or endpoint.startswith("inproc://"):
             self.may_have_pipes = True
         return 0
@@ -170,8 +172,5 @@ cdef class ProgramSocket(BlockingSocket):
         """Have libzmq tell what happens to it at an inproc endpoint, None: no more
         (zmq_socket_monitor(3))."""
         self.require_alive("monitor")
-        if zmq_socket_monitor(
-            self.handle, NULL if endpoint is None else <const char *> endpoint, events
-        ) < 0:
-            raise self.fail(zmq_errno(), "monitor")
+        self.tell_at(endpoint, events)
         self.after()

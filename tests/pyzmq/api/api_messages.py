@@ -446,3 +446,26 @@ def test_methods_that_are_exchanged_later_are_heard(link, monkeypatch):
     assert right.recv_json() == "mine"
     monkeypatch.setattr(right, "_deserialize", lambda *_: "loaded")
     assert right.recv_string() == "loaded"
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_an_array_goes_as_it_lies_in_memory(link, copy):
+    numpy = pytest.importorskip("numpy")
+    left, right = link(zmq.PAIR, zmq.PAIR, copy_threshold=0)
+    rows = numpy.arange(6.0).reshape(2, 3)
+    columns = numpy.asfortranarray(rows)
+    for array in (rows, rows.T, columns, columns.T, memoryview(columns)):
+        left.send(array, copy=copy)
+        left.send_multipart([b"a", array], copy=copy)
+        left.send(zmq.Frame(array, copy=copy))
+        lies = [right.recv(), right.recv_multipart()[1], right.recv()]
+        assert lies == [array.tobytes("A")] * 3
+    left.send(rows)
+    into = numpy.zeros((3, 2), order="F")
+    assert right.recv_into(into) == 48
+    assert into.T.tolist() == rows.tolist()
+    for array in (rows[:, ::2], rows[::-1]):
+        with pytest.raises((BufferError, ValueError)):
+            left.send(array, copy=copy)
+    day = numpy.array(["2020-01-01"], dtype="M8[D]")  # of which there is no memoryview
+    assert zmq.Frame(day, copy=copy).bytes == day.tobytes()
