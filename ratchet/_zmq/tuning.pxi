@@ -153,7 +153,7 @@ cdef int LAUNCHED_WITHIN_MS = 1000
 # connection may end, which takes 0.06 ms on an idle machine, and does not come while messages are
 # still to be sent. An event loop is held up no longer than this. Several may ask, and one that was
 # ended before may ring as well, so the wait ends when none has rung for so many seconds.
-cdef int ENDED_WITHIN_MS = 20
+cdef int ENDED_WITHIN_MS = 5
 cdef double ENDED_QUIET = 0.0002
 # Looks at most, each for one connection or several: where messages come all the time, their rings
 # would never end.
