@@ -2,7 +2,6 @@
 
 cdef extern from *:
     """
-    RATCHET_LOCAL int ratchet_task_budget = 0;
     #if PY_VERSION_HEX >= 0x03100000
     #warning "ratchet_context() reads a field of PyThreadState: check that it is still there"
     #endif
@@ -61,7 +60,6 @@ cdef extern from *:
     }
     """
     object ratchet_step(object call, object value, bint bare)
-    int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
     object ratchet_context()
     int ratchet_set_slots(
         object type, int (*send)(object, object, PyObject **) except -1,

@@ -85,8 +85,22 @@ cdef inline void copy_memory(void *to, const void *source, size_t size) noexcept
     if size < LARGE:
         memcpy(to, source, size)
     else:
+        spend_copied(size)
         with nogil:
             memcpy(to, source, size)
+
+
+cdef void spend_copied(size_t size) noexcept:
+    """Count a long copy as what it costs others, in the burst of who makes it."""
+    global ratchet_task_budget
+    cdef int calls = <int> min(size // COPIED_SHARE, 1_000_000)
+    cdef Runtime runtime
+    if ratchet_task_budget > 0:
+        ratchet_task_budget -= calls
+    if ratchet_runtime_here != NULL:
+        runtime = <Runtime> ratchet_runtime_here
+        if runtime.budget > 0:
+            runtime.budget -= calls
 
 
 cdef bytes copy_of(zmq_msg_t *msg):
@@ -192,6 +206,8 @@ cdef bytes snapshot(data):
     if type(data) is bytes:
         return data
     get_view(data, &view)
+    if view.len >= LARGE:
+        spend_copied(view.len)
     try:
         return PyBytes_FromStringAndSize(<char *> view.buf, view.len)
     finally:

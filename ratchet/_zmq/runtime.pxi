@@ -9,9 +9,11 @@ cdef extern from *:
     """
     RATCHET_LOCAL void *ratchet_runtime_here = 0;
     RATCHET_LOCAL int ratchet_unasked = 0;
+    RATCHET_LOCAL int ratchet_task_budget = 0;
     """
     void *ratchet_runtime_here  # the Runtime whose callers run in this OS thread, borrowed
     int ratchet_unasked  # calls of this OS thread until gevent's hub is asked for again
+    int ratchet_task_budget  # calls until the tasks of this OS thread must let the loop run
 
 # How many OS threads have a runtime: while none has, a socket call does not ask for it. One more if
 # the program has gevent.

@@ -440,3 +440,35 @@ def test_the_loop_looks_around_while_all_are_busy(pipe, plain):
 
     began = time.monotonic()
     ratchet.run(main)
+
+
+@pytest.mark.parametrize("how", ["recv", "recv_all", "recv_frame", "send"])
+def test_large_messages_count_as_what_they_cost(how, inproc):
+    """A burst of 128 copies of a megabyte would hold up the others for 50 ms or more."""
+    data, calls, most, ended = bytearray(1_000_000), 0, 0, False
+
+    def work():
+        nonlocal calls, ended
+        for _ in range(50):
+            calls += 1
+            if how == "send":
+                left.send(data, True)
+            else:
+                getattr(right, how)()
+        ended = True
+
+    def main():
+        nonlocal most
+        thread.attach(work)
+        last = 0
+        while not ended:
+            thread.timer(0)
+            last, most = calls, max(most, calls - last)
+
+    with zmqsocket.new("PAIR", sndhwm=0, linger=0) as left, zmqsocket.new("PAIR") as right:
+        left.bind(inproc)
+        right.connect(inproc)
+        if how != "send":
+            left.send_many([bytes(data)] * 50)
+        ratchet.run(main)
+        assert (most <= 10) == (how != "recv_frame")  # which copies nothing

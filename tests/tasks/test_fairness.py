@@ -97,6 +97,32 @@ async def test_batches_let_the_loop_run(how):
         assert most <= 2000
 
 
+@pytest.mark.parametrize("how", ["recv", "recv_multipart", "recv_into", "send"])
+@in_loop
+async def test_large_messages_count_as_what_they_cost(how):
+    """128 calls in a row that copy a megabyte each would hold up the loop for 50 ms or more."""
+    data, calls = bytearray(1_000_000), 0
+    with link(sndhwm=0, rcvhwm=0) as (pull, push):
+        await drained(pull)
+        if how != "send":
+            push.sync.send_many([bytes(data)] * 50)
+
+        async def work():
+            nonlocal calls
+            for _ in range(50):
+                calls += 1
+                if how == "send":
+                    await push.send(data)
+                elif how == "recv_into":
+                    await pull.recv_into(data)
+                else:
+                    await getattr(pull, how)()
+
+        most, count = await most_between_turns(lambda: calls, [work()])
+        assert most <= 10
+        assert count >= 5
+
+
 @in_loop
 async def test_one_huge_batch_lets_the_loop_run():
     with link(sndhwm=0, rcvhwm=0) as (pull, push):
