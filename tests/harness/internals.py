@@ -1,8 +1,10 @@
 """All that tests read of ratchet's inside is read here: what changes there changes here alone."""
 
+import gc
 import threading
 
 from ratchet import _descriptors, _platform, _threads, _zmq, kernel
+from ratchet._deadlines import Deadlines
 
 # The calls that pause, of a socket of either kind: those that move messages, and those that wait.
 CALLS = _zmq.calls_that_pause()
@@ -272,3 +274,10 @@ def watching_threads():
 def forget_given_up():
     """Forget the places that sockets of this process listened at until lately."""
     _zmq.given_up.clear()
+
+
+def sweep_deadlines():
+    """Sweep out the deadlines that are over; each kernel and loop keeps about 100."""
+    for one in gc.get_objects():
+        if type(one) is Deadlines:
+            one._sweep()

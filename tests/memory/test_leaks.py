@@ -19,7 +19,7 @@ import greenlet
 import pytest
 from harness.behaviour import RUNTIMES, OSThreads, RatchetThreads, behaviour
 from harness.descriptors import open_descriptors
-from harness.internals import forget_given_up
+from harness.internals import forget_given_up, sweep_deadlines
 from harness.waiting import LONG, Task
 
 import ratchet
@@ -29,10 +29,10 @@ TORTURE = bool(os.environ.get("RATCHET_TORTURE"))
 CYCLES = int(os.environ.get("RATCHET_CYCLES") or (100_000 if TORTURE else 10_000))
 # The first messages make libzmq's queues as long as they get; its chunks hold 256.
 WARM_UP = 1_000
-# What may come and go: tuples in a kernel's heap of deadlines until it is tidied up, and one chunk
-# of a libzmq queue, 16.5 KB. No cycle is run fewer than 500 times: of Python's objects a leak of
-# one in each is seen, of malloc's one of 40 bytes in each. Over 100,000 cycles mallinfo2's figure
-# has moved by up to 54 KB, and stayed there; so one byte in each is what is seen then.
+# What may come and go: objects that Python keeps for its own use, and one chunk of a libzmq queue,
+# 16.5 KB. No cycle is run fewer than 500 times: of Python's objects a leak of one in each is seen,
+# of malloc's one of 40 bytes in each. Over 100,000 cycles mallinfo2's figure has moved by up to
+# 54 KB, and stayed there; so one byte in each is what is seen then.
 BYTES = 100_000 if TORTURE else 20_000
 SLACK = {"descriptors": 0, "greenlets": 0, "blocks": 400, "bytes": BYTES}
 
@@ -60,6 +60,7 @@ if mallinfo2:
 def measure(rt):
     """What is in use: exact numbers, unlike the resident size."""
     rt.tidy()
+    sweep_deadlines()
     assert zmqsocket.Tracker().done  # to ask is to collect what libzmq has given back
     gc.collect()
     found = {
