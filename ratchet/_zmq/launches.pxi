@@ -35,12 +35,14 @@ cdef void take_ended(SocketBase zsock) noexcept:
 
     Their I/O thread asks the socket, which answers when it is used next: a socket that rests keeps
     them for so long, and what their peers send to it is lost. Where there is still something to
-    send, the question comes later, and is answered then.
+    send or, after an unbind, to receive, the question comes later, and is answered then.
     """
-    cdef int events, left = MOST_ENDED
+    cdef int events
     cdef size_t size = sizeof(events)
+    cdef double until = monotonic() + ENDED_AFTER
     cdef int rang = ratchet_wait(zsock.fd, -1, -1, ENDED_WITHIN_MS)
-    while rang != 0 and left > 0:
+    while rang != 0:
         zmq_getsockopt(zsock.handle, ZMQ_EVENTS, &events, &size)
+        if monotonic() > until:
+            break
         rang = ratchet_spin(zsock.fd, -1, -1, ENDED_QUIET)
-        left -= 1

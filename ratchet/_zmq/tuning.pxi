@@ -156,13 +156,13 @@ cdef int LAUNCHED_WITHIN_MS = 1000
 
 # Milliseconds that an unbind or disconnect waits at most until libzmq's I/O thread asks whether a
 # connection may end, which takes 0.06 ms on an idle machine, and does not come while messages are
-# still to be sent. An event loop is held up no longer than this. Several may ask, and one that was
-# ended before may ring as well, so the wait ends when none has rung for so many seconds.
+# still to be sent. Several may ask, and one that was ended before may ring as well, so the wait
+# ends when none has rung for so many seconds.
 cdef int ENDED_WITHIN_MS = 5
 cdef double ENDED_QUIET = 0.0002
-# Looks at most, each for one connection or several: where messages come all the time, their rings
-# would never end.
-cdef int MOST_ENDED = 1000
+# Seconds for all of that: where messages come all the time, each peer's may ring. An event loop is
+# held up no longer than this.
+cdef double ENDED_AFTER = 0.01
 
 # Seconds that a bind sleeps for an endpoint that this process has given up, in all, and seconds for
 # which it is known that it has. On two cores that eight compilers shared, the median for tcp was

@@ -4,7 +4,9 @@ import contextlib
 import gc
 import re
 import select
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -330,3 +332,36 @@ async def test_timeout_0_says_which_socket_it_was(rt):
     assert second.value is not first.value
     assert second.value.args == (second.value.errno, second.value.strerror)
     assert second.value.code == "ETIMEDOUT"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere fewer descriptors are allowed")
+def test_an_unbind_beside_many_that_send_is_short(new, tcp, script):
+    """Each of 300 rings before 0.2 ms without a ring are over, so another limit ends the wait."""
+    pull = new("PULL")
+    sender = script(
+        """
+        zsocks = [zmqsocket.new("PUSH", linger=0) for _ in range(300)]
+        for zsock in zsocks:
+            zsock.connect(sys.argv[1])
+            zsock.send(b"x")
+        print("sends", flush=True)
+        due = time.monotonic()
+        while True:
+            for zsock in zsocks:
+                while time.monotonic() < due:
+                    pass
+                due = max(due + 0.00012, time.monotonic())
+                zsock.send(b"x", timeout=0)
+        """,
+        pull.bind(tcp),
+    )
+    sender.said("sends")
+    most, end = 0.0, time.monotonic() + 2
+    while time.monotonic() < end:
+        endpoint = pull.bind(tcp)
+        while pull.is_readable():
+            pull.recv_many(1000)
+        began = time.thread_time()
+        pull.unbind(endpoint)
+        most = max(most, time.thread_time() - began)
+    assert most < 0.018
