@@ -192,10 +192,14 @@ cdef bint tell_stderr(text) except -1:
 cdef bint is_full(file) except -1:
     """Return True if a file is a pipe, or the like, that would take nothing now."""
     cdef ratchet_pollfd item
+    cdef Py_ssize_t fd
     try:
-        ratchet_set_item(&item, file.fileno(), TX)
-    except (AttributeError, OSError, ValueError):
+        fd = file.fileno()
+    except Exception:  # an object of the program's, which need not have one
         return False
+    if fd < 0:
+        return False  # poll(2) would leave it out
+    ratchet_set_item(&item, fd, TX)
     return ratchet_poll(&item, 1) == 0
 
 

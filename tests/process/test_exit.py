@@ -156,6 +156,22 @@ def test_a_stderr_that_fails_does_not_end_the_wait(script, tmp_path):
     assert source.end().status == 0
 
 
+@pytest.mark.parametrize("answer", ["None", "-1", "1 / 0"])
+def test_a_stderr_without_a_descriptor_is_told(run, answer):
+    """As of a program with windows, which shows what is written there itself."""
+    own = f"""
+class Shown:
+    def write(self, text):
+        os.write(1, text.encode())
+    def flush(self):
+        pass
+    def fileno(self):
+        return {answer}
+sys.stderr = Shown()
+"""
+    assert "ratchet: waiting for" in run(ABSENT.format(options="linger=1.5") + own).out
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="asks nothing of a pipe")
 def test_a_stderr_that_nobody_reads_does_not_hold_the_exit(run):
     fill = """
