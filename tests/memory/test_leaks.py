@@ -99,7 +99,16 @@ async def steady(rt, cycle, share=1):
     before = await settle(rt, {what: start[what] for what in ("descriptors", "greenlets")}, had)
     for _ in range(cycles):
         await cycle()
-    now = await settle(rt, before, had)
+    try:
+        now = await settle(rt, before, had)
+    except AssertionError:
+        # What an earlier test left to the process's other threads may take memory once (three
+        # chunks of a queue, in one of hundreds of runs). A leak takes as much again.
+        exact = {what: before[what] for what in ("descriptors", "greenlets")}
+        before = {**measure(rt), **exact}
+        for _ in range(cycles):
+            await cycle()
+        now = await settle(rt, before, had)
     print(cycles, {what: now[what] - before[what] for what in now})
 
 

@@ -364,4 +364,4 @@ def test_an_unbind_beside_many_that_send_is_short(new, tcp, script):
         began = time.thread_time()
         pull.unbind(endpoint)
         most = max(most, time.thread_time() - began)
-    assert most < 0.018
+    assert most < 0.025  # of CPU time; without the limit 0.031 to 0.036
