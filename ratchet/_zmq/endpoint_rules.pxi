@@ -62,6 +62,17 @@ cdef str form_fault(str endpoint):
         return "ratchet does not use wss: libzmq 4.3 aborts on a certificate that it cannot read"
     if transport == "pgm" and not raw_socket_allowed():
         return "pgm needs the right to open raw sockets; libzmq would abort the process"
+    return group_fault(address) if transport in ("pgm", "epgm") else None
+
+
+cdef str group_fault(str address):
+    """Find what is wrong with the groups of ``interface;receive;send:port``, as OpenPGM has it."""
+    fields = address.rpartition(":")[0].split(";")
+    if len(fields) > 2 and fields[2] and (":" in fields[1]) != (":" in fields[2]):
+        return (
+            "it would receive and send in groups of two kinds, IPv4 and IPv6, and libzmq would abort "
+            "the process; where no group to receive from is named, that is one of IPv4"
+        )
     return None
 
 

@@ -113,6 +113,9 @@ def test_ipv4_inside_ipv6_is_the_systems_to_judge():
         ("tcp://[fe80::1%nowhere0]:5555", r"no network interface has the name nowhere0"),
         ("tcp://256.1.1.1:5555", r"256\.1\.1\.1 is no IPv4 address"),
         ("tcp://1.2.3.4.5:5555", r"is no IPv4 address"),
+        ("epgm://;;[ff02::1]:5555", r"groups of two kinds"),
+        ("epgm://eth0;239.1.1.1;ff02::1:5555", r"groups of two kinds"),
+        ("epgm://;[ff02::1];239.1.1.1:5555", r"groups of two kinds"),
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"ipv6": True}])
