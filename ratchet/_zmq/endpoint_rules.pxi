@@ -70,8 +70,8 @@ cdef str group_fault(str address):
     fields = address.rpartition(":")[0].split(";")
     if len(fields) > 2 and fields[2] and (":" in fields[1]) != (":" in fields[2]):
         return (
-            "it would receive and send in groups of two kinds, IPv4 and IPv6, and libzmq would abort "
-            "the process; where no group to receive from is named, that is one of IPv4"
+            "it would receive and send in groups of two kinds, IPv4 and IPv6, and libzmq would "
+            "abort the process; where no group to receive from is named, that is one of IPv4"
         )
     return None
 
