@@ -234,8 +234,9 @@ def test_counts_are_right_after_a_storm(new, tcp, rng):
                 zsock.connect(endpoint)
             open_ones.append((zsock, times))
     expected = sum(times for _, times in open_ones)
-    until(lambda: len(server.peers) == expected, f"{expected} peers")
-    assert all(peer.address == "127.0.0.1" for peer in server.peers)
+    # One that has left may still be counted for a moment, without an address.
+    there = ["127.0.0.1"] * expected
+    until(lambda: [peer.address for peer in server.peers] == there, f"{expected} peers")
     for zsock, _ in open_ones:
         zsock.close(linger=0)
     until(lambda: server.peers == (), "no peers")
