@@ -300,11 +300,10 @@ cdef class EndpointSocket(OptionSocket):
             if which == DISCONNECT and self.kind.look_takes_part:
                 prefetch(self)
             number = self.try_endpoint(which, data, threads)
-            if number == 0:
+            if number == 0 and not data.startswith(b"inproc:"):
                 if which == UNBIND or which == DISCONNECT:
-                    if not data.startswith(b"inproc:"):
-                        take_ended(self)
-                elif launches(self, which, data, endpoint):
+                    take_ended(self)
+                elif launches(self, which, endpoint):
                     take_launched(self)
         finally:
             self.after()

@@ -8,13 +8,11 @@
 # will be one, for zmq_bind and zmq_connect have emptied the mailbox first.
 
 
-cdef bint launches(SocketBase zsock, EndpointCall which, bytes data, str endpoint) except -1:
+cdef bint launches(SocketBase zsock, EndpointCall which, str endpoint) except -1:
     """Return True if a bind or connect has launched something, or rings for another reason.
 
     To read what rings harms nothing, and a socket may have thousands of endpoints to look through.
     """
-    if which == UNBIND or which == DISCONNECT or data.startswith(b"inproc:"):
-        return False
     return (
         which == BIND or not zsock.kind.connects_once or ratchet_readable(zsock.fd)
         or ("connected to", endpoint, endpoint) not in zsock.endpoints

@@ -92,11 +92,10 @@ cdef inline void copy_memory(void *to, const void *source, size_t size) noexcept
 
 cdef void spend_copied(size_t size) noexcept:
     """Count a long copy as what it costs others, in the burst of who makes it."""
-    global ratchet_task_budget
     cdef int calls = <int> min(size // COPIED_SHARE, 1_000_000)
     cdef Runtime runtime
     if ratchet_task_budget > 0:
-        ratchet_task_budget -= calls
+        spend_task_budget(calls)
     if ratchet_runtime_here != NULL:
         runtime = <Runtime> ratchet_runtime_here
         if runtime.budget > 0:

@@ -41,7 +41,7 @@ cdef class MonitoredSocket(BlockingSocket):
             slept += nap
             nap = min(2 * nap, LONGEST_NAP)
         self.tells_at = name
-        self.home.monitored[self.tells_at] = weak_ref(self)
+        self.home.monitored[name] = weak_ref(self)
 
     cdef object forget_monitor(self):
         """Note that it tells nothing any more; return where it did, or None."""

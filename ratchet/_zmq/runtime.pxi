@@ -27,6 +27,12 @@ cdef bint gevent_met = False    # the program has imported gevent
 cdef object gevent_here = None  # then: returns the runtime of its hub in this OS thread, or None
 
 
+cdef inline void spend_task_budget(Py_ssize_t calls) noexcept:
+    """Count so many calls in the burst of this OS thread's tasks."""
+    global ratchet_task_budget
+    ratchet_task_budget -= <int> min(calls, 1_000_000)
+
+
 cdef inline Runtime runtime_here():
     """Return the runtime of this OS thread, or None."""
     if runtimes == 0 or ratchet_runtime_here == NULL:

@@ -140,11 +140,6 @@ cdef void never_awaited(const Operation *op) noexcept:
         report(warning, name)
 
 
-cdef inline void spend_task_budget(Py_ssize_t calls) noexcept:
-    global ratchet_task_budget
-    ratchet_task_budget -= <int> min(calls, 1_000_000)
-
-
 cdef inline void reset_task_budget() noexcept:
     global ratchet_task_budget
     ratchet_task_budget = task_burst
